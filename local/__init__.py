@@ -1,0 +1,1 @@
+"""What runs the service on a laptop: a Functions host and the emulators. Never deployed."""
