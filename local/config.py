@@ -1,7 +1,8 @@
-"""Where the local stack listens, where it keeps its state, and the settings that follow from both."""
+"""Where the local stack listens and keeps its state, and the settings that follow from both."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,6 +20,8 @@ AZURITE_KEY = (
 
 COSMOS_DATABASE = "industryData"
 READINESS_QUEUE = "readiness"
+
+_PORT = re.compile(r"[0-9]{1,5}")
 
 
 class LocalConfigError(Exception):
@@ -52,7 +55,9 @@ class LocalConfig:
                 continue
             if field.name == "local_state":
                 values[field.name] = Path(text).resolve()
-            elif text.isascii() and text.isdigit() and 0 < int(text) < 65536:
+                if Path(text).exists() and not Path(text).is_dir():
+                    faults.append(f"{name}={text!r} is not a folder: name one, or leave it away.")
+            elif _PORT.fullmatch(text) and 0 < int(text) < 65536:
                 values[field.name] = int(text)
             else:
                 faults.append(f"{name}={text!r} is not a port: give a number from 1 to 65535.")
@@ -115,3 +120,12 @@ class LocalConfig:
             "ServiceBus": self.service_bus_connection,
             "COSMOS_ENDPOINT": self.cosmos_endpoint,
         }
+
+    def overrides(self) -> dict[str, str]:
+        """The app settings that ports other than the defaults change.
+
+        Given to the host in its environment they win over local.settings.json, which was made for
+        the default ports. At the default ports there are none: an edit of that file counts.
+        """
+        usual = LocalConfig().app_settings()
+        return {name: value for name, value in self.app_settings().items() if value != usual[name]}

@@ -1,0 +1,50 @@
+# The commands of this project; `make` alone lists them. Works with GNU make 3.81, which macOS has.
+# Ports: make run FUNCTIONS_PORT=7171 COSMOS_PORT=18081 ... (or the same in the environment).
+
+PYTHON ?= python3
+# Not "?=": some shells export HOST as the machine's name.
+HOST = local
+ARGS =
+
+VENV_PYTHON = .venv/bin/python
+NEEDS_PYTHON = command -v $(PYTHON) >/dev/null 2>&1 || \
+	{ echo "There is no \`$(PYTHON)\` on PATH: install Python 3.11, 3.12 or 3.13." >&2; exit 1; }
+
+.DEFAULT_GOAL := help
+.PHONY: help run stack demo test check clean install install-test install-check
+
+help: ## List these commands
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: install ## Run everything: emulators and functions; Ctrl-C stops them (HOST=func uses func start)
+	@exec $(VENV_PYTHON) -m local.stack run --host $(HOST)
+
+stack: install ## Run the emulators only, for `func start` in another terminal
+	@exec $(VENV_PYTHON) -m local.stack emulators
+
+demo: install ## Create the four published flows and watch them become ready
+	@exec $(VENV_PYTHON) -m local.demo
+
+test: install-test ## Run the tests (ARGS="-k name" to choose)
+	@$(VENV_PYTHON) -m pytest $(ARGS)
+
+check: install-check ## Check style, format and types
+	@$(VENV_PYTHON) -m ruff check .
+	@$(VENV_PYTHON) -m ruff format --check .
+	@$(VENV_PYTHON) -m mypy
+
+clean: ## Remove what the local stack stored (.local)
+	@$(NEEDS_PYTHON)
+	@$(PYTHON) -m local.stack clean
+
+install: ## Install what running needs: .venv and local/node_modules
+	@$(NEEDS_PYTHON)
+	@$(PYTHON) local/install.py run
+
+install-test:
+	@$(NEEDS_PYTHON)
+	@$(PYTHON) local/install.py test
+
+install-check:
+	@$(NEEDS_PYTHON)
+	@$(PYTHON) local/install.py check

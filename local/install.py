@@ -1,0 +1,201 @@
+"""Installs what a make target needs, once: `python3 local/install.py run`, `test` or `check`.
+
+It may be run by any Python 3, however old, to say that another one is needed: only the standard
+library, and no syntax that is newer than Python 3.6.
+"""
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+VENV_PYTHON = VENV / "bin" / "python"
+LOGS = ROOT / ".local" / "logs"
+NODE_MODULES = ROOT / "local" / "node_modules"
+
+OLDEST_PYTHON = (3, 11)
+NEWEST_PYTHON = (3, 13)
+OLDEST_NODE = 20
+HEARTBEAT_SECONDS = 5
+TAIL_LINES = 15
+
+# For each kind of target: its requirements file, and whether it runs the emulators of npm.
+KINDS = {
+    "run": ("requirements.txt", True),
+    "test": ("requirements-dev.txt", True),
+    "check": ("requirements-dev.txt", False),
+}
+# What each requirements file consists of: one includes the other.
+PARTS = {
+    "requirements.txt": ("requirements.txt",),
+    "requirements-dev.txt": ("requirements.txt", "requirements-dev.txt"),
+}
+
+
+class InstallError(Exception):
+    """A step failed; the text says which and where its log is."""
+
+
+def missing_prerequisites(needs_node: bool) -> "list[str]":
+    """One sentence for each program that must be installed first."""
+    faults = []
+    if not _venv_works():
+        faults += _python_faults()
+    if needs_node:
+        faults += _node_faults()
+    return faults
+
+
+def _python_faults() -> "list[str]":
+    if not OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON:
+        return [
+            "Python 3.11, 3.12 or 3.13 is needed and this is {}.{}: install one of them and name "
+            "it, for example `make run PYTHON=python3.12`.".format(*sys.version_info[:2])
+        ]
+    if not all(importlib.util.find_spec(name) for name in ("venv", "ensurepip")):
+        return [
+            "This Python cannot make virtual environments: install its `venv` module (on Debian "
+            "and Ubuntu the package python{}.{}-venv).".format(*sys.version_info[:2])
+        ]
+    return []
+
+
+def _node_faults() -> "list[str]":
+    if shutil.which("node") is None:
+        return ["There is no `node` on PATH: install Node.js 20 or newer, which brings npm."]
+    try:
+        answer = subprocess.check_output(["node", "--version"]).decode().strip()
+    except (OSError, subprocess.CalledProcessError):
+        answer = "a version that does not start"
+    major = answer.lstrip("v").split(".")[0]
+    if not major.isdigit() or int(major) < OLDEST_NODE:
+        return [f"Node.js 20 or newer is needed and this is {answer}: install it."]
+    if shutil.which("npm") is None:
+        return ["There is no `npm` on PATH: install it; it comes with Node.js 20 or newer."]
+    return []
+
+
+def _venv_works() -> bool:
+    """Whether .venv has a Python that may be used and pip; false after an interrupted start."""
+    code = (
+        f"import sys, pip; sys.exit(not {OLDEST_PYTHON} <= sys.version_info[:2] <= {NEWEST_PYTHON})"
+    )
+    try:
+        return subprocess.call([str(VENV_PYTHON), "-c", code], stderr=subprocess.DEVNULL) == 0
+    except OSError:
+        return False
+
+
+def _fingerprint(names: "Iterable[str]") -> str:
+    """What the named files of the project contain, in short."""
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update((ROOT / name).read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _is_stamped(stamp: Path, fingerprint: str) -> bool:
+    return stamp.is_file() and stamp.read_text("ascii") == fingerprint
+
+
+def install_python(requirements: str) -> None:
+    """Make .venv and install a requirements file into it, unless that was done already."""
+    if not _venv_works():
+        # --clear: what is there does not work, an interrupted start most likely.
+        _step(
+            f"Making .venv with Python {sys.version.split()[0]}",
+            [sys.executable, "-m", "venv", "--clear", str(VENV)],
+        )
+    stamps = {name: VENV / f"installed-{name}" for name in PARTS}
+    if _is_stamped(stamps[requirements], _fingerprint(PARTS[requirements])):
+        return
+    # An interrupted pip leaves no stamp behind, so that the next run repairs it.
+    for stamp in stamps.values():
+        if stamp.is_file():
+            stamp.unlink()
+    _step(
+        f"Installing the Python packages of {requirements} into .venv (about half a minute)",
+        [
+            *(str(VENV_PYTHON), "-m", "pip", "install", "-r", requirements),
+            *("--no-input", "--disable-pip-version-check", "--progress-bar", "off"),
+        ],
+    )
+    for name, stamp in stamps.items():
+        if set(PARTS[name]) <= set(PARTS[requirements]):
+            stamp.write_text(_fingerprint(PARTS[name]), "ascii")
+
+
+def install_node() -> None:
+    """Install the emulators' npm packages, unless that was done already."""
+    stamp = NODE_MODULES / "installed-package-lock.json"
+    fingerprint = _fingerprint(["local/package.json", "local/package-lock.json"])
+    if _is_stamped(stamp, fingerprint):
+        return
+    # npm ci removes local/node_modules, and the stamp with it, before it starts.
+    _step(
+        "Installing Azurite and the Cosmos DB emulator from npm into local/node_modules (about "
+        "half a minute)",
+        ["npm", "ci", "--prefix", "local", "--no-audit", "--no-fund"],
+    )
+    stamp.write_text(fingerprint, "ascii")
+
+
+def _step(what: str, command: "list[str]") -> None:
+    """Run one command, its output in a log file, with a sign of life every few seconds."""
+    print(what, flush=True)
+    began = time.monotonic()
+    LOGS.mkdir(parents=True, exist_ok=True)
+    log = LOGS / "install.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=str(ROOT), stdout=output, stderr=subprocess.STDOUT)
+    while process.returncode is None:
+        try:
+            process.wait(HEARTBEAT_SECONDS)
+        except subprocess.TimeoutExpired:
+            print(f"  ... {time.monotonic() - began:.0f} s", flush=True)
+        except KeyboardInterrupt:
+            process.wait()  # the terminal told it as well
+            raise
+    if process.returncode != 0:
+        lines = log.read_text("utf-8", errors="replace").splitlines()[-TAIL_LINES:]
+        end = "\n".join(f"  | {line}" for line in lines)
+        raise InstallError(
+            f"That failed. The end of {os.path.relpath(log, ROOT)}:\n{end}\n"
+            "When the cause is mended, run the same command again."
+        )
+    print(f"  done in {time.monotonic() - began:.0f} s", flush=True)
+
+
+def main(arguments: "list[str]") -> int:
+    """Install for the named kind of target; 1 with the reason on stderr."""
+    if len(arguments) != 1 or arguments[0] not in KINDS:
+        print(f"usage: python3 local/install.py {'|'.join(KINDS)}", file=sys.stderr)
+        return 2
+    requirements, needs_node = KINDS[arguments[0]]
+    faults = missing_prerequisites(needs_node)
+    if faults:
+        print("\n".join(faults), file=sys.stderr)
+        return 1
+    try:
+        install_python(requirements)
+        if needs_node:
+            install_node()
+    except InstallError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted: the same command repairs and finishes it.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

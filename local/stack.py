@@ -1,0 +1,471 @@
+"""Starts and stops the local stack: `python -m local.stack run`, `emulators` or `clean`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import fields
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import IO, Self
+
+from local.components import (
+    HOSTS,
+    LOCAL_HOST,
+    StackError,
+    components,
+    free_ports,
+    missing_tools,
+    port_is_taken,
+)
+from local.config import ROOT, LocalConfig, LocalConfigError
+from local.reaper import signal_group
+from local.settings import SettingsFileError, make_settings_file
+
+EMULATORS = ("azurite", "cosmos", "service_bus")
+STOP_SECONDS = 10.0
+SETUP_SECONDS = 60.0
+TAIL_LINES = 15
+POLL_SECONDS = 0.05
+# A Ctrl-C reaches make and us, and make may pass a signal on: that is still the first one.
+SECOND_SIGNAL_SECONDS = 0.5
+
+
+class StackInterruptedError(StackError):
+    """Somebody asked the stack to stop while it was starting."""
+
+
+def throwaway_config(state: Path) -> LocalConfig:
+    """Free ports and a state folder of its own, for tests and measurements beside a running one."""
+    names = [field.name for field in fields(LocalConfig) if field.name.endswith("_port")]
+    return LocalConfig(**dict(zip(names, free_ports(len(names)), strict=True)), local_state=state)
+
+
+class Stack:
+    """The emulators and the Functions host as child processes of this one.
+
+    A context manager: entering starts what `names` lists (all by default) and returns when it is
+    healthy; leaving stops it in reverse order. Each child leads a process group of its own and
+    writes to logs/NAME.log in the state folder. Should this process be killed, a small process
+    beside it (reaper.py) ends the children. Raises StackError, whose text tells what to do next.
+    Use it from one thread.
+    """
+
+    def __init__(
+        self,
+        config: LocalConfig,
+        *,
+        names: Collection[str] | None = None,
+        host: str = LOCAL_HOST,
+        host_settings: Mapping[str, str] | None = None,
+        say: Callable[[str], object] = print,
+    ) -> None:
+        self.config = config
+        self._parts = {
+            name: part
+            for name, part in components(config, host=host, host_settings=host_settings).items()
+            if names is None or name in names
+        }
+        self._say = say
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._reaper: subprocess.Popen[bytes] | None = None
+        self._lock: IO[str] | None = None
+        self._interrupted = False
+
+    def __enter__(self) -> Self:
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def log_file(self, name: str) -> Path:
+        """Where the named part writes what it says."""
+        return self.config.local_state / "logs" / f"{name}.log"
+
+    def pid(self, name: str) -> int:
+        """The process id of a running part, which is its process group as well."""
+        return self._children[name].pid
+
+    def start(self, *names: str) -> None:
+        """Start parts that do not run (after `kill`, say) on their ports; return when healthy."""
+        for name in names:
+            part = self._parts[name]
+            self._spawn(name, part.command, part.environment)
+        self._await_health(names)
+        if "cosmos" in names:
+            self._create_containers()
+
+    def kill(self, name: str) -> None:
+        """Kill a part with everything it started, as kill -9 does."""
+        signal_group(self.pid(name), signal.SIGKILL)
+        self._forget(name)
+
+    def stop(self, name: str) -> None:
+        """Ask a part to stop and kill what is left of it after STOP_SECONDS."""
+        child = self._children[name]
+        signal_group(child.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(STOP_SECONDS)
+        # Also without a timeout: a part may leave processes of its own behind.
+        signal_group(child.pid, signal.SIGKILL)
+        self._forget(name)
+
+    def interrupt(self) -> None:
+        """End a start that is under way with StackInterruptedError; safe in a signal handler."""
+        self._interrupted = True
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether `interrupt` was called."""
+        return self._interrupted
+
+    def fault(self) -> str | None:
+        """What to tell when a part ended without being asked to; None while all is well."""
+        for name, child in self._children.items():
+            if child.poll() is not None:
+                title = self._parts[name].title if name in self._parts else name
+                return f"{title} ended with {_ending(child.returncode)}.\n{self._tail(name)}"
+        return None
+
+    def close(self) -> None:
+        """Stop every part, the last started first."""
+        for name in reversed(list(self._children)):
+            self.stop(name)
+        if self._reaper is not None:
+            assert self._reaper.stdin is not None  # noqa: S101 - it was started with a pipe
+            self._reaper.stdin.close()
+            self._reaper.wait()
+            self._reaper = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def kill_all(self) -> None:
+        """Kill every part at once, without waiting; for a process that is about to exit."""
+        for child in reversed(list(self._children.values())):
+            signal_group(child.pid, signal.SIGKILL)
+
+    def _open(self) -> None:
+        if faults := missing_tools(self._parts):
+            raise StackError(" ".join(faults))
+        for name in (*self._parts, "logs"):
+            (self.config.local_state / name).mkdir(parents=True, exist_ok=True)
+        self._take_lock()
+        self._check_ports()
+        for name in self._parts:
+            self.log_file(name).unlink(missing_ok=True)
+        self._start_reaper()
+        emulators = [name for name in EMULATORS if name in self._parts]
+        self._say(f"Starting {', '.join(part.title for part in self._parts.values())} ...")
+        self.start(*emulators)
+        if "host" in self._parts:
+            if "cosmos" not in emulators:
+                self._create_containers()
+            self.start("host")
+
+    def _take_lock(self) -> None:
+        """Keep a second stack out of this state folder.
+
+        Parts that hold no state there (the host alone) need no lock: the demo may start them beside
+        running emulators.
+        """
+        if self._parts.keys() == {"host"}:
+            return
+        lock = (self.config.local_state / "stack.lock").open("a+")
+        self._lock = lock
+        # The reaper holds the lock too, until it has ended what a killed stack left.
+        deadline = time.monotonic() + STOP_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                owner = lock.read().strip()
+                if _is_alive(owner) or time.monotonic() > deadline:
+                    raise StackError(
+                        f"The local stack already runs as process {owner or '(unknown)'}: use "
+                        "it, stop it with Ctrl-C in its terminal, or give this one other ports "
+                        "and another LOCAL_STATE folder."
+                    ) from None
+                self._sleep()
+            else:
+                lock.truncate(0)
+                lock.write(str(os.getpid()))
+                lock.flush()
+                return
+
+    def _check_ports(self) -> None:
+        ports = self.config.ports()
+        variables = [name for part in self._parts.values() for name in part.port_variables]
+        taken = [name for name in variables if port_is_taken(ports[name])]
+        if taken:
+            listing = " and ".join(f"{ports[name]} ({name})" for name in taken)
+            port = "Ports" if len(taken) > 1 else "Port"
+            are = "are" if len(taken) > 1 else "is"
+            example = " ".join(
+                f"{name}={free}" for name, free in zip(taken, free_ports(len(taken)), strict=True)
+            )
+            raise StackError(
+                f"{port} {listing} {are} taken on this machine: stop what listens there, or choose "
+                f"other ports, for example `make run {example}`."
+            )
+
+    def _start_reaper(self) -> None:
+        self._reaper = subprocess.Popen(
+            [sys.executable, "-I", str(ROOT / "local" / "reaper.py")],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+            pass_fds=() if self._lock is None else (self._lock.fileno(),),
+        )
+
+    def _report(self, sign: str, group: int) -> None:
+        """Tell the reaper that a process group began ("+") or ended ("-")."""
+        if self._reaper is None or self._reaper.stdin is None:
+            raise StackError("The stack is closed: enter it again to start a part.")
+        try:
+            self._reaper.stdin.write(f"{sign}{group}\n".encode())
+            self._reaper.stdin.flush()
+        except BrokenPipeError:
+            raise StackError(
+                "The process that guards the stack (local/reaper.py) was killed: start again."
+            ) from None
+
+    def _spawn(self, name: str, command: tuple[str, ...], environment: Mapping[str, str]) -> None:
+        """Start a child in its own process group, known to the reaper before it does anything.
+
+        The shell waits for one line, which it gets after the reaper was told; if we are killed in
+        between it reads the end of the pipe instead and ends.
+        """
+        if name in self._children:
+            raise StackError(f"{name} already runs as process {self.pid(name)}.")
+        with self.log_file(name).open("ab") as log:
+            child = subprocess.Popen(
+                ["/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', name, *command],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
+                process_group=0,
+            )
+        self._children[name] = child
+        assert child.stdin is not None  # noqa: S101 - it was started with a pipe
+        try:
+            self._report("+", child.pid)
+            child.stdin.write(b"go\n")
+        finally:
+            child.stdin.close()
+
+    def _forget(self, name: str) -> None:
+        child = self._children[name]
+        child.wait()
+        del self._children[name]
+        with contextlib.suppress(StackError):  # without its reaper a stack can still be stopped
+            self._report("-", child.pid)
+
+    def _await_health(self, names: Collection[str]) -> None:
+        began = time.monotonic()
+        waiting = list(names)
+        while waiting:
+            healthy = [name for name in waiting if self._parts[name].healthy()]
+            # Asked after the question above: what answered may be somebody else on that port.
+            if fault := self.fault():
+                raise StackError(fault)
+            for name in healthy:
+                waiting.remove(name)
+                self._say(f"  {self._parts[name].title} after {time.monotonic() - began:.1f} s")
+            for name in waiting:
+                if time.monotonic() - began > self._parts[name].seconds:
+                    raise StackError(
+                        f"{self._parts[name].title} was not healthy after "
+                        f"{self._parts[name].seconds:.0f} s.\n{self._tail(name)}"
+                    )
+            if waiting:
+                self._sleep()
+
+    def _create_containers(self) -> None:
+        name = "cosmos_setup"
+        self.log_file(name).unlink(missing_ok=True)
+        command = (sys.executable, "-m", "local.cosmos.setup")
+        self._spawn(name, (*command, "--endpoint", self.config.cosmos_endpoint), {})
+        child = self._children[name]
+        deadline = time.monotonic() + SETUP_SECONDS
+        while child.poll() is None and time.monotonic() < deadline:
+            self._sleep()
+        if child.returncode != 0:
+            raise StackError(
+                f"The Cosmos DB containers were not created ({_ending(child.returncode)}).\n"
+                f"{self._tail(name)}"
+            )
+        self._forget(name)
+
+    def _sleep(self) -> None:
+        if self._interrupted:
+            raise StackInterruptedError("Stopped while starting.")
+        time.sleep(POLL_SECONDS)
+
+    def _tail(self, name: str) -> str:
+        """The end of a part's log, for an error message."""
+        lines = self.log_file(name).read_text("utf-8", errors="replace").splitlines()
+        end = "\n".join(f"  | {line}" for line in lines[-TAIL_LINES:]) or "  | (nothing)"
+        return f"The end of its log, {_short(self.log_file(name))}:\n{end}"
+
+
+def _ending(returncode: int | None) -> str:
+    if returncode is None:
+        return "no end in sight"
+    return f"signal {-returncode}" if returncode < 0 else f"exit code {returncode}"
+
+
+def _is_alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _short(path: Path) -> str:
+    """A path as a person in the project's folder would type it."""
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def say(text: str) -> None:
+    """Print at once; a terminal that is gone is no reason to fail."""
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
+
+
+def curl_line(config: LocalConfig) -> str:
+    """A command that creates a flow set."""
+    return (
+        f"curl -i {config.api}/external/industryData/outboundProvisioningFlowSets "
+        """-H 'Content-Type: application/json' -d '{"displayName": "Contoso schools"}'"""
+    )
+
+
+def _run_banner(config: LocalConfig) -> str:
+    return (
+        f"\nThe API is at {config.api}\nTry it in another terminal:\n\n  {curl_line(config)}\n\n"
+        f"Logs are in {_short(config.local_state / 'logs')}. Ctrl-C stops everything. "
+        "What the functions say follows.\n"
+    )
+
+
+def _emulators_banner(config: LocalConfig) -> str:
+    exports = [f"export {name}={shlex.quote(value)}" for name, value in config.overrides().items()]
+    lines = "\n".join(
+        f"  {line}" for line in [*exports, f"func start --port {config.functions_port}"]
+    )
+    return (
+        f"\nThe emulators run. Start the functions in another terminal:\n\n{lines}\n\n"
+        f"Logs are in {_short(config.local_state / 'logs')}. Ctrl-C stops the emulators.\n"
+    )
+
+
+def _stop_on_signals(stack: Stack) -> None:
+    """The first signal asks the stack to stop, a later one kills it at once."""
+    first: list[float] = []
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if first and now - first[0] > SECOND_SIGNAL_SECONDS:
+            stack.kill_all()
+            os._exit(128 + number)
+        first.append(now)
+        stack.interrupt()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, handle)
+
+
+def _serve(stack: Stack, banner: str, followed: Path | None) -> int:
+    """Keep the stack up until it is asked to stop (0) or a part ends by itself (1)."""
+    # make may be killed in a way that leaves us running; nobody could stop the stack then.
+    parent = os.getppid() if "MAKELEVEL" in os.environ else None
+    try:
+        with stack, contextlib.ExitStack() as files:
+            log = files.enter_context(followed.open("rb")) if followed else None
+            if log:
+                log.seek(0, os.SEEK_END)
+            say(banner)
+            while not stack.interrupted and parent in (None, os.getppid()):
+                if log and (news := log.read()):
+                    with contextlib.suppress(OSError):
+                        sys.stdout.buffer.write(news)
+                        sys.stdout.flush()
+                if fault := stack.fault():
+                    raise StackError(f"{fault}\nStopping everything.")
+                time.sleep(POLL_SECONDS)
+            say("\nStopping ... (Ctrl-C again stops at once)")
+    except StackInterruptedError as interruption:
+        say(str(interruption))
+        return 0
+    say("Stopped.")
+    return 0
+
+
+def _clean(config: LocalConfig) -> int:
+    """Remove what the stack keeps in its state folder, and nothing else that may lie there."""
+    stack = Stack(config)
+    if not config.local_state.exists():
+        return 0
+    try:
+        stack._take_lock()
+        for name in (*EMULATORS, "host", "logs"):
+            shutil.rmtree(config.local_state / name, ignore_errors=True)
+        (config.local_state / "stack.lock").unlink()
+        with contextlib.suppress(OSError):  # not ours alone
+            config.local_state.rmdir()
+    finally:
+        stack.close()
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run as a command; 1 with a sentence on stderr when the stack cannot start or breaks."""
+    parser = argparse.ArgumentParser(prog="python -m local.stack", description=__doc__)
+    parser.add_argument("what", choices=("run", "emulators", "clean"))
+    parser.add_argument("--host", choices=HOSTS, default=LOCAL_HOST, help="the Functions host")
+    options = parser.parse_args(arguments)
+    try:
+        config = LocalConfig.read(os.environ)
+        if options.what == "clean":
+            return _clean(config)
+        say(make_settings_file())
+        if options.what == "emulators":
+            stack = Stack(config, names=EMULATORS, say=say)
+            banner, followed = _emulators_banner(config), None
+        else:
+            stack = Stack(config, host=options.host, say=say)
+            banner, followed = _run_banner(config), stack.log_file("host")
+        _stop_on_signals(stack)
+        return _serve(stack, banner, followed)
+    except (LocalConfigError, SettingsFileError, StackError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

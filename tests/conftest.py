@@ -1,0 +1,77 @@
+"""One local stack for the whole test session, on free ports, with state of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import pytest
+from azure.servicebus.aio import ServiceBusClient
+
+from local.settings import example_values
+from local.stack import Stack, throwaway_config
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The running stack; the first test that asks for it waits until it is healthy.
+
+    `stack.kill(name)` and `stack.start(name)` end and restart one part on its port ("azurite",
+    "cosmos", "service_bus", "host"); both block, so an async test calls them with
+    `asyncio.to_thread`. A test that kills a part starts it again.
+    """
+    config = throwaway_config(tmp_path_factory.mktemp("stack"))
+    # Everything by environment: a developer's local.settings.json must not change a test.
+    settings = {**example_values(), **config.app_settings()}
+    with Stack(config, host_settings=settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def api(stack: Stack) -> str:
+    """The service root, http://127.0.0.1:PORT/beta."""
+    return stack.config.api
+
+
+@pytest.fixture(scope="session")
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """A shared HTTP client."""
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+@dataclass(frozen=True)
+class CosmosRequests:
+    """What reached the Cosmos DB emulator."""
+
+    http: aiohttp.ClientSession
+    url: str
+
+    async def reset(self) -> None:
+        """Forget what came so far."""
+        async with self.http.delete(self.url) as response:
+            response.raise_for_status()
+
+    async def read(self) -> list[dict[str, Any]]:
+        """The requests since the last reset: method, path, operation and status of each."""
+        async with self.http.get(self.url) as response:
+            response.raise_for_status()
+            log: list[dict[str, Any]] = (await response.json())["log"]
+            return log
+
+
+@pytest.fixture(scope="session")
+def cosmos_requests(stack: Stack, http: aiohttp.ClientSession) -> CosmosRequests:
+    """Counts the requests that reach the Cosmos DB emulator."""
+    return CosmosRequests(http, f"{stack.config.cosmos_endpoint}/_emulator/requests")
+
+
+@pytest.fixture(scope="session")
+async def service_bus_client(stack: Stack) -> AsyncIterator[ServiceBusClient]:
+    """The real SDK's client on the Service Bus emulator."""
+    async with ServiceBusClient.from_connection_string(
+        stack.config.service_bus_connection
+    ) as client:
+        yield client
