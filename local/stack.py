@@ -327,7 +327,7 @@ class Stack:
         """The end of a part's log, for an error message."""
         lines = self.log_file(name).read_text("utf-8", errors="replace").splitlines()
         end = "\n".join(f"  | {line}" for line in lines[-TAIL_LINES:]) or "  | (nothing)"
-        return f"The end of its log, {_short(self.log_file(name))}:\n{end}"
+        return f"The end of its log, {short_path(self.log_file(name))}:\n{end}"
 
 
 def _ending(returncode: int | None) -> str:
@@ -346,7 +346,7 @@ def _is_alive(pid: str) -> bool:
     return True
 
 
-def _short(path: Path) -> str:
+def short_path(path: Path) -> str:
     """A path as a person in the project's folder would type it."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
@@ -368,7 +368,7 @@ def curl_line(config: LocalConfig) -> str:
 def _run_banner(config: LocalConfig) -> str:
     return (
         f"\nThe API is at {config.api}\nTry it in another terminal:\n\n  {curl_line(config)}\n\n"
-        f"Logs are in {_short(config.local_state / 'logs')}. Ctrl-C stops everything. "
+        f"Logs are in {short_path(config.local_state / 'logs')}. Ctrl-C stops everything. "
         "What the functions say follows.\n"
     )
 
@@ -380,7 +380,7 @@ def _emulators_banner(config: LocalConfig) -> str:
     )
     return (
         f"\nThe emulators run. Start the functions in another terminal:\n\n{lines}\n\n"
-        f"Logs are in {_short(config.local_state / 'logs')}. Ctrl-C stops the emulators.\n"
+        f"Logs are in {short_path(config.local_state / 'logs')}. Ctrl-C stops the emulators.\n"
     )
 
 

@@ -1,0 +1,193 @@
+"""Creates the four published flows and watches them become ready: `python -m local.demo`."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from local.components import StackError, components
+from local.config import ROOT, LocalConfig, LocalConfigError
+from local.settings import SettingsFileError, make_settings_file
+from local.stack import Stack, say, short_path
+
+PAYLOADS = ROOT / "tests" / "payloads"
+# In the order of the page that publishes them.
+FLOWS = {
+    "user": "User flow",
+    "class_group": "Class group flow",
+    "security_group": "Security group flow",
+    "administrative_unit": "Administrative unit flow",
+}
+READY_SECONDS = 60.0
+POLL_SECONDS = 0.05
+REQUEST_SECONDS = 30.0
+
+
+class DemoError(Exception):
+    """The demo did not end with four ready flows; the text says which step failed."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The status line, the content type and the text of an HTTP response."""
+
+    status: int
+    reason: str
+    content_type: str
+    text: str
+
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object; DemoError when it is something else."""
+        with contextlib.suppress(ValueError):
+            body = json.loads(self.text)
+            if isinstance(body, dict):
+                return body
+        raise DemoError(f"The answer is not a JSON object: {self.text[:200]!r}")
+
+
+def call(method: str, url: str, body: bytes | None = None) -> Answer:
+    """Send one request, the body byte for byte, and read the answer whatever its status."""
+    request = urllib.request.Request(  # noqa: S310 - the address is our own, on loopback
+        url,
+        method=method,
+        data=body,
+        headers={} if body is None else {"Content-Type": "application/json"},
+    )
+    # No proxy, whatever the environment says: the stack is on this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        response = opener.open(request, timeout=REQUEST_SECONDS)
+    except urllib.error.HTTPError as error:
+        response = error
+    except (OSError, http.client.HTTPException) as error:
+        raise DemoError(f"{method} {url} got no answer: {error}") from error
+    with response:
+        text = response.read().decode("utf-8", errors="replace")
+        kind = response.headers.get("Content-Type", "")
+        return Answer(response.status, response.reason or "", kind, text)
+
+
+def _show_call(method: str, url: str, body: bytes) -> Answer:
+    """Send a request and show it with its answer."""
+    say(f"{method} {url}")
+    say(f"Content-Type: application/json\n\n{body.decode('utf-8').rstrip()}")
+    answer = call(method, url, body)
+    say(f"\n-> {answer.status} {answer.reason}\n\n{_pretty(answer.text)}")
+    return answer
+
+
+def _pretty(text: str) -> str:
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except ValueError:
+        return text or "(no body)"
+
+
+def _created(answer: Answer, what: str) -> dict[str, Any]:
+    if answer.status != 201:
+        raise DemoError(f"{what} was not created: the answer is {answer.status}, not 201.")
+    return answer.json()
+
+
+def _await_ready(url: str, status: str, deadline: float) -> bool:
+    """Poll a flow until it is ready, show each change of its status; False at the deadline."""
+    began = time.monotonic()
+    while True:
+        answer = call("GET", url)
+        if answer.status != 200:
+            raise DemoError(f"GET {url} answered {answer.status}: {answer.text[:500]}")
+        now = str(answer.json().get("readinessStatus"))
+        if now != status:
+            say(f"readinessStatus: {status} -> {now} after {time.monotonic() - began:.2f} s")
+            status = now
+        if status == "ready":
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+
+
+def show_flows(api: str) -> None:
+    """Create a flow set and the four flows in it; DemoError unless all four become ready."""
+    sets = f"{api}/external/industryData/outboundProvisioningFlowSets"
+    say("\n== A flow set ==\n")
+    flow_set = _created(
+        _show_call("POST", sets, b'{"displayName": "Contoso schools"}'), "The flow set"
+    )
+    flows = f"{sets}/{flow_set['id']}/provisioningFlows"
+    deadline = time.monotonic() + READY_SECONDS
+    late = []
+    for number, (name, title) in enumerate(FLOWS.items(), start=1):
+        say(f"\n== {number}. {title} ==\n")
+        body = (PAYLOADS / f"{name}.request.json").read_bytes()
+        flow = _created(_show_call("POST", flows, body), title)
+        say(f"\nGET {flows}/{flow['id']}")
+        if not _await_ready(f"{flows}/{flow['id']}", str(flow["readinessStatus"]), deadline):
+            late.append(title)
+    if late:
+        raise DemoError(
+            f"Not ready after {READY_SECONDS:.0f} s: {', '.join(late)}. What the functions said "
+            "about it is in the host's log."
+        )
+    say(f"\nAll {len(FLOWS)} flows are ready.")
+
+
+@contextlib.contextmanager
+def _whatever_runs(config: LocalConfig) -> Iterator[None]:
+    """Use the stack that answers on the configured ports; start what is missing, stop it after."""
+    parts = components(config)
+    if parts["host"].healthy():
+        say(f"Using the stack that runs at {config.api}.")
+        yield
+        return
+    missing = [name for name, part in parts.items() if not part.healthy()]
+    say(make_settings_file())
+    with Stack(config, names=missing, say=say):
+        yield
+        say("Stopping what the demo started ...")
+
+
+def main() -> int:
+    """Run as a command; 0 only when all four flows are ready."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt  # a SIGTERM stops what we started as a Ctrl-C does
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+    try:
+        config = LocalConfig.read(os.environ)
+    except LocalConfigError as error:
+        print(error, file=sys.stderr)
+        return 1
+    try:
+        with _whatever_runs(config):
+            show_flows(config.api)
+    except (SettingsFileError, StackError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except DemoError as error:
+        print(
+            f"\n{error}\nThe logs are in {short_path(config.local_state / 'logs')}.",
+            file=sys.stderr,
+        )
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
