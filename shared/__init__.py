@@ -1,0 +1,1 @@
+"""What the doors call: schemas, rules, storage, messages. Knows nothing of Azure Functions."""

@@ -1,0 +1,78 @@
+"""The composition root: settings are read and SDK clients are built here, once, at first use.
+
+The SDKs are imported inside the functions: a cold start that answers from memory does not pay for
+them. Tests point the app elsewhere by its settings, never by replacing a client.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import TYPE_CHECKING
+
+from shared.flows import Printer
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
+
+    from shared.messages import QueuePublisher
+    from shared.store import FlowStore
+
+
+@functools.cache
+def settings() -> Settings:
+    """Return the app settings; raises SettingsError that names every fault."""
+    return Settings.read(os.environ)
+
+
+@functools.cache
+def printer() -> Printer:
+    """Return what prints stored entities."""
+    return Printer(settings().graph_root)
+
+
+@functools.cache
+def _credential() -> AsyncTokenCredential:
+    from azure.identity.aio import ManagedIdentityCredential
+
+    return ManagedIdentityCredential(client_id=settings().identity_client_id)
+
+
+@functools.cache
+def flow_store() -> FlowStore:
+    """Return the one store of flow sets, with its one Cosmos client."""
+    from azure.cosmos.aio import CosmosClient
+
+    from shared.store import FlowStore
+
+    config = settings()
+    client = CosmosClient(
+        config.cosmos_endpoint,
+        config.cosmos_key or _credential(),
+        # An emulator names itself by an address that may not be the one it is reached at.
+        enable_endpoint_discovery=config.cosmos_key is None,
+        connection_timeout=5,
+        read_timeout=5,
+    )
+    return FlowStore(client, config.cosmos_database)
+
+
+@functools.cache
+def publisher() -> QueuePublisher:
+    """Return the one sender to the readiness queue."""
+    from azure.servicebus.aio import ServiceBusClient
+
+    from shared.messages import QueuePublisher
+
+    config = settings()
+    if config.service_bus_connection is not None:
+        client = ServiceBusClient.from_connection_string(
+            config.service_bus_connection, retry_total=1, retry_backoff_factor=0.2
+        )
+    else:
+        assert config.service_bus_namespace is not None  # noqa: S101 - Settings.read saw to it
+        client = ServiceBusClient(
+            config.service_bus_namespace, _credential(), retry_total=1, retry_backoff_factor=0.2
+        )
+    return QueuePublisher(client, config.readiness_queue)

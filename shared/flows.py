@@ -1,0 +1,182 @@
+"""Turns validated values into what is stored, and what is stored into what a client reads.
+
+A stored flow set is one document, with its flows under `flows` by kind; design reasons are in the
+README. A stored flow keeps, beside what is on the wire, `revision` (1 at creation, one more at each
+change of its configuration) and what readiness events have done to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from shared import schemas
+from shared.catalog import BUILT_IN_ROLE_GROUPS, RoleGroup
+from shared.ids import new_id, printed_time, utc_now
+
+SETS = "external/industryData/outboundProvisioningFlowSets"
+_ROLE_GROUP_PATH = (
+    "microsoft.graph.industryData.userProvisioningFlow/creationOptions/configurations/roleGroup"
+)
+
+
+class Seals(Protocol):
+    """What encrypts a password for one flow."""
+
+    def seal(self, password: schemas.Secret, flow_id: str) -> dict[str, str]:
+        """Return the encrypted form."""
+        ...
+
+
+# --- storing -----------------------------------------------------------------------------------
+
+
+def new_flow_set(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the document of a new, empty flow set."""
+    now = utc_now()
+    return {
+        "id": new_id(),
+        "createdDateTime": now,
+        "lastModifiedDateTime": now,
+        **schemas.instance(schemas.FlowSet).dump(values),
+        "flows": {},
+    }
+
+
+def new_flow(kind: str, values: Mapping[str, Any], keyring: Seals) -> dict[str, Any]:
+    """Make the stored form of a new flow: revision 1, not ready, its passwords encrypted."""
+    flow_id, now = new_id(), utc_now()
+    configuration = schemas.instance(schemas.FLOW_SCHEMAS[kind]).dump(values)
+    del configuration[schemas.TYPE_MEMBER]
+    for entry in _user_configurations(configuration):
+        entry["roleGroup"] = entry.pop("roleGroup@odata.bind")
+        settings = entry["defaultPasswordSettings"]
+        if settings is not None:
+            settings["password"] = keyring.seal(settings["password"], flow_id)
+    return {
+        "id": flow_id,
+        "createdDateTime": now,
+        "lastModifiedDateTime": now,
+        "readinessStatus": "notReady",
+        "revision": 1,
+        "appliedAt": 0,
+        "appliedKey": "",
+        "configuration": configuration,
+    }
+
+
+def without_passwords(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy a stored flow's configuration for a message: a password is only said to be there."""
+    entries = [
+        {**entry, "defaultPasswordSettings": _without_password(entry["defaultPasswordSettings"])}
+        for entry in _user_configurations(configuration)
+    ]
+    if not entries:
+        return dict(configuration)
+    return {
+        **configuration,
+        "creationOptions": {**configuration["creationOptions"], "configurations": entries},
+    }
+
+
+def _without_password(settings: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if settings is None else {**settings, "password": schemas.MASKED_PASSWORD}
+
+
+def _user_configurations(configuration: Mapping[str, Any]) -> list[dict[str, Any]]:
+    # Only user flows have them, and only where creationOptions is not null.
+    options = configuration.get("creationOptions") or {}
+    entries: list[dict[str, Any]] = options.get("configurations", [])
+    return entries
+
+
+# --- printing ----------------------------------------------------------------------------------
+
+
+class Printer:
+    """Prints stored entities as Graph does; `root` is the service root of the context URLs."""
+
+    def __init__(self, root: str) -> None:
+        self._metadata = f"{root}/$metadata#"
+
+    def flow_set(self, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer to create and get."""
+        return {
+            "@odata.context": f"{self._metadata}{SETS}/$entity",
+            "id": stored["id"],
+            "createdDateTime": printed_time(stored["createdDateTime"]),
+            "lastModifiedDateTime": printed_time(stored["lastModifiedDateTime"]),
+            "displayName": stored["displayName"],
+            "filter": stored["filter"],
+        }
+
+    def created_flow(self, set_id: str, kind: str, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer to create: role groups are left out, as documented."""
+        return {
+            "@odata.context": f"{self._metadata}{SETS}('{set_id}')/provisioningFlows/$entity",
+            **self._flow(set_id, kind, stored, inline_role_groups=False),
+        }
+
+    def flow(self, set_id: str, kind: str, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer to get: role groups are inline, without being asked for."""
+        return {
+            "@odata.context": f"{self._metadata}{SETS}('{set_id}')/provisioningFlows/$entity",
+            **self._flow(set_id, kind, stored, inline_role_groups=True),
+        }
+
+    def flow_list(self, flow_set: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer to list: all flows of a set in ascending id order."""
+        set_id = flow_set["id"]
+        flows = sorted(flow_set["flows"].items(), key=lambda item: item[1]["id"])
+        return {
+            "@odata.context": f"{self._metadata}{SETS}('{set_id}')/provisioningFlows",
+            "value": [
+                self._flow(set_id, kind, stored, inline_role_groups=True) for kind, stored in flows
+            ],
+        }
+
+    def _flow(
+        self, set_id: str, kind: str, stored: Mapping[str, Any], *, inline_role_groups: bool
+    ) -> dict[str, Any]:
+        printed = {
+            schemas.TYPE_MEMBER: f"#{schemas.NAMESPACE}{kind}",
+            "id": stored["id"],
+            "createdDateTime": printed_time(stored["createdDateTime"]),
+            "lastModifiedDateTime": printed_time(stored["lastModifiedDateTime"]),
+            "readinessStatus": stored["readinessStatus"],
+            **stored["configuration"],
+        }
+        entries = _user_configurations(printed)
+        if entries:
+            context = (
+                f"{self._metadata}{SETS}('{set_id}')/provisioningFlows('{stored['id']}')/"
+                f"{_ROLE_GROUP_PATH}/$entity"
+            )
+            printed["creationOptions"] = {
+                **printed["creationOptions"],
+                "configurations": [
+                    _user_configuration(entry, context if inline_role_groups else None)
+                    for entry in entries
+                ],
+            }
+        return printed
+
+
+def _user_configuration(stored: Mapping[str, Any], context: str | None) -> dict[str, Any]:
+    printed: dict[str, Any] = {
+        "licenseSkus": stored["licenseSkus"],
+        "defaultPasswordSettings": _without_password(stored["defaultPasswordSettings"]),
+    }
+    if context is not None:
+        printed["roleGroup@odata.context"] = context
+        printed["roleGroup"] = role_group(BUILT_IN_ROLE_GROUPS[stored["roleGroup"]])
+    return printed
+
+
+def role_group(group: RoleGroup) -> dict[str, Any]:
+    """Print a role group without its context."""
+    return {
+        "id": group.id,
+        "displayName": group.display_name,
+        "roles": [{"code": code} for code in group.roles],
+    }

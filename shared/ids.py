@@ -1,0 +1,52 @@
+"""Entity ids and timestamps in the form that Graph prints them."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import secrets
+import time
+
+# 100-nanosecond ticks between year 1 and 1970, the two epochs.
+_TICKS_TO_UNIX_EPOCH = 621_355_968_000_000_000
+_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_DATE_TIME = re.compile(
+    r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
+    r"T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{7}Z"
+)
+
+_counter = itertools.count(_TICKS_TO_UNIX_EPOCH + time.time_ns() // 100)
+
+
+def new_id() -> str:
+    """Make an entity id: a lower-case GUID in the sequential pattern of the documented ids.
+
+    The first half is random (version nibble 4). The second half is a counter that starts at the
+    process's start, in ticks since year 1: its low 16 bits are group four, the rest group five.
+    """
+    count = next(_counter) & 0xFFFF_FFFF_FFFF_FFFF
+    random = secrets.token_hex(8)
+    return f"{random[:8]}-{random[8:12]}-4{random[13:]}-{count & 0xFFFF:04x}-{count >> 16:012x}"
+
+
+def as_guid(text: str) -> str | None:
+    """Return `text` as a lower-case GUID, or None where it is not one."""
+    lowered = text.lower()
+    return lowered if _GUID.fullmatch(lowered) else None
+
+
+def utc_now() -> str:
+    """Return the current UTC time as stored: always seven fractional digits, so that text sorts."""
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    head = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{head}.{nanoseconds // 100:07d}Z"
+
+
+def printed_time(stored: str) -> str:
+    """Return a stored timestamp as Graph prints it: trailing zeros of the fraction dropped."""
+    return stored[:-1].rstrip("0").removesuffix(".") + "Z" if "." in stored else stored
+
+
+def is_stored_time(text: str) -> bool:
+    """Tell whether `text` has the form that `utc_now` gives."""
+    return _DATE_TIME.fullmatch(text) is not None

@@ -1,0 +1,61 @@
+"""Encrypts the passwords inside flows, so that no store, queue, log or backup has one in clear."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+
+from shared.errors import SettingsError
+from shared.schemas import Secret
+
+_NONCE_BYTES = 12
+_KEY_BYTES = 32
+
+
+class Keyring:
+    """AES-256-GCM keys by id. The first encrypts; all of them decrypt."""
+
+    def __init__(self, keys: dict[str, bytes]) -> None:
+        self._keys = keys
+        self._current = next(iter(keys))
+
+    @classmethod
+    def read(cls, text: str) -> Keyring:
+        """Build from `id:base64,id:base64,…`, newest first; a SettingsError shows no key."""
+        keys: dict[str, bytes] = {}
+        for entry in text.split(","):
+            key_id, _, encoded = entry.strip().partition(":")
+            try:
+                key = base64.b64decode(encoded, validate=True)
+            except binascii.Error:
+                key = b""
+            if not key_id or len(key) != _KEY_BYTES or key_id in keys:
+                raise SettingsError(
+                    "PASSWORD_KEYS must be 'id:key' entries joined by commas, each id once and "
+                    f"each key {_KEY_BYTES} random bytes in base64; entry {len(keys) + 1} is not."
+                )
+            keys[key_id] = key
+        return cls(keys)
+
+    def seal(self, password: Secret, flow_id: str) -> dict[str, str]:
+        """Encrypt a password so that it opens for this flow only."""
+        # Most requests hold no password, and importing the cipher costs a cold start 20 ms.
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        cipher = AESGCM(self._keys[self._current])
+        sealed = nonce + cipher.encrypt(nonce, password.reveal().encode(), flow_id.encode())
+        return {"keyId": self._current, "sealed": base64.b64encode(sealed).decode()}
+
+    def open(self, sealed: dict[str, str], flow_id: str) -> Secret:
+        """Decrypt what `seal` made for this flow.
+
+        Raises KeyError for a key that is not in the ring, InvalidTag for a changed or moved value.
+        """
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        raw = base64.b64decode(sealed["sealed"])
+        cipher = AESGCM(self._keys[sealed["keyId"]])
+        clear = cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], flow_id.encode())
+        return Secret(clear.decode())

@@ -1,0 +1,108 @@
+"""Sends events to the readiness queue: one open sender, and one send for all who wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from azure.servicebus import ServiceBusMessage
+from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
+from azure.servicebus.exceptions import ServiceBusError
+
+from shared.errors import PublishFailed
+from shared.events import CONTENT_TYPE, Message
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_SECONDS = 3.0
+# While the queue cannot be reached, callers do not wait for it: the flow is stored, and notReady
+# itself says that a check is due.
+REST_SECONDS = 5.0
+_BATCH_MESSAGES = 100
+_BATCH_BYTES = 192 * 1024
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """An event that waits for its turn, and what became of it: None, or why it was not sent."""
+
+    message: Message
+    outcome: asyncio.Future[BaseException | None]
+
+    def as_sent(self) -> ServiceBusMessage:
+        return ServiceBusMessage(
+            self.message.body, message_id=self.message.id, content_type=CONTENT_TYPE
+        )
+
+
+class QueuePublisher:
+    """Publishes to one queue. Events that wait for a running send leave together in the next."""
+
+    def __init__(self, client: ServiceBusClient, queue: str) -> None:
+        self._client = client
+        self._queue = queue
+        self._sender: ServiceBusSender | None = None
+        self._sending = asyncio.Lock()
+        self._waiting: list[_Waiting] = []
+        self._rest_until = 0.0
+
+    async def publish(self, message: Message) -> None:
+        """Send an event; raises PublishFailed when it was not taken within TIMEOUT_SECONDS."""
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._rest_until:
+            raise PublishFailed("Service Bus did not answer a moment ago.")
+        waiting = _Waiting(message, loop.create_future())
+        self._waiting.append(waiting)
+        async with self._sending:
+            while not waiting.outcome.done():
+                await self._send_waiting()
+        failure = waiting.outcome.result()
+        if failure is not None:
+            raise PublishFailed(f"{type(failure).__name__}: {failure}") from failure
+
+    async def close(self) -> None:
+        """Close the sender and its connection."""
+        await self._drop_sender()
+        await self._client.close()
+
+    async def _send_waiting(self) -> None:
+        batch, self._waiting = _split(self._waiting)
+        failure: BaseException | None = None
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                if self._sender is None:
+                    self._sender = self._client.get_queue_sender(self._queue)
+                await self._sender.send_messages([entry.as_sent() for entry in batch])
+        except (ServiceBusError, TimeoutError, OSError) as exc:
+            failure = exc
+            self._rest_until = asyncio.get_running_loop().time() + REST_SECONDS
+            await self._drop_sender()
+        except asyncio.CancelledError as exc:
+            # The caller who sends for the others was cut off; they must not wait for ever.
+            failure = exc
+            self._sender = None
+            raise
+        finally:
+            for entry in batch:
+                if not entry.outcome.done():
+                    entry.outcome.set_result(failure)
+
+    async def _drop_sender(self) -> None:
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            try:
+                async with asyncio.timeout(TIMEOUT_SECONDS):
+                    await sender.close()
+            except (ServiceBusError, TimeoutError, OSError) as exc:
+                log.warning("sender not closed cleanly: %s", type(exc).__name__)
+
+
+def _split(waiting: list[_Waiting]) -> tuple[list[_Waiting], list[_Waiting]]:
+    """Take from the front what fits one send; the first always goes."""
+    size = 0
+    for count, entry in enumerate(waiting):
+        size += len(entry.message.body)
+        if count and (count == _BATCH_MESSAGES or size > _BATCH_BYTES):
+            return waiting[:count], waiting[count:]
+    return waiting, []

@@ -1,0 +1,96 @@
+"""The app settings, read once from any mapping; every fault is reported at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from shared.errors import SettingsError
+from shared.keyring import Keyring
+
+_SEE = "See local.settings.example.json and the settings table in README.md."
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the app needs to know about where it runs.
+
+    Keys are for the emulators only: with `cosmos_key` None and `service_bus_connection` None, the
+    managed identity `identity_client_id` (None: the system-assigned one) is used.
+    """
+
+    cosmos_endpoint: str
+    cosmos_key: str | None
+    cosmos_database: str
+    service_bus_connection: str | None
+    service_bus_namespace: str | None
+    readiness_queue: str
+    identity_client_id: str | None
+    keyring: Keyring
+    graph_root: str
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> Settings:
+        """Build from app settings; raises SettingsError that names every fault."""
+        values = {name: value.strip() for name, value in environ.items()}
+        faults: list[str] = []
+
+        def required(name: str) -> str:
+            if not values.get(name):
+                faults.append(f"Set {name}.")
+            return values.get(name, "")
+
+        endpoint = required("COSMOS_ENDPOINT")
+        key = values.get("COSMOS_KEY") or None
+        faults.extend(_endpoint_faults(endpoint, key))
+        connection = values.get("ServiceBus") or None
+        namespace = values.get("ServiceBus__fullyQualifiedNamespace") or None
+        if (connection is None) == (namespace is None):
+            faults.append(
+                "Set ServiceBus (a connection string, for the emulator) or "
+                "ServiceBus__fullyQualifiedNamespace (for Azure), one of the two."
+            )
+        graph_root = values.get("GRAPH_ROOT") or "https://graph.microsoft.com/beta"
+        if urlsplit(graph_root).scheme not in ("http", "https"):
+            faults.append("GRAPH_ROOT must be an absolute http(s) URL.")
+        keyring = None
+        passwords = required("PASSWORD_KEYS")
+        if passwords:
+            try:
+                keyring = Keyring.read(passwords)
+            except SettingsError as exc:
+                faults.append(str(exc))
+        database = required("COSMOS_DATABASE")
+        queue = required("READINESS_QUEUE")
+        if faults or keyring is None:
+            raise SettingsError(" ".join([*faults, _SEE]))
+        return cls(
+            cosmos_endpoint=endpoint,
+            cosmos_key=key,
+            cosmos_database=database,
+            service_bus_connection=connection,
+            service_bus_namespace=namespace,
+            readiness_queue=queue,
+            identity_client_id=values.get("AZURE_CLIENT_ID") or None,
+            keyring=keyring,
+            graph_root=graph_root.rstrip("/"),
+        )
+
+
+def _endpoint_faults(endpoint: str, key: str | None) -> list[str]:
+    if not endpoint:
+        return []
+    parts = urlsplit(endpoint)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return ["COSMOS_ENDPOINT must be an absolute URL, such as http://127.0.0.1:8081."]
+    local = parts.hostname in _LOOPBACK
+    faults = []
+    if parts.scheme == "http" and not local:
+        faults.append("COSMOS_ENDPOINT must use https, except for an emulator on this machine.")
+    if key is not None and not local:
+        faults.append("Remove COSMOS_KEY: keys are for emulators, Azure uses a managed identity.")
+    if key is None and local:
+        faults.append("Set COSMOS_KEY: the Cosmos DB emulator takes no identity.")
+    return faults
