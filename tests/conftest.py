@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from azure.servicebus.aio import ServiceBusClient
 
+from local.config import ROOT
 from local.settings import example_values
 from local.stack import Stack, throwaway_config
+
+NOT_COPIED = (".git", ".venv*", "node_modules", ".local", "local.settings.json", ".*_cache")
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project, so that no test writes into the developer's own."""
+    copy = tmp_path_factory.mktemp("project") / "copy"
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(*NOT_COPIED))
+    (copy / "local" / "node_modules").symlink_to(ROOT / "local" / "node_modules")
+    return copy
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""Tests against the real SDKs and the local stack, which they start themselves."""
