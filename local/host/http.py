@@ -1,0 +1,332 @@
+"""Serves the HTTP functions on 127.0.0.1 with the request and response rules of the real host."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import json
+import re
+import urllib.parse
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import HttpVersion11, web
+from aiohttp.web_request import BaseRequest
+from azure.functions.meta import Datum
+from multidict import CIMultiDict
+
+from local.host.index import HTTP_TRIGGER, App, IndexedFunction
+from local.host.invocation import InvocationFailed, Worker
+from local.host.logs import HOST
+from local.host.routes import Router
+from local.host.settings import HostSettings
+
+HOST_ADDRESS = "127.0.0.1"
+VERSION = "4.0.0-local"
+BODY_LIMIT = 104_857_600
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e]*")
+_HOME = (
+    b"<!DOCTYPE html><title>Functions</title><p>Your local Functions host is up and running.</p>"
+)
+_JSON = "application/json; charset=utf-8"
+#: set by the host itself from the body
+_OWN_HEADERS = {"content-length", "transfer-encoding", "connection"}
+_LONE_PERCENT = re.compile("%(?![0-9a-fA-F]{2})")
+_PATH_SAFE = "/:@!$&'()*+,;=~-._%"
+
+
+class BadRequest(Exception):
+    """The request line or a header cannot be decoded; answered 400."""
+
+
+def _keep_encoded(exc: UnicodeError) -> tuple[str, int]:
+    assert isinstance(exc, UnicodeDecodeError)  # noqa: S101 - registered for decoding only
+    wrong = exc.object[exc.start : exc.end]
+    return "".join(f"%{byte:02X}" for byte in wrong), exc.end
+
+
+codecs.register_error("local.host.keep_encoded", _keep_encoded)
+
+
+def decode_path(raw: str) -> str:
+    """Percent-decode a path as Kestrel does: %2F stays, bytes that are not UTF-8 stay encoded.
+
+    "." and ".." segments are resolved. Raises BadRequest for %00.
+    """
+    path = raw
+    if "%" in raw:
+        kept = re.sub("%(?=2[fF])", "%25", raw)
+        path = urllib.parse.unquote(kept, errors="local.host.keep_encoded")
+    if "\x00" in path:
+        raise BadRequest("a null character in the path")
+    if "/." in path:
+        parts: list[str] = []
+        segments = path.split("/")[1:]
+        for at, segment in enumerate(segments):
+            if segment in (".", ".."):
+                if segment == ".." and parts:
+                    parts.pop()
+                if at == len(segments) - 1:
+                    parts.append("")
+            else:
+                parts.append(segment)
+        path = "/" + "/".join(parts)
+    return path
+
+
+def read_query(raw: str) -> dict[str, str]:
+    """The query as a function sees it: repeated names joined by ",", empty values left out."""
+    names: dict[str, str] = {}
+    values: dict[str, list[str]] = {}
+    for part in raw.split("&") if raw else ():
+        if part:
+            name, _, value = (
+                urllib.parse.unquote_plus(text, errors="local.host.keep_encoded")
+                if "%" in text or "+" in text
+                else text
+                for text in part.partition("=")
+            )
+            key = names.setdefault(name.lower(), name)
+            values.setdefault(key, []).append(value)
+    joined = {name: ",".join(found) for name, found in values.items()}
+    return {name: value for name, value in joined.items() if value}
+
+
+def read_headers(request: BaseRequest) -> dict[str, str]:
+    """The headers with lower-case names, repeated ones joined by ","; raises BadRequest."""
+    headers: dict[str, str] = {}
+    for name, value in request.headers.items():
+        key = name.lower()
+        headers[key] = f"{headers[key]},{value}" if key in headers else value
+    for name, value in headers.items():
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise BadRequest(f"the header {name} is not UTF-8") from None
+    return headers
+
+
+def _split_target(request: BaseRequest) -> tuple[str, str]:
+    target = request._message.path.partition("#")[0]
+    if not target.startswith("/"):
+        parts = urllib.parse.urlsplit(target)
+        return parts.path or "/", parts.query
+    path, _, query = target.partition("?")
+    return path, query
+
+
+class HttpHost:
+    """The HTTP side of the host: routing, the functions' answers, /admin."""
+
+    def __init__(
+        self,
+        app: App,
+        settings: HostSettings,
+        worker: Worker,
+        run_by_hand: Callable[[IndexedFunction, str], Awaitable[None]],
+        environ: Mapping[str, str],
+    ) -> None:
+        self._functions = {function.name: function for function in app.functions}
+        self._router = Router(app.routes(settings.route_prefix))
+        self._templates = {route.function_name: route.template for route in self._router.routes}
+        self._worker, self._run_by_hand = worker, run_by_hand
+        self._outstanding = 0
+        self._max_outstanding = settings.max_outstanding_requests
+        concurrent = settings.max_concurrent_requests
+        self._slots = asyncio.Semaphore(concurrent) if concurrent else None
+        limit = environ.get("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT", "")
+        self._body_limit = int(limit) if limit.isascii() and limit.isdigit() else BODY_LIMIT
+        self._homepage = environ.get("AzureWebJobsDisableHomepage", "").lower() != "true"
+        self._started = asyncio.get_running_loop().time()
+        self._background: set[asyncio.Task[None]] = set()
+        self.port = 0
+
+    def server(self) -> web.Server:
+        """The aiohttp server that answers with handle()."""
+        loop = asyncio.get_running_loop()
+
+        def make(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> BaseRequest:
+            return BaseRequest(
+                message, payload, protocol, writer, task, loop, client_max_size=self._body_limit
+            )
+
+        return web.Server(self.handle, request_factory=make, access_log=None, lingering_time=5.0)
+
+    async def handle(self, request: BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        try:
+            raw_path, query = _split_target(request)
+            path = decode_path(raw_path)
+            if path.lower().startswith("/admin/") or path.lower() == "/admin":
+                return await self._admin(request, path)
+            if self._max_outstanding is not None and self._outstanding >= self._max_outstanding:
+                return web.Response(status=429)
+            self._outstanding += 1
+            try:
+                if self._slots is None:
+                    return await self._serve(request, path, query)
+                async with self._slots:
+                    return await self._serve(request, path, query)
+            finally:
+                self._outstanding -= 1
+        except BadRequest as exc:
+            HOST.info("Refused a request: %s", exc)
+            return web.Response(status=400)
+
+    async def _serve(self, request: BaseRequest, path: str, query: str) -> web.Response:
+        found = self._router.find(request.method.upper(), path)
+        if found is None:
+            if path != "/":
+                return web.Response(status=404)
+            if self._homepage:
+                return web.Response(body=_HOME, content_type="text/html")
+            return web.Response(status=204)
+        route, values = found
+        headers = read_headers(request)
+        # The host forwards a body only when it knows its length, so a chunked one arrives empty.
+        length = request.content_length or 0
+        if length > self._body_limit:
+            return web.Response(status=413)
+        if "expect" in headers and request.version == HttpVersion11:
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0
+        body = await request.read() if length else b""
+        host = headers.get("host") or f"{HOST_ADDRESS}:{self.port}"
+        shown = _LONE_PERCENT.sub("%25", urllib.parse.quote(path, safe=_PATH_SAFE))
+        value = Datum(
+            {
+                "method": Datum(request.method.upper(), "string"),
+                "url": Datum(f"http://{host}{shown}{'?' + query if query else ''}", "string"),
+                "headers": {name: Datum(text, "string") for name, text in headers.items()},
+                "query": {name: Datum(text, "string") for name, text in read_query(query).items()},
+                "params": {name: Datum(text, "string") for name, text in values.items()},
+                "body": Datum(body, "bytes"),
+            },
+            "http",
+        )
+        function = self._functions[route.function_name]
+        try:
+            answer = await self._worker.invoke(
+                function,
+                value,
+                trace_parent=headers.get("traceparent", ""),
+                trace_state=headers.get("tracestate", ""),
+                reason=f"{request.method} {shown}",
+            )
+        except InvocationFailed:
+            return web.Response(status=500)
+        try:
+            return to_response(answer)
+        except ValueError as exc:
+            HOST.error("Failed: the answer of %s cannot be sent: %s", function.name, exc)
+            return web.Response(status=500)
+
+    # ---- /admin, as far as tools use it
+
+    async def _admin(self, request: BaseRequest, path: str) -> web.Response:
+        parts = path.strip("/").split("/")
+        known = [part.lower() for part in parts[:2]] + parts[2:]
+        if known[1:] == ["host", "status"] and request.method == "GET":
+            uptime = asyncio.get_running_loop().time() - self._started
+            return _json(
+                {
+                    "id": "local",
+                    "state": "Running",
+                    "version": VERSION,
+                    "versionDetails": VERSION,
+                    "processUptime": int(uptime * 1000),
+                }
+            )
+        if known[1:] == ["host", "ping"] and request.method in ("GET", "POST"):
+            return web.Response()
+        if known[1:] == ["functions"] and request.method == "GET":
+            return _json([self._describe(request, f) for f in self._functions.values()])
+        if len(known) == 3 and known[1] == "functions":
+            wanted = known[2].lower()
+            function = next((f for f in self._functions.values() if f.name.lower() == wanted), None)
+            if function is not None and request.method == "GET":
+                return _json(self._describe(request, function))
+            if function is not None and request.method == "POST":
+                return await self._start_by_hand(request, function)
+        return web.Response(status=404)
+
+    def _describe(self, request: BaseRequest, function: IndexedFunction) -> dict[str, Any]:
+        base = f"http://{request.headers.get('Host') or f'{HOST_ADDRESS}:{self.port}'}"
+        template = self._templates.get(function.name)
+        return {
+            "name": function.name,
+            "script_root_path_href": f"{base}/admin/vfs/",
+            "script_href": f"{base}/admin/vfs/{function.file.name}",
+            "config_href": None,
+            "test_data_href": None,
+            "href": f"{base}/admin/functions/{function.name}",
+            "invoke_url_template": (
+                None if template is None else f"{base}/{template.strip('/').lower()}"
+            ),
+            "language": "python",
+            "config": {
+                "name": function.name,
+                "entryPoint": function.name,
+                "scriptFile": function.file.name,
+                "language": "python",
+                "bindings": list(function.bindings),
+            },
+            "files": None,
+            "test_data": None,
+            "isDisabled": False,
+            "isDirect": True,
+            "isProxy": False,
+        }
+
+    async def _start_by_hand(self, request: BaseRequest, function: IndexedFunction) -> web.Response:
+        try:
+            given = json.loads(await request.read())
+        except ValueError:
+            given = None
+        if not isinstance(given, dict):
+            return web.Response(status=400, text='Send a JSON object such as {"input": ""}.')
+        if function.kind == HTTP_TRIGGER:
+            return web.Response(
+                status=400, text=f"{function.name} is an HTTP function: call its own URL."
+            )
+        text = given.get("input")
+        text = text if isinstance(text, str) else json.dumps(text) if text is not None else ""
+        task = asyncio.ensure_future(self._run_by_hand(function, text))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return web.Response(status=202)
+
+
+def _json(value: Any) -> web.Response:
+    return web.Response(text=json.dumps(value), headers={"Content-Type": _JSON})
+
+
+def to_response(answer: Datum | None) -> web.Response:
+    """The HTTP answer for what a function returned; raises ValueError for what cannot be sent."""
+    if answer is None:
+        raise ValueError("the function has no HTTP answer")
+    if answer.type == "string":
+        return web.Response(
+            body=answer.value.encode(), headers={"Content-Type": "text/plain; charset=utf-8"}
+        )
+    value = answer.value
+    status = value["status_code"].value
+    if not (status.isascii() and status.isdigit() and 200 <= int(status) <= 999):
+        raise ValueError(f"{status!r} is not a status code from 200 to 999")
+    headers: CIMultiDict[str] = CIMultiDict()
+    for name, datum in value["headers"].items():
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f"{name!r} is not a header name")
+        if not _VALUE.fullmatch(datum.value):
+            raise ValueError(f"the header {name} has a control or non-ASCII character")
+        if name.lower() not in _OWN_HEADERS:
+            headers[name] = datum.value
+    for cookie in value["cookies"] or ():
+        for morsel in cookie.values():
+            headers.add("Set-Cookie", morsel.OutputString())
+    bodiless = int(status) in (204, 304)
+    return web.Response(
+        body=None if bodiless else value["body"].value, status=int(status), headers=headers
+    )

@@ -1,0 +1,180 @@
+"""A received message in the form in which extension 5.x hands it to the Python worker."""
+
+from __future__ import annotations
+
+import base64
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+from azure.functions.meta import Datum
+from azure.servicebus import ServiceBusReceivedMessage
+from azure.servicebus.amqp import AmqpMessageBodyType
+
+#: the largest .NET time, which stands for "never"
+_NEVER = "9999-12-31T23:59:59.9999999"
+#: sent as collections of strings to a batch function, without the empty ones
+_STRINGS = frozenset(
+    {
+        "MessageId",
+        "ContentType",
+        "CorrelationId",
+        "Subject",
+        "Label",
+        "ReplyTo",
+        "ReplyToSessionId",
+        "To",
+        "SessionId",
+        "PartitionKey",
+        "TransactionPartitionKey",
+        "DeadLetterSource",
+        "LockToken",
+    }
+)
+
+
+class UnreadableBody(Exception):
+    """The body is an AMQP value or sequence that the extension does not hand over either."""
+
+
+def read_body(message: ServiceBusReceivedMessage) -> bytes:
+    """The bytes of a message; raises UnreadableBody."""
+    if message.body_type == AmqpMessageBodyType.DATA:
+        return b"".join(message.body)
+    value = message.body if message.body_type == AmqpMessageBodyType.VALUE else None
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return value.encode()
+    raise UnreadableBody("its body is neither binary data nor an AMQP string")
+
+
+def _plain(value: Any) -> Any:
+    """One application property as JSON: the SDK gives strings and names as bytes."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return base64.b64encode(value).decode()
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def application_properties(message: ServiceBusReceivedMessage) -> dict[str, Any]:
+    """The application properties with text names and JSON values."""
+    given = message.application_properties or {}
+    return {str(_plain(name)): _plain(value) for name, value in given.items()}
+
+
+def trace_parent(message: ServiceBusReceivedMessage) -> str:
+    """The W3C traceparent that the sender left in Diagnostic-Id, else an empty string."""
+    value = application_properties(message).get("Diagnostic-Id")
+    return value if isinstance(value, str) else ""
+
+
+def _times(name: str, moment: datetime | None) -> dict[str, str]:
+    """Both forms the extension sends: name+"Utc" without a zone, and the name with one."""
+    if moment is None:
+        return {f"{name}Utc": _NEVER, name: f"{_NEVER}+00:00"}
+    moment = moment.astimezone(UTC)
+    return {
+        f"{name}Utc": moment.replace(tzinfo=None).isoformat(),
+        name: moment.isoformat(),
+    }
+
+
+def _row(message: ServiceBusReceivedMessage) -> dict[str, Any]:
+    """The metadata of one message; entries without a value are None."""
+    properties = application_properties(message)
+    text = {
+        "DeadLetterSource": message.dead_letter_source,
+        "LockToken": message.lock_token,
+        "MessageId": message.message_id,
+        "ContentType": message.content_type,
+        "ReplyTo": message.reply_to,
+        "To": message.to,
+        "Subject": message.subject,
+        "Label": message.subject,
+        "CorrelationId": message.correlation_id,
+        "SessionId": message.session_id,
+        "ReplyToSessionId": message.reply_to_session_id,
+        "PartitionKey": message.partition_key,
+    }
+    return {
+        # .NET counts deliveries from 1, AMQP counts the failed ones before this.
+        "DeliveryCount": (message.delivery_count or 0) + 1,
+        "SequenceNumber": message.sequence_number,
+        **_times("ExpiresAt", message.expires_at_utc),
+        **_times("EnqueuedTime", message.enqueued_time_utc),
+        "ApplicationProperties": properties,
+        "UserProperties": properties,
+        **{name: None if value is None else str(_plain(value)) for name, value in text.items()},
+    }
+
+
+def _input(body: bytes, binary: bool) -> bytes | str:
+    # Without dataType=binary the host hands over text: bytes that are no UTF-8 are damaged.
+    return body if binary else body.decode("utf-8", "replace")
+
+
+def one(message: ServiceBusReceivedMessage, binary: bool) -> tuple[Datum, dict[str, Datum]]:
+    """Value and metadata for a function with cardinality one; raises UnreadableBody."""
+    return _single(_input(read_body(message), binary), _row(message))
+
+
+def by_hand(text: str, binary: bool) -> tuple[Datum, dict[str, Datum]]:
+    """Value and metadata for text given to /admin/functions/NAME."""
+    now = datetime.now(UTC)
+    row = {
+        "DeliveryCount": 1,
+        "SequenceNumber": 0,
+        **_times("ExpiresAt", None),
+        **_times("EnqueuedTime", now),
+        "ApplicationProperties": {},
+        "UserProperties": {},
+        "MessageId": uuid.uuid4().hex,
+        "LockToken": str(uuid.UUID(int=0)),
+    }
+    return _single(_input(text.encode(), binary), row)
+
+
+def _single(body: bytes | str, row: Mapping[str, Any]) -> tuple[Datum, dict[str, Datum]]:
+    metadata = {
+        name: Datum(value, "string")
+        if name in _STRINGS
+        else Datum(json.dumps(value, ensure_ascii=False), "json")
+        for name, value in row.items()
+        if value is not None
+    }
+    return Datum(body, "bytes" if isinstance(body, bytes) else "string"), metadata
+
+
+def many(
+    messages: Sequence[ServiceBusReceivedMessage], binary: bool
+) -> tuple[Datum, dict[str, Datum]]:
+    """Value and metadata for a function with cardinality many; raises UnreadableBody.
+
+    As the host does, empty strings are left out of the arrays, which shifts later ones.
+    """
+    bodies = [_input(read_body(message), binary) for message in messages]
+    if binary:
+        value = Datum(SimpleNamespace(bytes=bodies), "collection_bytes")
+    else:
+        kept = [body for body in bodies if body]
+        value = Datum(SimpleNamespace(string=kept), "collection_string")
+    rows = [_row(message) for message in messages]
+    metadata: dict[str, Datum] = {}
+    for name in rows[0]:
+        column = [row[name] for row in rows]
+        if name in _STRINGS:
+            texts = SimpleNamespace(string=[text for text in column if text])
+            metadata[f"{name}Array"] = Datum(texts, "collection_string")
+        elif name == "SequenceNumber":
+            metadata[f"{name}Array"] = Datum(SimpleNamespace(sint64=column), "collection_sint64")
+        else:
+            metadata[f"{name}Array"] = Datum(json.dumps(column, ensure_ascii=False), "json")
+    return value, metadata

@@ -1,0 +1,167 @@
+"""HTTP functions that show what the host gave them and what it makes of their answers."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import azure.functions as func
+
+IMPORT_LOOP = asyncio.get_running_loop()
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
+bp = func.Blueprint()
+
+
+def reply(value: object, status: int = 200) -> func.HttpResponse:
+    return func.HttpResponse(json.dumps(value), status_code=status, mimetype="application/json")
+
+
+def show(req: func.HttpRequest) -> func.HttpResponse:
+    return reply(
+        {
+            "class": f"{type(req).__module__}.{type(req).__name__}",
+            "method": req.method,
+            "url": req.url,
+            "headers": dict(req.headers),
+            "params": dict(req.params),
+            "route": dict(req.route_params),
+            "body": req.get_body().decode("latin-1"),
+        }
+    )
+
+
+@app.route("echo/{*rest}")
+async def echo(req: func.HttpRequest) -> func.HttpResponse:
+    return show(req)
+
+
+@app.route("items/{id:int}/parts/{part?}", methods=["GET", "PUT"])
+async def parts(req: func.HttpRequest) -> func.HttpResponse:
+    return show(req)
+
+
+@app.route("things/{id=none}", methods=["GET"])
+async def things(req: func.HttpRequest) -> func.HttpResponse:
+    return show(req)
+
+
+@app.route("order/{id}", methods=["GET"])
+async def order_a(req: func.HttpRequest) -> func.HttpResponse:
+    return reply("order_a")
+
+
+@app.route("order/recent", methods=["GET"])
+async def order_b(req: func.HttpRequest) -> func.HttpResponse:
+    return reply("order_b")
+
+
+@bp.route(methods=["GET"])
+def plain(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    """Without a route the function's name is its route; runs in a thread."""
+    logging.getLogger("app.plain").info("in a thread")
+    return reply(
+        {
+            "main": threading.current_thread() is threading.main_thread(),
+            "id": context.invocation_id,
+            "local": context.thread_local_storage.invocation_id,
+        }
+    )
+
+
+app.register_blueprint(bp)
+
+
+@app.route("context", methods=["GET"])
+async def with_context(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    logging.getLogger("app.context").info("told by the app")
+    return reply(
+        {
+            "name": context.function_name,
+            "id": context.invocation_id,
+            "directory": context.function_directory,
+            "trace": context.trace_context.trace_parent,
+            "state": context.trace_context.trace_state,
+            "retry": context.retry_context.retry_count,
+            "same loop": asyncio.get_running_loop() is IMPORT_LOOP,
+            "cwd": str(Path.cwd()),
+            "last path": sys.path[-1],
+            "level": logging.getLogger().level,
+            "from file": os.environ.get("FROM_FILE"),
+            "from both": os.environ.get("FROM_BOTH"),
+        }
+    )
+
+
+def upper(
+    call: Callable[..., Awaitable[func.HttpResponse]],
+) -> Callable[..., Awaitable[func.HttpResponse]]:
+    @functools.wraps(call)
+    async def wrapper(*args: func.HttpRequest, **kwargs: func.HttpRequest) -> func.HttpResponse:
+        answer = await call(*args, **kwargs)
+        return func.HttpResponse(answer.get_body().upper(), status_code=answer.status_code)
+
+    return wrapper
+
+
+@app.route("wrapped", methods=["GET"])
+@upper
+async def wrapped(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse("quiet")
+
+
+@app.route("text", methods=["GET"])
+async def text(req: func.HttpRequest) -> str:
+    return "grüße"
+
+
+@app.route("answers/{kind}", methods=["GET", "HEAD"])
+async def answers(req: func.HttpRequest) -> func.HttpResponse:
+    kind = req.route_params["kind"]
+    if kind == "default":
+        return func.HttpResponse("plain")
+    if kind == "explicit":
+        return func.HttpResponse("{}", headers={"Content-Type": "application/x-own"})
+    if kind == "repeated":
+        answer = func.HttpResponse("")
+        answer.headers.add("X-Many", "first")
+        answer.headers.add("X-Many", "last")
+        answer.headers.add("Set-Cookie", "a=1; Path=/; HttpOnly")
+        answer.headers.add("Set-Cookie", "b=2")
+        return answer
+    if kind == "newline":
+        return func.HttpResponse("", headers={"X-Bad": "one\r\nX-Two: two"})
+    if kind == "surrogate":
+        return func.HttpResponse("", headers={"X-Bad": "\ud800"})
+    if kind == "nothing":
+        return func.HttpResponse(status_code=204)
+    if kind == "none":
+        return None  # type: ignore[return-value]  # what the worker makes of it is the point
+    if kind == "dict":
+        return {"a": 1}  # type: ignore[return-value]  # the same
+    if kind == "exit":
+        sys.exit(3)
+    if kind == "cancelled":
+        raise asyncio.CancelledError
+    if kind == "slow":
+        await asyncio.sleep(60)
+    raise RuntimeError("raised on purpose")
+
+
+@app.route("sleepy", methods=["GET"])
+def sleepy(req: func.HttpRequest) -> func.HttpResponse:
+    time.sleep(4)
+    return reply("late")
+
+
+@app.route("noop", methods=["GET"])
+async def noop(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse("ok")
