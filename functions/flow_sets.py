@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import azure.functions as func
 
-from functions.http import created, guid_param, json_body, ok, operation
+from functions.http import INDUSTRY_DATA, created, guid_param, json_body, ok, operation
 from shared import clients, flows, schemas
 
 bp = func.Blueprint()
 
-SETS = "outboundProvisioningFlowSets"
+SETS = f"{INDUSTRY_DATA}/outboundProvisioningFlowSets"
 
 
 @operation(bp, "POST", SETS)

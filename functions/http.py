@@ -8,8 +8,10 @@ import logging
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
 import azure.functions as func
 
@@ -18,16 +20,20 @@ from shared.errors import (
     Conflict,
     Fault,
     InvalidRequest,
+    MethodNotAllowed,
     NotFound,
+    PreconditionFailed,
     ServiceError,
     StoreUnavailable,
+    UnknownPath,
 )
 from shared.ids import as_guid
 from shared.payload import read_json
 
 log = logging.getLogger("provisioning.http")
 
-BASE: Final = "beta/external/industryData"
+ROOT: Final = "beta"
+INDUSTRY_DATA: Final = "external/industryData"
 JSON: Final = (
     "application/json;odata.metadata=minimal;odata.streaming=true;"
     "IEEE754Compatible=false;charset=utf-8"
@@ -36,21 +42,53 @@ JSON: Final = (
 STATUSES: Final[dict[type[ServiceError], tuple[int, str]]] = {
     InvalidRequest: (400, "BadRequest"),
     NotFound: (404, "Request_ResourceNotFound"),
+    UnknownPath: (404, "ResourceNotFound"),
+    MethodNotAllowed: (405, "Request_MethodNotAllowed"),
     Conflict: (409, "Conflict"),
+    PreconditionFailed: (412, "PreconditionFailed"),
     BodyTooLarge: (413, "RequestEntityTooLarge"),
     StoreUnavailable: (503, "serviceNotAvailable"),
 }
 """Error class to HTTP status and Graph error code; a subclass counts as its base."""
 
-_CLIENT_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
-
 Door = Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]
+
+_CLIENT_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_PARENTHESISED_KEY = re.compile(r"(?P<name>[^()/']+)\('(?P<key>[^()/']+)'\)")
+
+
+# --- operations --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method on one path template (below /beta), and the door behind it."""
+
+    method: str
+    segments: tuple[str, ...]
+    door: Door
+
+    def matched(self, segments: list[str]) -> int:
+        """Count the leading segments of a path that are this operation's."""
+        for count, (own, given) in enumerate(zip(self.segments, segments, strict=False)):
+            if not own.startswith("{") and own.lower() != given.lower():
+                return count
+        return min(len(self.segments), len(segments))
+
+    def route_params(self, segments: list[str]) -> dict[str, str]:
+        """Return what the template's parameters stand for in a path that matches."""
+        pairs = zip(self.segments, segments, strict=True)
+        return {own.strip("{}"): given for own, given in pairs if own.startswith("{")}
+
+
+OPERATIONS: Final[list[Operation]] = []
+"""Every operation of the API, in the order in which the doors were imported."""
 
 
 def operation(
     blueprint: func.Blueprint, method: str, template: str
 ) -> Callable[[Door], Callable[..., Any]]:
-    """Register a door for one method and one path below /beta/external/industryData.
+    """Register a door for one method and one path below /beta.
 
     Errors of the table become answers in Graph's envelope. Everything else propagates: the host
     logs it as a failed invocation and answers an empty 500.
@@ -59,35 +97,90 @@ def operation(
     def register(door: Door) -> Callable[..., Any]:
         @functools.wraps(door)
         async def answer(req: func.HttpRequest) -> func.HttpResponse:
-            request_id = str(uuid.uuid4())
-            try:
-                response = await door(req)
-            except ServiceError as exc:
-                response = _refusal(exc, request_id, client_request_id(req) or request_id)
-            response.headers["request-id"] = request_id
-            response.headers["client-request-id"] = client_request_id(req) or request_id
-            response.headers["OData-Version"] = "4.0"
-            response.headers["Cache-Control"] = "no-cache"
-            log.info(
-                "%s",
-                json.dumps(
-                    {
-                        "event": "request",
-                        "operation": door.__name__,
-                        "status": response.status_code,
-                        "requestId": request_id,
-                        **{name: as_guid(value) for name, value in req.route_params.items()},
-                    }
-                ),
-            )
-            return response
+            return await answered(door, req)
 
+        OPERATIONS.append(Operation(method, tuple(template.split("/")), door))
         registered: Callable[..., Any] = blueprint.route(
-            f"{BASE}/{template}", methods=[method], auth_level=func.AuthLevel.ANONYMOUS
+            f"{ROOT}/{template}", methods=[method], auth_level=func.AuthLevel.ANONYMOUS
         )(answer)
         return registered
 
     return register
+
+
+async def answered(door: Door, req: func.HttpRequest) -> func.HttpResponse:
+    """Call a door and complete its answer: errors in Graph's envelope, headers, one log line."""
+    request_id = str(uuid.uuid4())
+    client_id = client_request_id(req) or request_id
+    try:
+        response = await door(req)
+    except ServiceError as exc:
+        response = _refusal(exc, request_id, client_id)
+    response.headers["request-id"] = request_id
+    response.headers["client-request-id"] = client_id
+    response.headers["OData-Version"] = "4.0"
+    response.headers["Cache-Control"] = "no-cache"
+    line = {
+        "event": "request",
+        "operation": door.__name__,
+        "status": response.status_code,
+        "requestId": request_id,
+        **{name: as_guid(value) for name, value in req.route_params.items()},
+    }
+    log.info("%s", json.dumps(line))
+    return response
+
+
+async def dispatch(req: func.HttpRequest, path: str) -> func.HttpResponse:
+    """Serve a request by its path below /beta, its keys as segments or in parentheses."""
+    segments = [unquote(segment) for segment in _keys_as_segments(path).split("/")]
+    try:
+        found = _find_operation(req.method, segments)
+    except ServiceError as exc:
+        error = exc
+
+        async def unknown_operation(req: func.HttpRequest) -> func.HttpResponse:
+            raise error
+
+        return await answered(unknown_operation, req)
+    routed = func.HttpRequest(
+        req.method,
+        req.url,
+        headers=req.headers,
+        params=req.params,
+        route_params=found.route_params(segments),
+        body=req.get_body(),
+    )
+    return await answered(found.door, routed)
+
+
+def _find_operation(method: str, segments: list[str]) -> Operation:
+    matches = [
+        candidate
+        for candidate in OPERATIONS
+        if len(candidate.segments) == len(segments) == candidate.matched(segments)
+    ]
+    # A literal segment is meant before a key: provisioningFlows/$count is no flow's id.
+    matches.sort(key=lambda candidate: sum(own.startswith("{") for own in candidate.segments))
+    for candidate in matches:
+        if candidate.method == method:
+            return candidate
+    if matches:
+        raise MethodNotAllowed(method, sorted({candidate.method for candidate in matches}))
+    known = max((candidate.matched(segments) for candidate in OPERATIONS), default=0)
+    raise UnknownPath(segments[min(known, len(segments) - 1)])
+
+
+def _keys_as_segments(path: str) -> str:
+    return "/".join(
+        f"{match['name']}/{match['key']}"
+        if (match := _PARENTHESISED_KEY.fullmatch(unquote(segment)))
+        else segment
+        for segment in path.strip("/").split("/")
+    )
+
+
+# --- reading requests --------------------------------------------------------------------------
 
 
 def guid_param(req: func.HttpRequest, name: str) -> str:
@@ -104,6 +197,15 @@ def json_body(req: func.HttpRequest) -> Any:
     return read_json(req.get_body(), req.headers.get("content-type"))
 
 
+def client_request_id(req: func.HttpRequest) -> str | None:
+    """Return the caller's own id for the request, if it is one that can be echoed."""
+    given = req.headers.get("client-request-id", "")
+    return given if _CLIENT_REQUEST_ID.fullmatch(given) else None
+
+
+# --- replies -----------------------------------------------------------------------------------
+
+
 def ok(body: Mapping[str, Any]) -> func.HttpResponse:
     """Answer 200 with an entity or a collection."""
     return _json(200, body)
@@ -112,14 +214,14 @@ def ok(body: Mapping[str, Any]) -> func.HttpResponse:
 def created(req: func.HttpRequest, body: Mapping[str, Any]) -> func.HttpResponse:
     """Answer 201 with the new entity, and where it can be read."""
     response = _json(201, body)
-    response.headers["Location"] = f"{req.url.partition('?')[0].rstrip('/')}/{body['id']}"
+    collection = req.url.partition("?")[0].rstrip("/")
+    response.headers["Location"] = f"{collection}/{quote(body['id'])}"
     return response
 
 
-def client_request_id(req: func.HttpRequest) -> str | None:
-    """Return the caller's own id for the request, if it is one that can be echoed."""
-    given = req.headers.get("client-request-id", "")
-    return given if _CLIENT_REQUEST_ID.fullmatch(given) else None
+def no_content() -> func.HttpResponse:
+    """Answer 204: done, and nothing to say about it."""
+    return func.HttpResponse(status_code=204)
 
 
 def _json(status: int, body: Mapping[str, Any]) -> func.HttpResponse:
@@ -129,10 +231,7 @@ def _json(status: int, body: Mapping[str, Any]) -> func.HttpResponse:
 
 
 def _refusal(error: ServiceError, request_id: str, client_id: str) -> func.HttpResponse:
-    status, code = next(
-        (row for kind, row in STATUSES.items() if isinstance(error, kind)),
-        (500, "generalException"),
-    )
+    status, code = next(row for kind, row in STATUSES.items() if isinstance(error, kind))
     faults = list(error.faults) if isinstance(error, InvalidRequest) else []
     body: dict[str, Any] = {"code": code, "message": _message(error, faults)}
     if faults and faults[0].target is not None:
@@ -148,6 +247,8 @@ def _refusal(error: ServiceError, request_id: str, client_id: str) -> func.HttpR
     headers = {"Content-Type": "application/json"}
     if isinstance(error, StoreUnavailable):
         headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, MethodNotAllowed):
+        headers["Allow"] = ", ".join(error.allowed)
     # Text of the request may be repeated in it, with halves of surrogate pairs: those are escaped.
     text = json.dumps({"error": body}, ensure_ascii=False).encode(errors="backslashreplace")
     return func.HttpResponse(text, status_code=status, headers=headers)

@@ -1,4 +1,4 @@
-"""Doors about the service itself."""
+"""Doors about the service itself, and the one for what no other door answers."""
 
 from __future__ import annotations
 
@@ -6,15 +6,29 @@ import json
 
 import azure.functions as func
 
+from functions.http import ROOT, dispatch
+from shared import clients
+
 bp = func.Blueprint()
+
+_ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
 
 @bp.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 async def health(req: func.HttpRequest) -> func.HttpResponse:
     """Say that the app is loaded and its settings are complete; asks no other service."""
-    from shared import clients
-
     clients.settings()
     return func.HttpResponse(
         json.dumps({"status": "healthy"}), headers={"Content-Type": "application/json"}
     )
+
+
+@bp.route("{*path}", methods=_ALL_METHODS, auth_level=func.AuthLevel.ANONYMOUS)
+async def any_other_request(req: func.HttpRequest) -> func.HttpResponse:
+    """Serve keys in parentheses; tell all the rest, in Graph's envelope, what is wrong.
+
+    The host's own routes know keys as segments only, and its own 404 has no body.
+    """
+    root, _, path = req.route_params.get("path", "").partition("/")
+    # Only paths below the service root are ours; any other is looked up whole and not found.
+    return await dispatch(req, path if root.lower() == ROOT else f"{root}/{path}")

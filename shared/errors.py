@@ -5,7 +5,10 @@ ServiceError
         UnreadableBody      the body is not JSON that this API takes
     BodyTooLarge            the body is longer than the service reads
     NotFound                no flow set, flow or other entity under that id
+    UnknownPath             the API has no such path at all
+    MethodNotAllowed        the path exists, but not with this method
     Conflict                the state of the set forbids it: it has a flow of that kind already
+    PreconditionFailed      If-Match names another version of the entity than the stored one
     StoreUnavailable        Cosmos DB did not answer, or asked us to slow down
     PublishFailed           Service Bus did not take an event
     InvalidEvent            a queue message can never be processed as it is
@@ -65,8 +68,30 @@ class NotFound(ServiceError):
         )
 
 
+class UnknownPath(ServiceError):
+    """The API has no such path at all."""
+
+    def __init__(self, segment: str) -> None:
+        super().__init__(f"Resource not found for the segment '{segment[:200]}'.")
+
+
+class MethodNotAllowed(ServiceError):
+    """The path exists, but not with this method; `allowed` lists those it has."""
+
+    def __init__(self, method: str, allowed: Sequence[str]) -> None:
+        self.allowed = allowed
+        super().__init__(f"{method} is not possible here; use {' or '.join(allowed)}.")
+
+
 class Conflict(ServiceError):
     """The state of what is stored forbids the operation."""
+
+
+class PreconditionFailed(ServiceError):
+    """If-Match names another version of the entity than the stored one."""
+
+    def __init__(self) -> None:
+        super().__init__("The entity has changed since it was read; read it again and repeat.")
 
 
 class StoreUnavailable(ServiceError):
