@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from aiohttp import web
@@ -22,6 +22,7 @@ from local.host.settings import apply_local_settings, read_host_json
 
 #: how long running invocations may take to end once the host was told to stop (seconds)
 GRACE = 5.0
+_THREADS = "PYTHON_THREADPOOL_THREAD_COUNT"
 
 
 def _threads(text: str | None) -> int | None:
@@ -77,7 +78,8 @@ async def serve(app_dir: Path, port: int | None) -> None:
                 "that has it, or choose another by --port."
             ) from exc
         http.port = runner.addresses[0][1]
-        _announce(app, http.port, settings.route_prefix)
+        queues = {name: listener.queue for name, listener in queue_of.items()}
+        _announce(app, http.port, settings.route_prefix, queues)
         for listener in queue_of.values():
             listener.start()
         running = [loop.create_task(timer.run_for_ever()) for timer in timer_of.values()]
@@ -91,10 +93,7 @@ async def serve(app_dir: Path, port: int | None) -> None:
         worker.close()
 
 
-_THREADS = "PYTHON_THREADPOOL_THREAD_COUNT"
-
-
-def _announce(app: index.App, port: int, prefix: str) -> None:
+def _announce(app: index.App, port: int, prefix: str, queues: Mapping[str, str]) -> None:
     for warning in app.warnings:
         print(f"Warning: {warning}")
     if app.functions:
@@ -109,7 +108,7 @@ def _announce(app: index.App, port: int, prefix: str) -> None:
         elif function.kind == TIMER_TRIGGER:
             print(f"    {function.name}: timerTrigger {function.trigger['schedule']}")
         else:
-            print(f"    {function.name}: serviceBusTrigger {function.trigger['queueName']}")
+            print(f"    {function.name}: serviceBusTrigger {queues[function.name]}")
     print(flush=True)
 
 

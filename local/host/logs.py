@@ -33,5 +33,6 @@ def set_up() -> None:
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.INFO)
-    # The SDK reports every frame of an outage; the host itself says once that there is one.
+    # The SDK reports every step of an outage; the host itself says once that there is one.
+    logging.getLogger("azure.servicebus").setLevel(logging.WARNING)
     logging.getLogger("azure.servicebus._pyamqp").setLevel(logging.CRITICAL)

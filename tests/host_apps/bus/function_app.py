@@ -1,0 +1,87 @@
+"""Service Bus functions that report what they were given over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import typing
+
+import azure.functions as func
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+
+#: what each function was given, in order
+seen: dict[str, list[dict[str, object]]] = {"work": [], "dead": [], "batch": [], "plain": []}
+running = {"now": 0, "most": 0}
+release = asyncio.Event()
+
+
+def describe(msg: func.ServiceBusMessage) -> dict[str, object]:
+    enqueued = msg.enqueued_time_utc
+    return {
+        "class": f"{type(msg).__module__}.{type(msg).__name__}",
+        "body": msg.get_body().decode(),
+        "id": msg.message_id,
+        "count": msg.delivery_count,
+        "properties": msg.application_properties,
+        "user properties": msg.user_properties,
+        "content type": msg.content_type,
+        "correlation": msg.correlation_id,
+        "subject": msg.subject,
+        "label": msg.label,
+        "sequence": type(msg.sequence_number).__name__,
+        "zone": str(enqueued.tzinfo) if enqueued else "missing",
+        "lock": msg.lock_token,
+        "metadata": sorted(msg.metadata or {}),
+    }
+
+
+@app.service_bus_queue_trigger(arg_name="msg", queue_name="%WORK_QUEUE%", connection="ServiceBus")
+async def work(msg: func.ServiceBusMessage, context: func.Context) -> None:
+    """Does what the body says."""
+    seen["work"].append(
+        describe(msg) | {"trace": context.trace_context.trace_parent, "at": time.time()}
+    )
+    running["now"] += 1
+    running["most"] = max(running.values())
+    try:
+        order = msg.get_body().decode()
+        if order.startswith("fail"):
+            raise RuntimeError("told to fail")
+        if order.startswith("wait"):
+            await asyncio.wait_for(release.wait(), 60)
+        if order.startswith("sleep"):
+            await asyncio.sleep(float(order.split()[1]))
+    finally:
+        running["now"] -= 1
+
+
+@app.service_bus_queue_trigger(
+    arg_name="msg", queue_name="%WORK_QUEUE%/$deadletterqueue", connection="ServiceBus"
+)
+def dead(msg: func.ServiceBusMessage) -> None:
+    seen["dead"].append(describe(msg))
+
+
+@app.service_bus_queue_trigger(
+    arg_name="msgs", queue_name="batches", connection="ServiceBus", cardinality="many"
+)
+async def batch(msgs: typing.List[func.ServiceBusMessage]) -> None:  # noqa: UP006 - the worker refuses list[...]
+    seen["batch"].append({"bodies": [msg.get_body().decode() for msg in msgs]})
+
+
+@app.service_bus_queue_trigger(arg_name="text", queue_name="plain", connection="ServiceBus")
+def plain(text: str) -> None:
+    seen["plain"].append({"text": text})
+
+
+@app.route("seen", methods=["GET"])
+async def get_seen(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse(json.dumps({**seen, "running": running}), mimetype="application/json")
+
+
+@app.route("release", methods=["POST"])
+async def post_release(req: func.HttpRequest) -> func.HttpResponse:
+    release.set()
+    return func.HttpResponse("")
