@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import secrets
 
 from shared.errors import SettingsError
@@ -28,7 +27,7 @@ class Keyring:
             key_id, _, encoded = entry.strip().partition(":")
             try:
                 key = base64.b64decode(encoded, validate=True)
-            except binascii.Error:
+            except ValueError:  # binascii.Error is one; text that is not ASCII gives a plain one
                 key = b""
             if not key_id or len(key) != _KEY_BYTES or key_id in keys:
                 raise SettingsError(
