@@ -53,7 +53,7 @@ class Settings:
                 "ServiceBus__fullyQualifiedNamespace (for Azure), one of the two."
             )
         graph_root = values.get("GRAPH_ROOT") or "https://graph.microsoft.com/beta"
-        if urlsplit(graph_root).scheme not in ("http", "https"):
+        if _host(graph_root) is None:
             faults.append("GRAPH_ROOT must be an absolute http(s) URL.")
         keyring = None
         passwords = required("PASSWORD_KEYS")
@@ -82,15 +82,24 @@ class Settings:
 def _endpoint_faults(endpoint: str, key: str | None) -> list[str]:
     if not endpoint:
         return []
-    parts = urlsplit(endpoint)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    host = _host(endpoint)
+    if host is None:
         return ["COSMOS_ENDPOINT must be an absolute URL, such as http://127.0.0.1:8081."]
-    local = parts.hostname in _LOOPBACK
+    local = host in _LOOPBACK
     faults = []
-    if parts.scheme == "http" and not local:
+    if urlsplit(endpoint).scheme == "http" and not local:
         faults.append("COSMOS_ENDPOINT must use https, except for an emulator on this machine.")
     if key is not None and not local:
         faults.append("Remove COSMOS_KEY: keys are for emulators, Azure uses a managed identity.")
     if key is None and local:
         faults.append("Set COSMOS_KEY: the Cosmos DB emulator takes no identity.")
     return faults
+
+
+def _host(url: str) -> str | None:
+    """Return the host that an absolute http(s) URL names, None for all other text."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    return parts.hostname if parts.scheme in ("http", "https") else None
