@@ -1,0 +1,1 @@
+"""Small function apps that the tests of the local host run."""
