@@ -24,7 +24,7 @@ OLDEST_PYTHON = (3, 11)
 NEWEST_PYTHON = (3, 13)
 OLDEST_NODE = 20
 HEARTBEAT_SECONDS = 5
-TAIL_LINES = 15
+TAIL_LINES = 25
 
 # For each kind of target: its requirements file, and whether it runs the emulators of npm.
 KINDS = {

@@ -34,7 +34,7 @@ from local.settings import SettingsFileError, make_settings_file
 EMULATORS = ("azurite", "cosmos", "service_bus")
 STOP_SECONDS = 10.0
 SETUP_SECONDS = 60.0
-TAIL_LINES = 15
+TAIL_LINES = 25
 POLL_SECONDS = 0.05
 # A Ctrl-C reaches make and us, and make may pass a signal on: that is still the first one.
 SECOND_SIGNAL_SECONDS = 0.5
