@@ -54,6 +54,8 @@ STATUSES: Final[dict[type[ServiceError], tuple[int, str]]] = {
 Door = Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]
 
 _CLIENT_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_METADATA = re.compile(r"odata\.metadata\s*=\s*(minimal|full|none)", re.IGNORECASE)
+_RETURN = re.compile(r"\breturn\s*=\s*\"?(minimal|representation)\b", re.IGNORECASE)
 _PARENTHESISED_KEY = re.compile(r"(?P<name>[^()/']+)\('(?P<key>[^()/']+)'\)")
 
 
@@ -203,20 +205,79 @@ def client_request_id(req: func.HttpRequest) -> str | None:
     return given if _CLIENT_REQUEST_ID.fullmatch(given) else None
 
 
+def check_if_match(req: func.HttpRequest, tag: str) -> None:
+    """Raise PreconditionFailed where If-Match names another version than `tag`."""
+    given = req.headers.get("if-match")
+    if given is not None and not _names(given, tag):
+        raise PreconditionFailed
+
+
+def _names(header: str, tag: str) -> bool:
+    tags = [part.strip() for part in header.split(",")]
+    return "*" in tags or any(part.removeprefix("W/") == tag.removeprefix("W/") for part in tags)
+
+
+def _metadata_level(req: func.HttpRequest) -> str:
+    """Return minimal, full or none, as the Accept header asks."""
+    match = _METADATA.search(req.headers.get("accept", ""))
+    return match[1].lower() if match else "minimal"
+
+
 # --- replies -----------------------------------------------------------------------------------
 
 
-def ok(body: Mapping[str, Any]) -> func.HttpResponse:
-    """Answer 200 with an entity or a collection."""
-    return _json(200, body)
+def ok(req: func.HttpRequest, body: Mapping[str, Any]) -> func.HttpResponse:
+    """Answer 200 with a collection, or with an entity that has no ETag."""
+    return _json(req, 200, body)
 
 
-def created(req: func.HttpRequest, body: Mapping[str, Any]) -> func.HttpResponse:
-    """Answer 201 with the new entity, and where it can be read."""
-    response = _json(201, body)
-    collection = req.url.partition("?")[0].rstrip("/")
-    response.headers["Location"] = f"{collection}/{quote(body['id'])}"
+def entity(
+    req: func.HttpRequest, body: Mapping[str, Any], tag: str, status: int = 200
+) -> func.HttpResponse:
+    """Answer with an entity, or 304 where the caller has this version of it.
+
+    The documented bodies hold no ETag: it is given only to who asks for full metadata or sends a
+    conditional header.
+    """
+    if_none_match = req.headers.get("if-none-match")
+    if req.method == "GET" and if_none_match is not None and _names(if_none_match, tag):
+        return func.HttpResponse(status_code=304, headers={"ETag": tag})
+    conditional = if_none_match is not None or "if-match" in req.headers
+    if not conditional and _metadata_level(req) != "full":
+        return _json(req, status, body)
+    context = {name: body[name] for name in ("@odata.context",) if name in body}
+    response = _json(req, status, {**context, "@odata.etag": tag, **body})
+    response.headers["ETag"] = tag
     return response
+
+
+def created(req: func.HttpRequest, body: Mapping[str, Any], tag: str) -> func.HttpResponse:
+    """Answer 201 with the new entity, and where it can be read.
+
+    `Prefer: return=minimal` gets 204 instead, with the same address.
+    """
+    location = f"{req.url.partition('?')[0].rstrip('/')}/{quote(body['id'])}"
+    response = entity(req, body, tag, 201)
+    if _preferred_return(req) == "minimal":
+        response = no_content()
+        response.headers["OData-EntityId"] = location
+        response.headers["Preference-Applied"] = "return=minimal"
+    response.headers["Location"] = location
+    return response
+
+
+def updated(req: func.HttpRequest, body: Mapping[str, Any], tag: str) -> func.HttpResponse:
+    """Answer 204; `Prefer: return=representation` gets 200 with the entity as it is now."""
+    if _preferred_return(req) != "representation":
+        return no_content()
+    response = entity(req, body, tag)
+    response.headers["Preference-Applied"] = "return=representation"
+    return response
+
+
+def accepted() -> func.HttpResponse:
+    """Answer 202: it will be done."""
+    return func.HttpResponse(status_code=202)
 
 
 def no_content() -> func.HttpResponse:
@@ -224,10 +285,30 @@ def no_content() -> func.HttpResponse:
     return func.HttpResponse(status_code=204)
 
 
-def _json(status: int, body: Mapping[str, Any]) -> func.HttpResponse:
+def _preferred_return(req: func.HttpRequest) -> str | None:
+    match = _RETURN.search(req.headers.get("prefer", ""))
+    return match[1].lower() if match else None
+
+
+def _json(req: func.HttpRequest, status: int, body: Mapping[str, Any]) -> func.HttpResponse:
+    level = _metadata_level(req)
+    content = _without_metadata(body) if level == "none" else body
     return func.HttpResponse(
-        json.dumps(body, ensure_ascii=False), status_code=status, headers={"Content-Type": JSON}
+        json.dumps(content, ensure_ascii=False),
+        status_code=status,
+        headers={"Content-Type": JSON.replace("minimal", level)},
     )
+
+
+def _without_metadata(value: Any) -> Any:
+    """Leave out all control information except what a client cannot do without."""
+    if isinstance(value, Mapping):
+        return {
+            name: _without_metadata(inner)
+            for name, inner in value.items()
+            if "@odata." not in name or name in ("@odata.nextLink", "@odata.count")
+        }
+    return [_without_metadata(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _refusal(error: ServiceError, request_id: str, client_id: str) -> func.HttpResponse:

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import json
 import logging
+from typing import Any
 
 import azure.functions as func
 
-from functions.flow_sets import SETS
-from functions.http import created, guid_param, json_body, ok, operation
+from functions.flow_sets import SET
+from functions.http import (
+    accepted,
+    check_if_match,
+    created,
+    entity,
+    guid_param,
+    json_body,
+    no_content,
+    ok,
+    operation,
+    updated,
+)
 from shared import clients, events, flows, schemas
-from shared.errors import NotFound, PublishFailed
+from shared.errors import PublishFailed
 
 bp = func.Blueprint()
 log = logging.getLogger("provisioning.flows")
 
-FLOWS = SETS + "/{set_id}/provisioningFlows"
+FLOWS = SET + "/provisioningFlows"
+FLOW = FLOWS + "/{flow_id}"
 
 
 @operation(bp, "POST", FLOWS)
@@ -25,37 +38,85 @@ async def create_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     kind, values = schemas.load_flow(json_body(req))
     flow = flows.new_flow(kind, values, clients.settings().keyring)
     await clients.flow_store().add_flow(set_id, kind, flow)
-    try:
-        await clients.publisher().publish(events.check_request(set_id, kind, flow))
-    except PublishFailed as exc:
-        # The flow is stored and says notReady: that is enough for the check to be asked for again.
-        log.warning(
-            "%s",
-            json.dumps(
-                {
-                    "event": "checkNotRequested",
-                    "flowSetId": set_id,
-                    "flowId": flow["id"],
-                    "why": str(exc)[:200],
-                }
-            ),
-        )
-    return created(req, clients.printer().created_flow(set_id, kind, flow))
+    await _ask_for_check(set_id, kind, flow)
+    printed = clients.printer().created_flow(set_id, kind, flow)
+    return created(req, printed, flows.entity_tag(flow))
 
 
 @operation(bp, "GET", FLOWS)
 async def list_provisioning_flows(req: func.HttpRequest) -> func.HttpResponse:
     """Return all flows of a set."""
     document = await clients.flow_store().read_set(guid_param(req, "set_id"))
-    return ok(clients.printer().flow_list(document))
+    return ok(req, clients.printer().flow_list(document))
 
 
-@operation(bp, "GET", FLOWS + "/{flow_id}")
+@operation(bp, "GET", FLOW)
 async def get_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     """Return one flow as its own type."""
-    flow_id = guid_param(req, "flow_id")
-    document = await clients.flow_store().read_set(guid_param(req, "set_id"))
-    for kind, flow in document["flows"].items():
-        if flow["id"] == flow_id:
-            return ok(clients.printer().flow(document["id"], kind, flow))
-    raise NotFound(flow_id)
+    set_id = guid_param(req, "set_id")
+    kind, flow = await clients.flow_store().read_flow(set_id, guid_param(req, "flow_id"))
+    return entity(req, clients.printer().flow(set_id, kind, flow), flows.entity_tag(flow))
+
+
+@operation(bp, "PATCH", FLOW)
+async def update_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
+    """Change a flow's configuration, which is then checked anew."""
+    set_id = guid_param(req, "set_id")
+    body = json_body(req)
+
+    def change(kind: str, stored: flows.Stored) -> dict[str, Any]:
+        check_if_match(req, flows.entity_tag(stored))
+        return flows.updated_flow(kind, stored, body, clients.settings().keyring)
+
+    kind, flow = await clients.flow_store().update_flow(set_id, guid_param(req, "flow_id"), change)
+    await _ask_for_check(set_id, kind, flow)
+    return updated(req, clients.printer().flow(set_id, kind, flow), flows.entity_tag(flow))
+
+
+@operation(bp, "DELETE", FLOW)
+async def delete_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
+    """Take a flow out of its set."""
+
+    def check(stored: flows.Stored) -> None:
+        check_if_match(req, flows.entity_tag(stored))
+
+    set_id = guid_param(req, "set_id")
+    await clients.flow_store().delete_flow(set_id, guid_param(req, "flow_id"), check)
+    return no_content()
+
+
+async def _reset(req: func.HttpRequest) -> func.HttpResponse:
+    def change(kind: str, stored: flows.Stored) -> dict[str, Any]:
+        check_if_match(req, flows.entity_tag(stored))
+        return flows.reset_flow(stored)
+
+    set_id = guid_param(req, "set_id")
+    kind, flow = await clients.flow_store().update_flow(set_id, guid_param(req, "flow_id"), change)
+    await _ask_for_check(set_id, kind, flow)
+    return accepted()
+
+
+@operation(bp, "POST", FLOW + "/reset")
+async def reset_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
+    """Start a flow anew, as the documentation addresses the action."""
+    return await _reset(req)
+
+
+@operation(bp, "POST", FLOW + "/microsoft.graph.industryData.reset")
+async def reset_provisioning_flow_by_full_name(req: func.HttpRequest) -> func.HttpResponse:
+    """Start a flow anew, as Graph's clients address the action."""
+    return await _reset(req)
+
+
+async def _ask_for_check(set_id: str, kind: str, flow: flows.Stored) -> None:
+    try:
+        await clients.publisher().publish(events.check_request(set_id, kind, flow))
+    except PublishFailed as exc:
+        # The flow is stored and says notReady: that is enough for the check to be asked for again.
+        line = {
+            "event": "checkNotRequested",
+            "flowSetId": set_id,
+            "flowId": flow["id"],
+            "why": str(exc)[:200],
+        }
+        log.warning("%s", json.dumps(line))

@@ -7,17 +7,24 @@ change of its configuration) and what readiness events have done to it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 from shared import schemas
 from shared.catalog import BUILT_IN_ROLE_GROUPS, RoleGroup
+from shared.errors import Fault, InvalidRequest
 from shared.ids import new_id, printed_time, utc_now
 
 SETS = "external/industryData/outboundProvisioningFlowSets"
 _ROLE_GROUP_PATH = (
     "microsoft.graph.industryData.userProvisioningFlow/creationOptions/configurations/roleGroup"
 )
+
+
+Stored = Mapping[str, Any]
+"""A stored flow set or flow, as it is in the document."""
 
 
 class Seals(Protocol):
@@ -43,26 +50,101 @@ def new_flow_set(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def updated_flow_set(stored: Stored, body: Any) -> dict[str, Any]:
+    """Return the members of a flow set that an update changes; raises InvalidRequest."""
+    if not isinstance(body, Mapping):
+        raise InvalidRequest(Fault("InvalidValue", "Give a JSON object.", "$"))
+    schema = schemas.instance(schemas.FlowSet)
+    current = {"displayName": stored["displayName"], "filter": stored["filter"]}
+    values = schemas.load(schemas.FlowSet, schemas.merge(schema, current, body))
+    return {**schema.dump(values), "lastModifiedDateTime": utc_now()}
+
+
 def new_flow(kind: str, values: Mapping[str, Any], keyring: Seals) -> dict[str, Any]:
     """Make the stored form of a new flow: revision 1, not ready, its passwords encrypted."""
     flow_id, now = new_id(), utc_now()
+    return {
+        "id": flow_id,
+        "createdDateTime": now,
+        "lastModifiedDateTime": now,
+        **_unchecked(revision=1),
+        "configuration": _stored_configuration(kind, values, keyring, flow_id),
+    }
+
+
+def updated_flow(
+    kind: str,
+    stored: Stored,
+    body: Any,
+    keyring: Seals,
+    role_groups: Collection[str] = BUILT_IN_ROLE_GROUPS,
+) -> dict[str, Any]:
+    """Lay an update over a stored flow: one revision more, and to be checked again.
+
+    Raises InvalidRequest with every fault of the flow as it would be.
+    """
+    current = {
+        schemas.TYPE_MEMBER: f"#{schemas.NAMESPACE}{kind}",
+        **_as_input(stored["configuration"]),
+    }
+    _, values = schemas.load_flow(schemas.merge_flow(kind, current, body), role_groups)
+    return {
+        **stored,
+        "lastModifiedDateTime": utc_now(),
+        **_unchecked(stored["revision"] + 1),
+        "configuration": _stored_configuration(kind, values, keyring, stored["id"]),
+    }
+
+
+def reset_flow(stored: Stored) -> dict[str, Any]:
+    """Start a flow anew as it is: one revision more, its errors cleared, to be checked again."""
+    return {**stored, **_unchecked(stored["revision"] + 1)}
+
+
+def _unchecked(revision: int) -> dict[str, Any]:
+    return {
+        "readinessStatus": "notReady",
+        "reason": None,
+        "revision": revision,
+        "appliedAt": 0,
+        "appliedKey": "",
+    }
+
+
+def _stored_configuration(
+    kind: str, values: Mapping[str, Any], keyring: Seals, flow_id: str
+) -> dict[str, Any]:
     configuration = schemas.instance(schemas.FLOW_SCHEMAS[kind]).dump(values)
     del configuration[schemas.TYPE_MEMBER]
     for entry in _user_configurations(configuration):
         entry["roleGroup"] = entry.pop("roleGroup@odata.bind")
         settings = entry["defaultPasswordSettings"]
         if settings is not None:
-            settings["password"] = keyring.seal(settings["password"], flow_id)
-    return {
-        "id": flow_id,
-        "createdDateTime": now,
-        "lastModifiedDateTime": now,
-        "readinessStatus": "notReady",
-        "revision": 1,
-        "appliedAt": 0,
-        "appliedKey": "",
-        "configuration": configuration,
-    }
+            password = settings["password"]
+            settings["password"] = (
+                password.sealed
+                if isinstance(password, schemas.StoredPassword)
+                else keyring.seal(password, flow_id)
+            )
+    stored: dict[str, Any] = configuration
+    return stored
+
+
+def _as_input(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn a stored configuration back into what a client would send to get it."""
+    entries = [
+        {
+            "licenseSkus": entry["licenseSkus"],
+            "defaultPasswordSettings": entry["defaultPasswordSettings"]
+            and {
+                **entry["defaultPasswordSettings"],
+                "password": schemas.StoredPassword(entry["defaultPasswordSettings"]["password"]),
+            },
+            "roleGroup@odata.bind": f"external/industryData/roleGroups/{entry['roleGroup']}",
+        }
+        for entry in _user_configurations(configuration)
+    ]
+    return _with_user_configurations(configuration, entries)
 
 
 def without_passwords(configuration: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,6 +153,12 @@ def without_passwords(configuration: Mapping[str, Any]) -> dict[str, Any]:
         {**entry, "defaultPasswordSettings": _without_password(entry["defaultPasswordSettings"])}
         for entry in _user_configurations(configuration)
     ]
+    return _with_user_configurations(configuration, entries)
+
+
+def _with_user_configurations(
+    configuration: Mapping[str, Any], entries: list[dict[str, Any]]
+) -> dict[str, Any]:
     if not entries:
         return dict(configuration)
     return {
@@ -90,6 +178,17 @@ def _user_configurations(configuration: Mapping[str, Any]) -> list[dict[str, Any
     return entries
 
 
+def entity_tag(stored: Stored) -> str:
+    """Return the weak ETag of a stored flow set or flow: another one whenever what is read changes.
+
+    A set's flows are entities of their own and do not count for the set's tag.
+    """
+    hidden = ("flows", "appliedAt", "appliedKey", "reason")
+    visible = {k: v for k, v in stored.items() if k not in hidden and not k.startswith("_")}
+    digest = hashlib.sha256(json.dumps(visible, sort_keys=True).encode())
+    return f'W/"{digest.hexdigest()[:32]}"'
+
+
 # --- printing ----------------------------------------------------------------------------------
 
 
@@ -99,7 +198,7 @@ class Printer:
     def __init__(self, root: str) -> None:
         self._metadata = f"{root}/$metadata#"
 
-    def flow_set(self, stored: Mapping[str, Any]) -> dict[str, Any]:
+    def flow_set(self, stored: Stored) -> dict[str, Any]:
         """Answer to create and get."""
         return {
             "@odata.context": f"{self._metadata}{SETS}/$entity",
@@ -110,14 +209,14 @@ class Printer:
             "filter": stored["filter"],
         }
 
-    def created_flow(self, set_id: str, kind: str, stored: Mapping[str, Any]) -> dict[str, Any]:
+    def created_flow(self, set_id: str, kind: str, stored: Stored) -> dict[str, Any]:
         """Answer to create: role groups are left out, as documented."""
         return {
             "@odata.context": f"{self._metadata}{SETS}('{set_id}')/provisioningFlows/$entity",
             **self._flow(set_id, kind, stored, inline_role_groups=False),
         }
 
-    def flow(self, set_id: str, kind: str, stored: Mapping[str, Any]) -> dict[str, Any]:
+    def flow(self, set_id: str, kind: str, stored: Stored) -> dict[str, Any]:
         """Answer to get: role groups are inline, without being asked for."""
         return {
             "@odata.context": f"{self._metadata}{SETS}('{set_id}')/provisioningFlows/$entity",
@@ -136,7 +235,7 @@ class Printer:
         }
 
     def _flow(
-        self, set_id: str, kind: str, stored: Mapping[str, Any], *, inline_role_groups: bool
+        self, set_id: str, kind: str, stored: Stored, *, inline_role_groups: bool
     ) -> dict[str, Any]:
         printed = {
             schemas.TYPE_MEMBER: f"#{schemas.NAMESPACE}{kind}",
@@ -152,17 +251,17 @@ class Printer:
                 f"{self._metadata}{SETS}('{set_id}')/provisioningFlows('{stored['id']}')/"
                 f"{_ROLE_GROUP_PATH}/$entity"
             )
-            printed["creationOptions"] = {
-                **printed["creationOptions"],
-                "configurations": [
+            return _with_user_configurations(
+                printed,
+                [
                     _user_configuration(entry, context if inline_role_groups else None)
                     for entry in entries
                 ],
-            }
+            )
         return printed
 
 
-def _user_configuration(stored: Mapping[str, Any], context: str | None) -> dict[str, Any]:
+def _user_configuration(stored: Stored, context: str | None) -> dict[str, Any]:
     printed: dict[str, Any] = {
         "licenseSkus": stored["licenseSkus"],
         "defaultPasswordSettings": _without_password(stored["defaultPasswordSettings"]),

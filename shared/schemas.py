@@ -10,7 +10,8 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
@@ -77,6 +78,17 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self._value)
+
+
+class StoredPassword:
+    """A password that is stored already, encrypted: what an update keeps instead of a new one.
+
+    It never comes from JSON; `merge_flow` puts it where a client left a password out or sent the
+    mask back.
+    """
+
+    def __init__(self, sealed: Mapping[str, str]) -> None:
+        self.sealed = dict(sealed)
 
 
 def _literal(value: object) -> str:
@@ -222,6 +234,21 @@ class Wire(Schema):
         }
         names = (field.data_key or key for key, field in self.declared_fields.items())
         self._names = {name.lower(): name for name in names}
+
+    def declared_name(self, name: str) -> str:
+        """Return a member's name in its declared case, or as it is where no member has it."""
+        return self._names.get(name.lower(), name)
+
+    def schema_of(self, name: str, value: Any) -> Wire | None:
+        """Return the schema of a complex member; None for plain ones, collections and unknowns."""
+        for key, field in self.declared_fields.items():
+            if (field.data_key or key) == name:
+                if isinstance(field, fields.Nested):
+                    inner = field.schema
+                    return inner if isinstance(inner, Wire) else None
+                if isinstance(field, OneOf) and isinstance(value, Mapping):
+                    return instance(chosen_schema(value, field.schemas, field.abstract))
+        return None
 
     @pre_load
     def use_declared_names(self, data: Any, **kwargs: Any) -> Any:
@@ -518,6 +545,14 @@ def _bound_key(url: Any, member: str) -> tuple[str, str]:
     return match["collection"].lower(), unquote(match["segment"] or match["key"])
 
 
+def bound_role_group(url: Any) -> str | None:
+    """Return the id of the role group that a bind URL names; None for any other value."""
+    match = _BIND_URL.fullmatch(url) if isinstance(url, str) else None
+    if match is None or match["collection"].lower() != "rolegroups":
+        return None
+    return unquote(match["segment"] or match["key"]).lower()
+
+
 class EnrollmentMappings(Wire):
     """Which section roles become owners of a class group and which become members."""
 
@@ -603,6 +638,8 @@ class Password(Text):
     """A password: loaded as Secret, never the mask that readers are shown."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, StoredPassword):
+            return value
         if not isinstance(value, str):
             # The value itself is not repeated, even where it is of the wrong type.
             raise ValidationError(Message("InvalidValue", "Give the password as a JSON string."))
@@ -643,11 +680,16 @@ class RoleGroupBind(fields.Field[str]):
         except ValidationError as exc:
             raise ValidationError(exc.normalized_messages()[""]) from exc
         group = key.lower()
-        if collection != "rolegroups" or group not in BUILT_IN_ROLE_GROUPS:
+        if collection != "rolegroups" or group not in _known_role_groups.get():
             raise ValidationError(
                 Message("UnknownReference", f"'{_literal(value)}' names no role group.")
             )
         return group
+
+
+_known_role_groups: ContextVar[Collection[str]] = ContextVar(
+    "known_role_groups", default=BUILT_IN_ROLE_GROUPS
+)
 
 
 class UserConfiguration(Wire):
@@ -666,12 +708,28 @@ class UserConfiguration(Wire):
     role_group = RoleGroupBind(required=True, data_key="roleGroup@odata.bind")
     inline_role_group = fields.Raw(data_key="roleGroup", load_only=True)
 
-    @validates_schema
-    def role_group_is_bound(self, data: Mapping[str, Any], **kwargs: Any) -> None:
-        """A role group is referred to, not created inside a flow."""
-        if "inline_role_group" in data:
+    @pre_load
+    def use_declared_names(self, data: Any, **kwargs: Any) -> Any:
+        """Read an inline roleGroup, as answers print it, as a reference to the group of its id."""
+        named = super().use_declared_names(data, **kwargs)
+        if not isinstance(named, Mapping) or "roleGroup" not in named:
+            return named
+        inline = named["roleGroup"]
+        group = inline.get("id") if isinstance(inline, Mapping) else None
+        if not isinstance(group, str) or not group:
+            return named
+        bind = named.get("roleGroup@odata.bind", f"external/industryData/roleGroups/{group}")
+        if group.lower() != bound_role_group(bind):
+            return named
+        rest = {name: value for name, value in named.items() if name != "roleGroup"}
+        return {**rest, "roleGroup@odata.bind": bind}
+
+    @validates_schema(skip_on_field_errors=False)
+    def role_group_is_bound(self, data: Any, **kwargs: Any) -> None:
+        """Say how to refer to a role group where an inline one cannot be understood."""
+        if isinstance(data, Mapping) and "inline_role_group" in data:
             raise ValidationError(
-                Message("InvalidValue", "Refer to the group with roleGroup@odata.bind instead."),
+                Message("InvalidValue", "Refer to one group, by roleGroup@odata.bind."),
                 "roleGroup",
             )
 
@@ -773,15 +831,119 @@ def load(schema: type[Wire], body: Any) -> dict[str, Any]:
     return values
 
 
-def load_flow(body: Any) -> tuple[str, dict[str, Any]]:
-    """Validate the body of a new flow; return its kind (a key of FLOW_SCHEMAS) and its values."""
+def load_flow(
+    body: Any, role_groups: Collection[str] = BUILT_IN_ROLE_GROUPS
+) -> tuple[str, dict[str, Any]]:
+    """Validate the body of a new flow; return its kind (a key of FLOW_SCHEMAS) and its values.
+
+    `role_groups` are the ids that a user flow may bind to.
+    """
     if not isinstance(body, Mapping):
         raise InvalidRequest(Fault("InvalidValue", "Give a JSON object (provisioningFlow).", "$"))
     try:
         schema = chosen_schema(body, FLOW_SCHEMAS, "provisioningFlow")
     except ValidationError as exc:
         raise InvalidRequest(*_faults(exc)) from exc
-    return schema.odata_name, load(schema, body)
+    token = _known_role_groups.set(role_groups)
+    try:
+        return schema.odata_name, load(schema, body)
+    finally:
+        _known_role_groups.reset(token)
+
+
+def bound_role_groups(body: Any) -> set[str]:
+    """Return the ids of all role groups that a body may refer to, valid or not."""
+    found: set[str] = set()
+    places = [body]
+    while places:
+        place = places.pop()
+        if isinstance(place, Mapping):
+            places.extend(place.values())
+            for name, value in place.items():
+                if name.lower() == "rolegroup@odata.bind" and (group := bound_role_group(value)):
+                    found.add(group)
+                elif name.lower() == "rolegroup" and isinstance(value, Mapping):
+                    found.add(str(value.get("id", "")).lower())
+        elif isinstance(place, list):
+            places.extend(place)
+    return found
+
+
+# --- updating ----------------------------------------------------------------------------------
+
+
+def merge(schema: Wire, current: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay a partial body over a complete one, as OData updates do.
+
+    Members of complex values are merged; collections, null and plain values replace. The result
+    has declared names and is still to be loaded: a wrong member of the patch is in it.
+    """
+    merged = RepeatedMembers(current)
+    merged.repeated = _repeated_names(patch)
+    for name, value in patch.items():
+        declared = schema.declared_name(name)
+        before = current.get(declared)
+        inner = schema.schema_of(declared, before)
+        if inner is not None and isinstance(value, Mapping):
+            value = merge(inner, before if isinstance(before, Mapping) else {}, value)
+        merged[declared] = value
+    return merged
+
+
+def merge_flow(kind: str, current: Mapping[str, Any], body: Any) -> dict[str, Any]:
+    """Lay an update over a flow's configuration in wire form, whose passwords are StoredPassword.
+
+    An entry of `configurations` whose password is left out or masked keeps the stored one of its
+    role group. Raises InvalidRequest for a body that is not an object or names another kind.
+    """
+    if not isinstance(body, Mapping):
+        raise InvalidRequest(Fault("InvalidValue", f"Give a JSON object ({kind}).", "$"))
+    given = _given_type(body)
+    if given is not None and type_name(given) != kind.lower():
+        raise InvalidRequest(
+            Fault(
+                "InvalidType",
+                f"This flow is a '#{NAMESPACE}{kind}' and stays one; delete it and create another.",
+                f"$['{TYPE_MEMBER}']",
+            )
+        )
+    merged = merge(instance(FLOW_SCHEMAS[kind]), current, body)
+    if kind == UserFlow.odata_name:
+        _keep_passwords(merged, current)
+    return merged
+
+
+def _keep_passwords(merged: dict[str, Any], current: Mapping[str, Any]) -> None:
+    options = merged.get("creationOptions")
+    entries = options.get("configurations") if isinstance(options, Mapping) else None
+    if not isinstance(options, dict) or not isinstance(entries, list):
+        return
+    stored = {
+        bound_role_group(entry["roleGroup@odata.bind"]): entry["defaultPasswordSettings"]
+        for entry in (current["creationOptions"] or {}).get("configurations", [])
+        if entry["defaultPasswordSettings"] is not None
+    }
+    options["configurations"] = [_with_kept_password(entry, stored) for entry in entries]
+
+
+def _with_kept_password(entry: Any, stored: Mapping[str | None, Mapping[str, Any]]) -> Any:
+    if not isinstance(entry, Mapping):
+        return entry
+    named = merge(instance(UserConfiguration), {}, entry)
+    inline = named.get("roleGroup")
+    group = bound_role_group(named.get("roleGroup@odata.bind"))
+    if group is None and isinstance(inline, Mapping):
+        group = str(inline.get("id", "")).lower()
+    kept = stored.get(group)
+    if kept is None:
+        return named
+    settings = named.setdefault("defaultPasswordSettings", kept)
+    if isinstance(settings, Mapping) and settings is not kept:
+        settings = merge(instance(SimplePasswordSettings), {}, settings)
+        if settings.get("password", MASKED_PASSWORD) == MASKED_PASSWORD:
+            settings["password"] = kept["password"]
+        named["defaultPasswordSettings"] = settings
+    return named
 
 
 def _faults(error: ValidationError) -> list[Fault]:

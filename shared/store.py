@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
+from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, ClientAuthenticationError
 from azure.cosmos.aio import ContainerProxy, CosmosClient
 from azure.cosmos.exceptions import (
@@ -24,7 +25,14 @@ from shared.readiness import Change, Outcome, explain
 FLOW_SETS = "flowSets"
 # What a caller can wait for, the SDK's own retries included.
 TIMEOUT_SECONDS = 10.0
+# How often an update is tried anew because another write came between its read and its write.
+ATTEMPTS = 5
 _OVERLOADED = (408, 429, 449)
+
+SetCheck = Callable[[Mapping[str, Any]], None]
+SetChange = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+FlowCheck = Callable[[Mapping[str, Any]], None]
+FlowChange = Callable[[str, Mapping[str, Any]], dict[str, Any]]
 
 
 class FlowStore:
@@ -57,25 +65,15 @@ class FlowStore:
         Raises NotFound for the set and Conflict for the second of a kind.
         """
         operation = {"op": "add", "path": f"/flows/{kind}", "value": flow}
-        try:
-            async with self._request():
-                await self._container.patch_item(
-                    set_id,
-                    set_id,
-                    [operation],
-                    filter_predicate=f"FROM c WHERE NOT IS_DEFINED(c.flows.{kind})",
-                    no_response=True,
-                )
-        except CosmosResourceNotFoundError as exc:
-            raise NotFound(set_id) from exc
-        except CosmosAccessConditionFailedError as exc:
-            # The SDK may have repeated a request whose answer was lost: then the flow is ours.
-            stored = (await self.read_set(set_id))["flows"].get(kind)
-            if stored is None or stored["id"] != flow["id"]:
-                raise Conflict(
-                    f"Flow set '{set_id}' has a {kind} already; a set holds one of each kind. "
-                    "Update that one, or use another set."
-                ) from exc
+        if await self._patch(set_id, [operation], f"NOT IS_DEFINED(c.flows.{kind})"):
+            return
+        # The SDK may have repeated a request whose answer was lost: then the flow is ours.
+        stored = (await self.read_set(set_id))["flows"].get(kind)
+        if stored is None or stored["id"] != flow["id"]:
+            raise Conflict(
+                f"Flow set '{set_id}' has a {kind} already; a set holds one of each kind. "
+                "Update that one, or use another set."
+            )
 
     async def read_configuration(
         self, set_id: str, kind: str, flow_id: str, revision: int
@@ -90,39 +88,121 @@ class FlowStore:
         configuration: dict[str, Any] = flow["configuration"]
         return configuration
 
+    async def update_set(self, set_id: str, change: SetChange) -> dict[str, Any]:
+        """Write the members of a flow set that `change` returns; return the set as it is now.
+
+        `change` sees the stored set and may refuse it by raising. Where another write comes
+        between, it is asked again. Raises NotFound for the set.
+        """
+        for _ in range(ATTEMPTS):
+            stored = await self.read_set(set_id)
+            members = change(stored)
+            written = await self._patch(
+                set_id,
+                [{"op": "set", "path": f"/{name}", "value": v} for name, v in members.items()],
+                f"c.lastModifiedDateTime = '{stored['lastModifiedDateTime']}'",
+            )
+            if written:
+                return {**stored, **members}
+        raise StoreUnavailable
+
+    async def delete_set(self, set_id: str, check: SetCheck | None = None) -> None:
+        """Delete a flow set and the flows in it; `check` sees it first. Raises NotFound."""
+        for _ in range(ATTEMPTS):
+            condition: dict[str, Any] = {}
+            if check is not None:
+                stored = await self.read_set(set_id)
+                check(stored)
+                condition = {
+                    "etag": stored["_etag"],
+                    "match_condition": MatchConditions.IfNotModified,
+                }
+            try:
+                async with self._request():
+                    await self._container.delete_item(set_id, set_id, **condition)
+            except CosmosResourceNotFoundError as exc:
+                raise NotFound(set_id) from exc
+            except CosmosAccessConditionFailedError:
+                continue
+            return
+        raise StoreUnavailable
+
+    async def update_flow(
+        self, set_id: str, flow_id: str, change: FlowChange
+    ) -> tuple[str, dict[str, Any]]:
+        """Replace a flow by what `change` makes of it; return its kind and what is stored now.
+
+        As for update_set. Raises NotFound for the set or the flow.
+        """
+        for _ in range(ATTEMPTS):
+            kind, stored = await self.read_flow(set_id, flow_id)
+            flow = change(kind, stored)
+            operation = {"op": "set", "path": f"/flows/{kind}", "value": flow}
+            if await self._patch(set_id, [operation], _unchanged(kind, stored)):
+                return kind, flow
+        raise StoreUnavailable
+
+    async def delete_flow(self, set_id: str, flow_id: str, check: FlowCheck) -> None:
+        """Take a flow out of its set; `check` sees it first. Raises NotFound."""
+        for _ in range(ATTEMPTS):
+            kind, stored = await self.read_flow(set_id, flow_id)
+            check(stored)
+            operation = {"op": "remove", "path": f"/flows/{kind}"}
+            if await self._patch(set_id, [operation], _unchanged(kind, stored)):
+                return
+        raise StoreUnavailable
+
+    async def read_flow(self, set_id: str, flow_id: str) -> tuple[str, dict[str, Any]]:
+        """Return a flow's kind and its stored form; raises NotFound for the set or the flow."""
+        for kind, flow in (await self.read_set(set_id))["flows"].items():
+            if flow["id"] == flow_id:
+                return kind, flow
+        raise NotFound(flow_id)
+
+    async def _patch(self, set_id: str, operations: list[dict[str, Any]], condition: str) -> bool:
+        """Change a set where the condition holds; False where it does not. Raises NotFound."""
+        try:
+            async with self._request():
+                await self._container.patch_item(
+                    set_id,
+                    set_id,
+                    operations,
+                    filter_predicate=f"FROM c WHERE {condition}",
+                    no_response=True,
+                )
+        except CosmosResourceNotFoundError as exc:
+            raise NotFound(set_id) from exc
+        except CosmosAccessConditionFailedError:
+            return False
+        return True
+
     async def apply(self, change: Change) -> Outcome:
         """Write a readiness status if its event is news for that revision of that flow.
 
         The predicate is `readiness.explain` in Cosmos' words; only a refused write is read up on.
         """
         flow, position = f"c.flows.{change.kind}", change.position
-        path = f"/flows/{change.kind}"
+        members = {
+            "readinessStatus": change.verdict.status,
+            "reason": change.verdict.reason,
+            "appliedAt": position.at,
+            "appliedKey": position.key,
+        }
+        condition = (
+            f"{flow}.id = '{change.flow_id}' AND {flow}.revision = {change.revision} "
+            f"AND ({flow}.appliedAt < {position.at} OR ({flow}.appliedAt = {position.at} "
+            f"AND {flow}.appliedKey < '{position.key}'))"
+        )
+        operations = [
+            {"op": "set", "path": f"/flows/{change.kind}/{name}", "value": value}
+            for name, value in members.items()
+        ]
         try:
-            async with self._request():
-                await self._container.patch_item(
-                    change.flow_set_id,
-                    change.flow_set_id,
-                    [
-                        {
-                            "op": "set",
-                            "path": f"{path}/readinessStatus",
-                            "value": change.verdict.status,
-                        },
-                        {"op": "set", "path": f"{path}/reason", "value": change.verdict.reason},
-                        {"op": "set", "path": f"{path}/appliedAt", "value": position.at},
-                        {"op": "set", "path": f"{path}/appliedKey", "value": position.key},
-                    ],
-                    filter_predicate=(
-                        f"FROM c WHERE {flow}.id = '{change.flow_id}' "
-                        f"AND {flow}.revision = {change.revision} "
-                        f"AND ({flow}.appliedAt < {position.at} OR ({flow}.appliedAt = "
-                        f"{position.at} AND {flow}.appliedKey < '{position.key}'))"
-                    ),
-                    no_response=True,
-                )
-        except (CosmosResourceNotFoundError, CosmosAccessConditionFailedError):
-            return await self._why_refused(change)
-        return Outcome.APPLIED
+            if await self._patch(change.flow_set_id, operations, condition):
+                return Outcome.APPLIED
+        except NotFound:
+            return Outcome.GONE
+        return await self._why_refused(change)
 
     async def _why_refused(self, change: Change) -> Outcome:
         try:
@@ -166,6 +246,14 @@ class FlowStore:
             if not self._entered:
                 await self._client.__aenter__()
                 self._entered = True
+
+
+def _unchanged(kind: str, flow: Mapping[str, Any]) -> str:
+    """Say, as a predicate, that nothing was written to a flow since it was read."""
+    return (
+        f"c.flows.{kind}.id = '{flow['id']}' AND c.flows.{kind}.revision = {flow['revision']} "
+        f"AND c.flows.{kind}.appliedKey = '{flow['appliedKey']}'"
+    )
 
 
 def _retry_after(error: CosmosHttpResponseError) -> int:

@@ -279,7 +279,7 @@ FAULTS: list[tuple[str, list[str | int], Any, str, str]] = [
     (
         "user",
         ["creationOptions", "configurations", 0, "roleGroup"],
-        {"id": "staff"},
+        {"id": "students"},
         f"{ENTRY}.roleGroup",
         "InvalidValue",
     ),
