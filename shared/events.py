@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
@@ -22,6 +22,7 @@ SOURCE = "/industryData/provisioningService"
 # A Standard queue takes 256 KiB a message; a longer configuration is read from the store instead.
 MAX_CONFIGURATION_BYTES = 128 * 1024
 MAX_REASON = 1024
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def read_event(body: bytes) -> ReadinessEvent:
         id=event["id"],
         type=event["type"],
         position=Position(
-            int(event["time"].timestamp() * 1_000_000),
+            (event["time"] - _EPOCH) // timedelta(microseconds=1),
             str(uuid.uuid5(uuid.NAMESPACE_URL, f"{event['source']} {event['id']}")),
         ),
         flow_set_id=about["flow_set_id"],
