@@ -151,6 +151,9 @@ def read_event(body: bytes) -> ReadinessEvent:
     """Parse a queue message; raises InvalidEvent with every fault, for whoever sent it."""
     try:
         value = json.loads(body.decode())
+        if b"\\u" in body:
+            # Half of a surrogate pair can be escaped in JSON, but neither stored nor hashed.
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as exc:
         raise InvalidEvent("The message is not JSON in UTF-8.") from exc
     try:
