@@ -24,10 +24,11 @@ async def health(req: func.HttpRequest) -> func.HttpResponse:
 
 
 @bp.route("{*path}", methods=_ALL_METHODS, auth_level=func.AuthLevel.ANONYMOUS)
-async def any_other_request(req: func.HttpRequest) -> func.HttpResponse:
+async def z_any_other_request(req: func.HttpRequest) -> func.HttpResponse:
     """Serve keys in parentheses; tell all the rest, in Graph's envelope, what is wrong.
 
-    The host's own routes know keys as segments only, and its own 404 has no body.
+    The host's own routes know keys as segments only, and its own 404 has no body. The host tries
+    routes in the order of the functions' names, whence the first letter of this one.
     """
     root, _, path = req.route_params.get("path", "").partition("/")
     # Only paths below the service root are ours; any other is looked up whole and not found.

@@ -7,6 +7,7 @@ them. Tests point the app elsewhere by its settings, never by replacing a client
 from __future__ import annotations
 
 import functools
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 @functools.cache
 def settings() -> Settings:
     """Return the app settings; raises SettingsError that names every fault."""
+    # At INFO, which is the worker's level, the SDKs write all headers of every request.
+    for sdk in ("azure.core", "azure.cosmos", "azure.identity", "azure.servicebus"):
+        logging.getLogger(sdk).setLevel(logging.WARNING)
     return Settings.read(os.environ)
 
 
