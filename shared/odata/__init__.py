@@ -1,0 +1,1 @@
+"""OData query options over flow sets, flows, role groups and reference definitions."""
