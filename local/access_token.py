@@ -1,0 +1,65 @@
+"""Prints an access token for the local service: `python -m local.access_token`.
+
+Not called token.py: the standard library has a module of that name, which scripts in this folder
+would no longer find.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from local.config import LocalConfig, LocalConfigError
+from local.issuer import DEFAULT_PORT, IssuerError, authority, claims, sign, signing_key
+from shared import permissions
+from shared.permissions import Permission
+
+READ = (permissions.FLOW_READ, permissions.READ_BASIC, permissions.DEFINITION_READ)
+MAX_LIFETIME = 24 * 3600
+
+
+def all_roles() -> tuple[str, ...]:
+    """Every application role that some operation asks for."""
+    needed = [value for value in vars(permissions).values() if isinstance(value, Permission)]
+    return tuple(sorted({role for permission in needed for role in permission.application}))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns 2 with a sentence on stderr when no token can be made."""
+    parser = argparse.ArgumentParser(prog="python -m local.access_token", description=__doc__)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--roles", nargs="+", help="an application's token with these roles")
+    what.add_argument("--scopes", nargs="+", help="a user's token with these delegated scopes")
+    what.add_argument("--read", action="store_true", help="an application's token that only reads")
+    parser.add_argument("--expires", type=int, default=3600, help="seconds (default: 3600)")
+    parser.add_argument(
+        "--authority",
+        help=f"the issuer's base URL (default: AUTH_AUTHORITY, else {authority(DEFAULT_PORT)})",
+    )
+    parser.add_argument(
+        "--state", type=Path, help="the issuer's folder (default: issuer in LOCAL_STATE)"
+    )
+    given = parser.parse_args(arguments)
+    if not 0 < given.expires <= MAX_LIFETIME:
+        parser.error(f"--expires {given.expires}: give 1 to {MAX_LIFETIME} seconds")
+    issued_by = given.authority or os.environ.get("AUTH_AUTHORITY") or authority(DEFAULT_PORT)
+    try:
+        state = given.state or LocalConfig.read(os.environ).local_state / "issuer"
+        payload = claims(
+            issued_by.rstrip("/"),
+            roles=READ if given.read else given.roles or all_roles(),
+            scopes=given.scopes or (),
+            lifetime=given.expires,
+        )
+        print(sign(payload, signing_key(state)))
+    except (IssuerError, LocalConfigError) as exc:
+        print(exc, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

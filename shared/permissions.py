@@ -1,0 +1,61 @@
+"""Which Graph permissions let a caller do what; each operation names one of these beside its route.
+
+The names and the table are those of Microsoft Graph's industryData pages. Two things those pages
+leave open are decided here by one rule: the least permission that a page names stands, and every
+permission that includes it suffices too (ReadBasic < Read < ReadWrite).
+
+- Flow sets, applications: the pages of October 2024 no longer list ReadWrite for applications,
+  those of April 2024 do, and all editions let an application write flows with it. It is accepted:
+  whoever may write the flows of a set, unattended, must be able to make and read the set.
+- Role groups and reference definitions: the list pages ask for ReadBasic, the item pages for
+  ReferenceDefinition.Read, and neither lists the other's. ReadBasic therefore opens the lists only;
+  ReferenceDefinition.Read opens both.
+
+Writing role groups is in the official clients but on no page. It asks for the permission that
+writes the reference definitions which a role group consists of.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+FLOW_READ: Final = "IndustryData-OutboundFlow.Read.All"
+FLOW_WRITE: Final = "IndustryData-OutboundFlow.ReadWrite.All"
+DEFINITION_READ: Final = "IndustryData-ReferenceDefinition.Read.All"
+DEFINITION_WRITE: Final = "IndustryData-ReferenceDefinition.ReadWrite.All"
+READ_BASIC: Final = "IndustryData.ReadBasic.All"
+# Not one of Graph's: a password is never shown there. No delegated form, no user needs it.
+PASSWORD_READ_ROLE: Final = "IndustryData-OutboundFlow.ReadPassword.All"  # noqa: S105 - a role name
+
+
+@dataclass(frozen=True)
+class Permission:
+    """The delegated scopes and the application roles that each suffice alone, least first."""
+
+    delegated: tuple[str, ...]
+    application: tuple[str, ...]
+
+
+def _either(*names: str) -> Permission:
+    return Permission(delegated=names, application=names)
+
+
+OUTBOUND_FLOW_READ: Final = _either(FLOW_READ, FLOW_WRITE)
+"""Get, list and count flow sets and flows."""
+OUTBOUND_FLOW_WRITE: Final = _either(FLOW_WRITE)
+"""Create, update and delete flow sets and flows; reset a flow."""
+REFERENCE_LIST: Final = _either(READ_BASIC, DEFINITION_READ, DEFINITION_WRITE)
+"""List and count reference definitions."""
+REFERENCE_GET: Final = _either(DEFINITION_READ, DEFINITION_WRITE)
+"""Get one reference definition."""
+REFERENCE_WRITE: Final = _either(DEFINITION_WRITE)
+"""Create, update and delete reference definitions."""
+ROLE_GROUP_LIST: Final = _either(READ_BASIC, DEFINITION_READ, DEFINITION_WRITE)
+"""List and count role groups."""
+ROLE_GROUP_GET: Final = _either(DEFINITION_READ, DEFINITION_WRITE)
+"""Get one role group."""
+ROLE_GROUP_WRITE: Final = _either(DEFINITION_WRITE)
+"""Create, update and delete role groups."""
+PASSWORD_READ: Final = Permission(delegated=(), application=(PASSWORD_READ_ROLE,))
+"""Read the initial password of created users in clear; for the provisioning engine only."""
