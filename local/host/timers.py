@@ -43,13 +43,11 @@ class Timer:
             if wait > 0:
                 await asyncio.sleep(min(wait, _NAP))
                 continue
+            began = datetime.now()
             await self.run("timer", past_due=-wait > _LATE)
-            # A run that overlaps the next due time delays it: the count goes on from the due time,
-            # but times missed while suspended are made up for only once.
-            following = self.schedule.after(due)
-            after_next = self.schedule.after(following)
-            now = datetime.now()
-            due = following if after_next > now else self.schedule.after(now)
+            # Counted from the start of the run, as in the extension: a run that outlasts its period
+            # is followed at once by one other, however many due times it missed.
+            due = self.schedule.after(max(due, began))
 
     async def run(self, reason: str, past_due: bool = False) -> None:
         """Run the function once, after a run that is under way; a failure is logged only."""
@@ -70,10 +68,6 @@ class Timer:
                     self.function, Datum(json.dumps(info), "json"), reason=reason
                 )
             self._last = now
-
-    def describe(self) -> str:
-        """The line of the function list."""
-        return f"{self.function.name}: timerTrigger {self.function.trigger['schedule']}"
 
 
 async def stop(tasks: list[asyncio.Task[None]]) -> None:

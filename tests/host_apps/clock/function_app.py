@@ -1,0 +1,52 @@
+"""Timer functions that write down their runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+import azure.functions as func
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+runs: dict[str, list[dict[str, object]]] = {"steady": [], "slow": [], "start": [], "plain": []}
+
+
+def note(name: str, timer: func.TimerRequest) -> dict[str, object]:
+    run: dict[str, object] = {
+        "class": f"{type(timer).__module__}.{type(timer).__name__}",
+        "began": time.time(),
+        "past due": timer.past_due,
+    }
+    runs[name].append(run)
+    return run
+
+
+@app.timer_trigger(arg_name="timer", schedule="%EVERY_SECOND%", use_monitor=True)
+async def steady(timer: func.TimerRequest) -> None:
+    """Every second; fails, which must not stop the next run."""
+    note("steady", timer)
+    raise RuntimeError("told to fail")
+
+
+@app.timer_trigger(arg_name="timer", schedule="00:00:01")
+async def slow(timer: func.TimerRequest) -> None:
+    """Takes longer than its period."""
+    run = note("slow", timer)
+    await asyncio.sleep(2.5)
+    run["ended"] = time.time()
+
+
+@app.timer_trigger(arg_name="timer", schedule="0 0 0 1 1 *", run_on_startup=True)
+async def start(timer: func.TimerRequest) -> None:
+    note("start", timer)
+
+
+@app.timer_trigger(arg_name="timer", schedule="0 0 0 1 1 *")
+def plain(timer: func.TimerRequest) -> None:
+    note("plain", timer)
+
+
+@app.route("runs", methods=["GET"])
+async def get_runs(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse(json.dumps(runs), mimetype="application/json")
