@@ -76,19 +76,17 @@ class SigningKeys:
         KeysUnavailable while the tenant's keys were never fetched.
         """
         held = self._tenants.setdefault(tenant, _Held())
-        if self._must_fetch(held, key_id):
+        if not self._knows(held, key_id):
             async with held.lock:
                 # Whoever waited here may find that the fetch before theirs was enough.
-                if self._must_fetch(held, key_id):
+                if not self._knows(held, key_id) and self._now() >= held.next_try:
                     await self._fetch(held, tenant)
         if not held.keys:
             raise KeysUnavailable(max(1, math.ceil(held.next_try - self._now())))
         return held.keys.get(key_id)
 
-    def _must_fetch(self, held: _Held, key_id: str) -> bool:
-        now = self._now()
-        known = key_id in held.keys and now - held.fetched < KEEP
-        return not known and now >= held.next_try
+    def _knows(self, held: _Held, key_id: str) -> bool:
+        return key_id in held.keys and self._now() - held.fetched < KEEP
 
     async def _fetch(self, held: _Held, tenant: str) -> None:
         # Set first: a fetch that is cancelled was a try, too.
