@@ -40,12 +40,12 @@ class DemoError(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """The status line, the content type and the text of an HTTP response."""
+    """The status line and the text of an HTTP response, and when it came (time.monotonic)."""
 
     status: int
     reason: str
-    content_type: str
     text: str
+    received: float
 
     def json(self) -> dict[str, Any]:
         """The body as a JSON object; DemoError when it is something else."""
@@ -74,8 +74,7 @@ def call(method: str, url: str, body: bytes | None = None) -> Answer:
         raise DemoError(f"{method} {url} got no answer: {error}") from error
     with response:
         text = response.read().decode("utf-8", errors="replace")
-        kind = response.headers.get("Content-Type", "")
-        return Answer(response.status, response.reason or "", kind, text)
+        return Answer(response.status, response.reason or "", text, time.monotonic())
 
 
 def _show_call(method: str, url: str, body: bytes) -> Answer:
@@ -100,16 +99,16 @@ def _created(answer: Answer, what: str) -> dict[str, Any]:
     return answer.json()
 
 
-def _await_ready(url: str, status: str, deadline: float) -> bool:
-    """Poll a flow until it is ready, show each change of its status; False at the deadline."""
-    began = time.monotonic()
+def _await_ready(url: str, status: str, since: float, deadline: float) -> bool:
+    """Poll a flow until it is ready and show when its status changes; False at the deadline."""
     while True:
         answer = call("GET", url)
         if answer.status != 200:
             raise DemoError(f"GET {url} answered {answer.status}: {answer.text[:500]}")
         now = str(answer.json().get("readinessStatus"))
         if now != status:
-            say(f"readinessStatus: {status} -> {now} after {time.monotonic() - began:.2f} s")
+            milliseconds = (answer.received - since) * 1000
+            say(f"readinessStatus: {status} -> {now} after {milliseconds:.0f} ms")
             status = now
         if status == "ready":
             return True
@@ -131,9 +130,11 @@ def show_flows(api: str) -> None:
     for number, (name, title) in enumerate(FLOWS.items(), start=1):
         say(f"\n== {number}. {title} ==\n")
         body = (PAYLOADS / f"{name}.request.json").read_bytes()
-        flow = _created(_show_call("POST", flows, body), title)
-        say(f"\nGET {flows}/{flow['id']}")
-        if not _await_ready(f"{flows}/{flow['id']}", str(flow["readinessStatus"]), deadline):
+        answer = _show_call("POST", flows, body)
+        flow = _created(answer, title)
+        url, status = f"{flows}/{flow['id']}", str(flow["readinessStatus"])
+        say(f"\nGET {url}")
+        if not _await_ready(url, status, answer.received, deadline):
             late.append(title)
     if late:
         raise DemoError(

@@ -283,7 +283,7 @@ def test_the_demo_ends_with_four_ready_flows(stack: Stack, project: Path) -> Non
     result = run(project, "-m", "local.demo", env=environment(stack.config))
     assert result.returncode == 0, result.stderr
     assert f"Using the stack that runs at {stack.config.api}." in result.stdout
-    assert len(re.findall(r"readinessStatus: notReady -> ready after", result.stdout)) == 4
+    assert len(re.findall(r"readinessStatus: notReady -> ready after \d+ ms", result.stdout)) == 4
     assert "All 4 flows are ready." in result.stdout
 
 
