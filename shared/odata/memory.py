@@ -57,11 +57,14 @@ def value_at(path: Path, entity: Any) -> Any:
 
 def member(step: Step, owner: Any) -> Any:
     """Return one member of a printed object; None where it has none, or is of another type."""
-    if not isinstance(owner, Mapping):
-        return None
-    if step.cast is not None and owner.get("@odata.type") != f"#{step.cast}":
+    if not isinstance(owner, Mapping) or not has_type(step, owner):
         return None
     return owner.get(step.name)
+
+
+def has_type(step: Step, owner: Mapping[str, Any]) -> bool:
+    """Tell whether a printed object is of the type that a step casts to."""
+    return step.cast is None or owner.get("@odata.type") == f"#{step.cast}"
 
 
 _Scope = Mapping[str | None, Any]

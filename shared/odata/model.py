@@ -91,15 +91,23 @@ class Property:
 class EntityType(Complex):
     """The type of a collection that can be queried.
 
-    `navigation` names what `$expand` takes. `orderable`, where given, names the only properties
-    that `$orderby` takes, each of which needs a composite index with id: Cosmos DB sorts by two
-    paths only where such an index exists.
+    `targets` holds the navigation properties that $expand takes. `orderable`, where given, names
+    the only properties that $orderby takes: Cosmos DB sorts by two paths, the second being id, only
+    where a composite index has both.
     """
 
-    navigation: tuple[str, ...] = ()
     searchable: bool = True
     orderable: tuple[str, ...] | None = None
     targets: Mapping[str, EntityType] = field(default_factory=dict, hash=False)
+
+    @property
+    def navigation(self) -> tuple[str, ...]:
+        """The names that $expand takes."""
+        return tuple(self.targets)
+
+    def navigation_target(self, name: str) -> str | None:
+        """Return the declared name of a navigation property; case does not count."""
+        return next((each for each in self.targets if each.lower() == name.lower()), None)
 
 
 def _table(members: Iterable[Property]) -> dict[str, Property]:
@@ -230,7 +238,6 @@ PROVISIONING_FLOW = _flow()
 FLOW_SET = EntityType(
     "outboundProvisioningFlowSet",
     _table([_ID, *_TIMES, *_from_schema(schemas.FlowSet).members.values()]),
-    navigation=("provisioningFlows",),
     orderable=("id", "displayName", "createdDateTime", "lastModifiedDateTime"),
     targets={"provisioningFlows": PROVISIONING_FLOW},
 )

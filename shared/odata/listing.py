@@ -1,0 +1,54 @@
+"""Answers a whole list request over printed entities that are all at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.odata.expressions import Value
+from shared.odata.memory import matches, value_at
+from shared.odata.options import QueryOptions, Sort
+from shared.odata.paging import Page
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One page of entities, whole; `total` counts all that pass $filter and $search."""
+
+    entities: list[Mapping[str, Any]]
+    total: int
+    more: bool
+
+
+def list_page(options: QueryOptions, page: Page, printed: Iterable[Mapping[str, Any]]) -> Listing:
+    """Filter, search, sort and cut. $select is left to the caller: it may drop a sort key."""
+    found = [entity for entity in printed if passes(options, entity)]
+    total = len(found)
+    for sort in reversed(options.order):
+        found.sort(key=lambda entity: _rank(value_at(sort.path, entity)), reverse=sort.descending)
+    if page.after is not None:
+        found = [entity for entity in found if _is_behind(entity, options.order, page.after)]
+    end = page.skip + page.limit
+    return Listing(found[page.skip : end], total, len(found) > end)
+
+
+def passes(options: QueryOptions, entity: Mapping[str, Any]) -> bool:
+    """Tell whether a printed entity passes $filter and $search."""
+    name = (entity.get("displayName") or "").lower()
+    return (options.filter is None or matches(options.filter, entity)) and all(
+        term.lower() in name for term in options.search
+    )
+
+
+def _rank(value: Value) -> tuple[bool, Any]:
+    # Null comes before every value; the second part is only compared among values.
+    return (False, 0) if value is None else (True, value)
+
+
+def _is_behind(entity: Mapping[str, Any], order: Iterable[Sort], place: Iterable[Value]) -> bool:
+    for sort, value in zip(order, place, strict=True):
+        here, there = _rank(value_at(sort.path, entity)), _rank(value)
+        if here != there:
+            return (here < there) if sort.descending else (here > there)
+    return False

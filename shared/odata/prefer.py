@@ -1,0 +1,50 @@
+"""Reads the Prefer header (RFC 7240), of which OData's maxpagesize and return count here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+_PREFERENCE = re.compile(
+    r'\s*(?P<name>[^\s=;,"]+)\s*(?:=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^\s;,"]*)))?'
+    r'(?P<parameters>\s*;(?:[^,"]|"(?:[^"\\]|\\.)*")*)?\s*(?:,|$)'
+)
+
+
+_Returns = Literal["minimal", "representation"]
+_RETURNS: dict[str, _Returns] = {"minimal": "minimal", "representation": "representation"}
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """What a client would like; what is None was not asked for, or cannot be followed."""
+
+    returns: _Returns | None = None
+    max_page_size: int | None = None
+    _page_size_name: str = "odata.maxpagesize"
+
+    @property
+    def returns_applied(self) -> str | None:
+        """The text of Preference-Applied for a write that followed `returns`."""
+        return None if self.returns is None else f"return={self.returns}"
+
+    @property
+    def page_size_applied(self) -> str | None:
+        """The text of Preference-Applied for a list that followed `max_page_size`."""
+        if self.max_page_size is None:
+            return None
+        return f"{self._page_size_name}={self.max_page_size}"
+
+
+def parse_prefer(header: str | None) -> Preferences:
+    """Read a Prefer header. What is unknown or malformed is ignored; the first of two counts."""
+    found: dict[str, str] = {}
+    for match in _PREFERENCE.finditer(header or ""):
+        value = match["quoted"] if match["quoted"] is not None else match["plain"] or ""
+        found.setdefault(match["name"].lower(), value)
+    name = next((each for each in ("odata.maxpagesize", "maxpagesize") if each in found), None)
+    size = found[name] if name is not None else ""
+    number = int(size) if re.fullmatch("[0-9]{1,9}", size) else 0
+    returns = _RETURNS.get(found.get("return", "").lower())
+    return Preferences(returns, number or None, name or "odata.maxpagesize")
