@@ -1,0 +1,214 @@
+'use strict';
+
+const { randomUUID } = require('node:crypto');
+const { CosmosError, badRequest } = require('./errors.cjs');
+
+const MAX_ITEM_BYTES = 2 * 1024 * 1024;
+const MAX_ID_BYTES = 1023;
+const ILLEGAL_IN_ID = /[/\\?#]/;
+
+const segments = (path) => path.slice(1).split('/').map((part) => part.replace(/^"(.*)"$/, '$1'));
+
+function valueAt(item, path) {
+  let value = item;
+  for (const key of path) {
+    if (value === null || typeof value !== 'object' || !Object.hasOwn(value, key)) return undefined;
+    value = value[key];
+  }
+  return value;
+}
+
+/** Raise 400 unless the id is one that Cosmos DB stores. */
+function checkId(id) {
+  if (typeof id !== 'string' || id === '') throw badRequest("The item needs an 'id' that is a non-empty string.");
+  if (Buffer.byteLength(id) > MAX_ID_BYTES) throw badRequest(`The id is longer than ${MAX_ID_BYTES} bytes.`);
+  if (ILLEGAL_IN_ID.test(id)) throw badRequest(`The id '${id}' must not contain any of / \\ ? #.`);
+}
+
+/**
+ * The items of one container, found by partition and id at a cost that does not grow with them.
+ *
+ * Items are never changed in place: a write stores a new object.
+ */
+class Container {
+  /** `resource` answers the container's definition as it is now. */
+  constructor(resource) {
+    this.resource = resource;
+    const definition = this.definition;
+    this.rid = definition._rid;
+    this.partitionPaths = (definition.partitionKey?.paths ?? ['/id']).map(segments);
+    this.uniqueKeys = (definition.uniqueKeyPolicy?.uniqueKeys ?? []).map((key) => key.paths.map(segments));
+    this.entries = new Map(); // sequence number -> entry, in the order of creation
+    this.partitions = new Map(); // partition key -> id -> entry
+    this.uniqueOwners = new Map(); // unique key -> id of the item that holds it
+    this.lastSequence = 0;
+  }
+
+  get definition() {
+    return this.resource.read();
+  }
+
+  /** The item's partition key, written as the SDK writes it in its header: `["a"]`, `[{}]` for none. */
+  partitionOf(item) {
+    const values = this.partitionPaths.map((path) => valueAt(item, path));
+    return JSON.stringify(values.map((value) => (value === undefined ? {} : value)));
+  }
+
+  /** The header's partition key in the form of partitionOf; raises 400 when it does not fit. */
+  partitionFromHeader(header) {
+    let values;
+    try {
+      values = JSON.parse(header);
+    } catch {
+      values = null;
+    }
+    if (!Array.isArray(values)) throw badRequest(`The partition key header ${header} is not a JSON list.`);
+    if (values.length !== this.partitionPaths.length) {
+      throw badRequest(
+        `The partition key has ${values.length} values; the container defines ${this.partitionPaths.length}.`,
+        1001,
+      );
+    }
+    return JSON.stringify(values);
+  }
+
+  /** The unique keys an item holds. Cosmos DB lets an absent value count as null. */
+  uniqueKeysOf(item, partition) {
+    return this.uniqueKeys.map((paths, index) =>
+      JSON.stringify([partition, index, ...paths.map((path) => valueAt(item, path) ?? null)]),
+    );
+  }
+
+  entry(partition, id) {
+    return this.partitions.get(partition)?.get(id);
+  }
+
+  /** Entries in the order of creation: of one partition, or of all when it is undefined. */
+  scan(partition) {
+    const source = partition === undefined ? this.entries : this.partitions.get(partition);
+    return source === undefined ? [] : source.values();
+  }
+
+  /** Put an entry in place of the one with its partition and id. */
+  set(entry) {
+    const { partition, item, sequence } = entry;
+    const before = this.entry(partition, item.id);
+    if (before?.sequence === sequence) this.#releaseUniqueKeys(before);
+    else if (before) this.remove(before);
+    this.entries.set(sequence, entry);
+    if (!this.partitions.has(partition)) this.partitions.set(partition, new Map());
+    this.partitions.get(partition).set(item.id, entry);
+    for (const key of this.uniqueKeysOf(item, partition)) this.uniqueOwners.set(key, item.id);
+    this.lastSequence = Math.max(this.lastSequence, sequence);
+  }
+
+  remove(entry) {
+    const { partition, item, sequence } = entry;
+    this.#releaseUniqueKeys(entry);
+    this.entries.delete(sequence);
+    const items = this.partitions.get(partition);
+    items.delete(item.id);
+    if (items.size === 0) this.partitions.delete(partition);
+  }
+
+  #releaseUniqueKeys({ item, partition }) {
+    for (const key of this.uniqueKeysOf(item, partition)) {
+      if (this.uniqueOwners.get(key) === item.id) this.uniqueOwners.delete(key);
+    }
+  }
+
+  /** The resource id of the item with this sequence number: the container's followed by eight bytes. */
+  ridOf(sequence) {
+    const own = Buffer.alloc(8);
+    own.writeUInt32LE(sequence);
+    const parent = Buffer.from(this.rid.replaceAll('-', '/'), 'base64');
+    return Buffer.concat([parent, own]).toString('base64').replaceAll('/', '-');
+  }
+}
+
+/**
+ * Changes to one partition that become visible together or not at all.
+ *
+ * Node runs one request at a time between two awaits and nothing here awaits, so what a
+ * transaction reads cannot change before it commits.
+ */
+class Transaction {
+  constructor(container, partition) {
+    this.container = container;
+    this.partition = partition;
+    this.changes = new Map(); // id -> entry, or null when deleted
+    this.sequence = container.lastSequence;
+  }
+
+  get(id) {
+    return this.changes.has(id) ? this.changes.get(id) : this.container.entry(this.partition, id);
+  }
+
+  /** Store an item, new or in place of `before`; answers the entry with its system properties. */
+  put(item, before) {
+    const { container, partition } = this;
+    checkId(item.id);
+    if (container.partitionOf(item) !== partition) {
+      throw badRequest(
+        before
+          ? 'The partition key of an item cannot be changed: delete it and create another.'
+          : 'The partition key in the header is not the one in the item.',
+        1001,
+      );
+    }
+    this.#checkUniqueKeys(item);
+    const sequence = before ? before.sequence : (this.sequence += 1);
+    const rid = before ? before.item._rid : container.ridOf(sequence);
+    const stored = {
+      ...item,
+      _rid: rid,
+      _self: `${container.definition._self}docs/${rid}/`.replace(/^\/+/, ''),
+      _etag: `"${randomUUID()}"`,
+      _attachments: 'attachments/',
+      _ts: Math.floor(Date.now() / 1000),
+    };
+    const text = JSON.stringify(stored);
+    if (Buffer.byteLength(text) > MAX_ITEM_BYTES) {
+      throw new CosmosError(413, 'The item is larger than 2 MB: split it or store less.');
+    }
+    const entry = { sequence, partition, item: stored };
+    this.changes.set(stored.id, entry);
+    return { ...entry, text };
+  }
+
+  delete(id) {
+    this.changes.set(id, null);
+  }
+
+  #checkUniqueKeys(item) {
+    for (const key of this.container.uniqueKeysOf(item, this.partition)) {
+      const others = [this.container.uniqueOwners.get(key), ...this.changes.keys()];
+      for (const id of others) {
+        const other = id === undefined || id === item.id ? null : this.get(id);
+        if (other && this.container.uniqueKeysOf(other.item, this.partition).includes(key)) {
+          throw new CosmosError(409, 'Unique index constraint violation: another item has these values.');
+        }
+      }
+    }
+  }
+
+  /** Write the changes to the journal (if there is one), then make them visible. */
+  commit(journal) {
+    const before = new Map([...this.changes.keys()].map((id) => [id, this.container.entry(this.partition, id)]));
+    const changes = [...this.changes].filter(([id, entry]) => entry !== (before.get(id) ?? null));
+    if (changes.length === 0) return;
+    journal?.append({
+      kind: 'items',
+      container: this.container.rid,
+      changes: changes.map(([id, entry]) =>
+        entry ? { sequence: entry.sequence, item: entry.item } : { removed: before.get(id).sequence },
+      ),
+    });
+    for (const [id, entry] of changes) {
+      if (entry) this.container.set(entry);
+      else this.container.remove(before.get(id));
+    }
+  }
+}
+
+module.exports = { Container, Transaction, checkId, valueAt, segments };

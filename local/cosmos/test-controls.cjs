@@ -1,0 +1,61 @@
+'use strict';
+
+const { badRequest, CosmosError } = require('./errors.cjs');
+
+const LOG_LENGTH = 10_000;
+const OPERATIONS = new Set(['create', 'read', 'query', 'patch', 'replace', 'upsert', 'delete', 'batch', 'other']);
+
+const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
+
+/** What tests may ask of the emulator itself, under /_emulator: the requests it had, and faults to come. */
+class TestControls {
+  constructor() {
+    this.forget();
+    this.faults = [];
+  }
+
+  /** Note an answered request; one that was dropped has the status 0. */
+  record(method, path, operation, status) {
+    this.total += 1;
+    this.log.push({ method, path, operation, status });
+    if (this.log.length > LOG_LENGTH) this.log.shift();
+  }
+
+  forget() {
+    this.total = 0;
+    this.log = [];
+  }
+
+  /** The fault that the next request of this operation meets, or undefined; it counts as met. */
+  takeFault(operation) {
+    const index = this.faults.findIndex((fault) => (fault.operation ?? operation) === operation && operation !== 'other');
+    const fault = this.faults[index];
+    if (fault && (fault.count -= 1) === 0) this.faults.splice(index, 1);
+    return fault;
+  }
+
+  addFault(body) {
+    const { operation, status, subStatus = 0, count = 1, retryAfterMs, delayMs = 0, drop = false, after = false } = body;
+    if (operation !== undefined && (!OPERATIONS.has(operation) || operation === 'other')) {
+      throw badRequest(`The fault's operation must be one of ${[...OPERATIONS].slice(0, -1).join(', ')}.`);
+    }
+    const numbers = [subStatus, count, retryAfterMs ?? 0, delayMs];
+    if (!numbers.every(isCount) || count === 0 || (status !== undefined && !(status >= 400 && status < 600))) {
+      throw badRequest('A fault takes status (400 to 599), count (from 1), retryAfterMs, delayMs and subStatus as numbers.');
+    }
+    if (status === undefined && !drop && delayMs === 0) throw badRequest('A fault needs a status, a delayMs or "drop": true.');
+    this.faults.push({ operation, status, subStatus, count, retryAfterMs, delayMs, drop, after });
+  }
+
+  /** Answer a request to /_emulator; raises 404 or 405 for what is not there. */
+  handle(method, path, body) {
+    if (path === '/_emulator/requests' && method === 'GET') return { total: this.total, log: this.log };
+    if (path === '/_emulator/requests' && method === 'DELETE') return this.forget();
+    if (path === '/_emulator/faults' && method === 'GET') return { faults: this.faults };
+    if (path === '/_emulator/faults' && method === 'DELETE') return void (this.faults = []);
+    if (path === '/_emulator/faults' && method === 'POST') return this.addFault(body ?? {});
+    throw new CosmosError(404, 'The emulator serves /_emulator/requests (GET, DELETE) and /_emulator/faults (GET, POST, DELETE).');
+  }
+}
+
+module.exports = { TestControls };
