@@ -4,9 +4,23 @@ from __future__ import annotations
 
 import azure.functions as func
 
-from functions import flow_sets, provisioning_flows, readiness, service
+from functions import (
+    flow_sets,
+    provisioning_flows,
+    readiness,
+    reference_definitions,
+    role_groups,
+    service,
+)
 
 app = func.FunctionApp()
 
-for module in (flow_sets, provisioning_flows, readiness, service):
+for module in (
+    flow_sets,
+    provisioning_flows,
+    role_groups,
+    reference_definitions,
+    readiness,
+    service,
+):
     app.register_functions(module.bp)

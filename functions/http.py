@@ -232,13 +232,15 @@ def ok(req: func.HttpRequest, body: Mapping[str, Any]) -> func.HttpResponse:
 
 
 def entity(
-    req: func.HttpRequest, body: Mapping[str, Any], tag: str, status: int = 200
+    req: func.HttpRequest, body: Mapping[str, Any], tag: str | None, status: int = 200
 ) -> func.HttpResponse:
     """Answer with an entity, or 304 where the caller has this version of it.
 
     The documented bodies hold no ETag: it is given only to who asks for full metadata or sends a
-    conditional header.
+    conditional header. Without a `tag` there is none.
     """
+    if tag is None:
+        return _json(req, status, body)
     if_none_match = req.headers.get("if-none-match")
     if req.method == "GET" and if_none_match is not None and _names(if_none_match, tag):
         return func.HttpResponse(status_code=304, headers={"ETag": tag})
@@ -251,7 +253,9 @@ def entity(
     return response
 
 
-def created(req: func.HttpRequest, body: Mapping[str, Any], tag: str) -> func.HttpResponse:
+def created(
+    req: func.HttpRequest, body: Mapping[str, Any], tag: str | None = None
+) -> func.HttpResponse:
     """Answer 201 with the new entity, and where it can be read.
 
     `Prefer: return=minimal` gets 204 instead, with the same address.
@@ -266,7 +270,9 @@ def created(req: func.HttpRequest, body: Mapping[str, Any], tag: str) -> func.Ht
     return response
 
 
-def updated(req: func.HttpRequest, body: Mapping[str, Any], tag: str) -> func.HttpResponse:
+def updated(
+    req: func.HttpRequest, body: Mapping[str, Any], tag: str | None = None
+) -> func.HttpResponse:
     """Answer 204; `Prefer: return=representation` gets 200 with the entity as it is now."""
     if _preferred_return(req) != "representation":
         return no_content()

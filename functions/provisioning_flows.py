@@ -35,7 +35,8 @@ FLOW = FLOWS + "/{flow_id}"
 async def create_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     """Create a flow of one of the four kinds and ask for its readiness check."""
     set_id = guid_param(req, "set_id")
-    kind, values = schemas.load_flow(json_body(req))
+    body = json_body(req)
+    kind, values = schemas.load_flow(body, await _role_groups_in(body))
     flow = flows.new_flow(kind, values, clients.settings().keyring)
     await clients.flow_store().add_flow(set_id, kind, flow)
     await _ask_for_check(set_id, kind, flow)
@@ -47,7 +48,8 @@ async def create_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
 async def list_provisioning_flows(req: func.HttpRequest) -> func.HttpResponse:
     """Return all flows of a set."""
     document = await clients.flow_store().read_set(guid_param(req, "set_id"))
-    return ok(req, clients.printer().flow_list(document))
+    groups = await _role_groups_of(*document["flows"].values())
+    return ok(req, clients.printer().flow_list(document, groups))
 
 
 @operation(bp, "GET", FLOW)
@@ -55,7 +57,8 @@ async def get_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     """Return one flow as its own type."""
     set_id = guid_param(req, "set_id")
     kind, flow = await clients.flow_store().read_flow(set_id, guid_param(req, "flow_id"))
-    return entity(req, clients.printer().flow(set_id, kind, flow), flows.entity_tag(flow))
+    printed = clients.printer().flow(set_id, kind, flow, await _role_groups_of(flow))
+    return entity(req, printed, flows.entity_tag(flow))
 
 
 @operation(bp, "PATCH", FLOW)
@@ -63,14 +66,18 @@ async def update_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     """Change a flow's configuration, which is then checked anew."""
     set_id = guid_param(req, "set_id")
     body = json_body(req)
+    known = await _role_groups_in(body)
 
     def change(kind: str, stored: flows.Stored) -> dict[str, Any]:
         check_if_match(req, flows.entity_tag(stored))
-        return flows.updated_flow(kind, stored, body, clients.settings().keyring)
+        # What the flow refers to already stays possible, also after such a group was deleted.
+        groups = known.keys() | flows.role_groups_of(stored)
+        return flows.updated_flow(kind, stored, body, clients.settings().keyring, groups)
 
     kind, flow = await clients.flow_store().update_flow(set_id, guid_param(req, "flow_id"), change)
     await _ask_for_check(set_id, kind, flow)
-    return updated(req, clients.printer().flow(set_id, kind, flow), flows.entity_tag(flow))
+    printed = clients.printer().flow(set_id, kind, flow, await _role_groups_of(flow))
+    return updated(req, printed, flows.entity_tag(flow))
 
 
 @operation(bp, "DELETE", FLOW)
@@ -106,6 +113,16 @@ async def reset_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
 async def reset_provisioning_flow_by_full_name(req: func.HttpRequest) -> func.HttpResponse:
     """Start a flow anew, as Graph's clients address the action."""
     return await _reset(req)
+
+
+async def _role_groups_in(body: Any) -> flows.RoleGroups:
+    named = schemas.bound_role_groups(body)
+    return await clients.catalog().known_role_groups(named) if named else {}
+
+
+async def _role_groups_of(*stored: flows.Stored) -> flows.RoleGroups:
+    named = set().union(*(flows.role_groups_of(flow) for flow in stored))
+    return await clients.catalog().known_role_groups(named) if named else {}
 
 
 async def _ask_for_check(set_id: str, kind: str, flow: flows.Stored) -> None:

@@ -1,4 +1,4 @@
-"""The reference data that exists before anyone creates any: role codes and built-in role groups.
+"""The reference data that exists before anyone creates any: role groups and code lists.
 
 Microsoft's School Data Sync publishes the role list with its sort order and default groups; the
 section roles of class groups are a subset of it. `aide` is in the Staff group but not in that
@@ -7,7 +7,9 @@ list, and `student` has no order there: both are placed behind it, in that order
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Any
 
 ROLE_REFERENCE_TYPE = "RefRole"
 
@@ -67,3 +69,88 @@ _DECLARED = {code.lower(): code for code in ROLE_CODES}
 def declared_role_code(code: str) -> str | None:
     """Return the code in the definition's own case, or None where no role has that code."""
     return _DECLARED.get(code.lower())
+
+
+# --- reference definitions ---------------------------------------------------------------------
+
+EXTENSIBLE_TYPES = (
+    "RefAcademicSubject",
+    "RefRace",
+    "RefEthnicity",
+    "RefGradeLevel",
+    "RefOrgType",
+    "RefPersonFlagType",
+)
+"""The reference types to which definitions can be added; all others are closed."""
+
+TENANT_DEFINED = "Tenant Defined"
+_BUILT_IN_TIME = "0001-01-01T00:00:00.0000000Z"
+
+_ORGANISATION_TYPES = (
+    "school",
+    "department",
+    "district",
+    "local",
+    "state",
+    "national",
+    "departmentOfEducation",
+    "ministryOfEducation",
+    "university",
+    "college",
+    "campus",
+    "adultEducation",
+    "municipality",
+    "academicTrust",
+    "localAuthority",
+    "region",
+    "division",
+    "province",
+    "researchCenter",
+    "program",
+)
+
+
+def definition_id(reference_type: str, code: str) -> str:
+    """Return the id that a definition always has."""
+    return f"{reference_type}-{code}"
+
+
+def _built_in(reference_type: str, code: str, sort_index: int, source: str) -> dict[str, Any]:
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", code)
+    return {
+        "id": definition_id(reference_type, code),
+        "referenceType": reference_type,
+        "displayName": words[:1].upper() + words[1:],
+        "code": code,
+        "source": source,
+        "isDisabled": False,
+        "sortIndex": sort_index,
+        "createdDateTime": _BUILT_IN_TIME,
+        "lastModifiedDateTime": _BUILT_IN_TIME,
+    }
+
+
+def _in_steps_of_ten(
+    reference_type: str, codes: tuple[str, ...], source: str
+) -> list[dict[str, Any]]:
+    return [
+        _built_in(reference_type, code, 10 * place, source)
+        for place, code in enumerate(codes, start=1)
+    ]
+
+
+BUILT_IN_DEFINITIONS: dict[str, dict[str, Any]] = {
+    definition["id"]: definition
+    for definition in (
+        *_in_steps_of_ten(ROLE_REFERENCE_TYPE, ROLE_CODES, "CEDS"),
+        *_in_steps_of_ten("RefOrgType", _ORGANISATION_TYPES, "Contoso"),
+        _built_in("RefAcademicSubject", "01", 10, "microsoft.com"),
+        _built_in("RefEmailAddressType", "home", 10, "CEDS"),
+        _built_in("RefGradeLevel", "01", 60, "CEDS"),
+        _built_in("RefGradeLevel", "02", 70, "CEDS"),
+        _built_in("RefGradeLevel", "undergraduate", 270, "Contoso"),
+        _built_in("RefIdentifierType", "username", 40, "IMS Global"),
+    )
+}
+"""Built-in definitions by id, in stored form. Those outside the role and organisation lists are the
+ones that the documentation shows; a display name is the code in words."""

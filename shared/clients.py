@@ -17,6 +17,8 @@ from shared.settings import Settings
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
+    from shared.catalog_store import CatalogStore
+    from shared.cosmos import Cosmos
     from shared.messages import QueuePublisher
     from shared.store import FlowStore
 
@@ -44,11 +46,10 @@ def _credential() -> AsyncTokenCredential:
 
 
 @functools.cache
-def flow_store() -> FlowStore:
-    """Return the one store of flow sets, with its one Cosmos client."""
+def _cosmos() -> Cosmos:
     from azure.cosmos.aio import CosmosClient
 
-    from shared.store import FlowStore
+    from shared.cosmos import Cosmos
 
     config = settings()
     client = CosmosClient(
@@ -59,7 +60,23 @@ def flow_store() -> FlowStore:
         connection_timeout=5,
         read_timeout=5,
     )
-    return FlowStore(client, config.cosmos_database)
+    return Cosmos(client, config.cosmos_database)
+
+
+@functools.cache
+def flow_store() -> FlowStore:
+    """Return the one store of flow sets."""
+    from shared.store import FlowStore
+
+    return FlowStore(_cosmos())
+
+
+@functools.cache
+def catalog() -> CatalogStore:
+    """Return the one store of role groups and reference definitions."""
+    from shared.catalog_store import CatalogStore
+
+    return CatalogStore(_cosmos())
 
 
 @functools.cache

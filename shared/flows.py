@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 from shared import schemas
@@ -25,6 +25,10 @@ _ROLE_GROUP_PATH = (
 
 Stored = Mapping[str, Any]
 """A stored flow set or flow, as it is in the document."""
+
+
+RoleGroups = Mapping[str, RoleGroup]
+"""The role groups that exist among those that matter, by id."""
 
 
 class Seals(Protocol):
@@ -99,6 +103,21 @@ def updated_flow(
 def reset_flow(stored: Stored) -> dict[str, Any]:
     """Start a flow anew as it is: one revision more, its errors cleared, to be checked again."""
     return {**stored, **_unchecked(stored["revision"] + 1)}
+
+
+def new_role_group(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the document of a role group."""
+    return {"id": new_id(), **schemas.instance(schemas.RoleGroup).dump(values)}
+
+
+def updated_role_group(stored: Stored, body: Any) -> dict[str, Any]:
+    """Lay an update over a role group; raises InvalidRequest."""
+    if not isinstance(body, Mapping):
+        raise InvalidRequest(Fault("InvalidValue", "Give a JSON object.", "$"))
+    schema = schemas.instance(schemas.RoleGroup)
+    current = {"displayName": stored["displayName"], "roles": stored["roles"]}
+    values = schemas.load(schemas.RoleGroup, schemas.merge(schema, current, body))
+    return {"id": stored["id"], **schema.dump(values)}
 
 
 def _unchecked(revision: int) -> dict[str, Any]:
@@ -209,33 +228,43 @@ class Printer:
             "filter": stored["filter"],
         }
 
+    def one_of(self, collection: str, printed: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer with one entity of a collection of industryData."""
+        context = f"{self._metadata}external/industryData/{collection}/$entity"
+        return {"@odata.context": context, **printed}
+
+    def collection(self, name: str, printed: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+        """Answer with all entities of a collection of industryData."""
+        context = f"{self._metadata}external/industryData/{name}"
+        return {"@odata.context": context, "value": list(printed)}
+
     def created_flow(self, set_id: str, kind: str, stored: Stored) -> dict[str, Any]:
         """Answer to create: role groups are left out, as documented."""
         return {
             "@odata.context": f"{self._metadata}{SETS}('{set_id}')/provisioningFlows/$entity",
-            **self._flow(set_id, kind, stored, inline_role_groups=False),
+            **self._flow(set_id, kind, stored, None),
         }
 
-    def flow(self, set_id: str, kind: str, stored: Stored) -> dict[str, Any]:
+    def flow(
+        self, set_id: str, kind: str, stored: Stored, role_groups: RoleGroups
+    ) -> dict[str, Any]:
         """Answer to get: role groups are inline, without being asked for."""
         return {
             "@odata.context": f"{self._metadata}{SETS}('{set_id}')/provisioningFlows/$entity",
-            **self._flow(set_id, kind, stored, inline_role_groups=True),
+            **self._flow(set_id, kind, stored, role_groups),
         }
 
-    def flow_list(self, flow_set: Mapping[str, Any]) -> dict[str, Any]:
+    def flow_list(self, flow_set: Stored, role_groups: RoleGroups) -> dict[str, Any]:
         """Answer to list: all flows of a set in ascending id order."""
         set_id = flow_set["id"]
         flows = sorted(flow_set["flows"].items(), key=lambda item: item[1]["id"])
         return {
             "@odata.context": f"{self._metadata}{SETS}('{set_id}')/provisioningFlows",
-            "value": [
-                self._flow(set_id, kind, stored, inline_role_groups=True) for kind, stored in flows
-            ],
+            "value": [self._flow(set_id, kind, stored, role_groups) for kind, stored in flows],
         }
 
     def _flow(
-        self, set_id: str, kind: str, stored: Stored, *, inline_role_groups: bool
+        self, set_id: str, kind: str, stored: Stored, role_groups: RoleGroups | None
     ) -> dict[str, Any]:
         printed = {
             schemas.TYPE_MEMBER: f"#{schemas.NAMESPACE}{kind}",
@@ -253,22 +282,23 @@ class Printer:
             )
             return _with_user_configurations(
                 printed,
-                [
-                    _user_configuration(entry, context if inline_role_groups else None)
-                    for entry in entries
-                ],
+                [_user_configuration(entry, context, role_groups) for entry in entries],
             )
         return printed
 
 
-def _user_configuration(stored: Stored, context: str | None) -> dict[str, Any]:
+def _user_configuration(
+    stored: Stored, context: str, role_groups: RoleGroups | None
+) -> dict[str, Any]:
     printed: dict[str, Any] = {
         "licenseSkus": stored["licenseSkus"],
         "defaultPasswordSettings": _without_password(stored["defaultPasswordSettings"]),
     }
-    if context is not None:
+    if role_groups is not None:
+        group = role_groups.get(stored["roleGroup"])
         printed["roleGroup@odata.context"] = context
-        printed["roleGroup"] = role_group(BUILT_IN_ROLE_GROUPS[stored["roleGroup"]])
+        # A group that was deleted since is printed as null; the next check tells it as a failure.
+        printed["roleGroup"] = None if group is None else role_group(group)
     return printed
 
 
@@ -279,3 +309,8 @@ def role_group(group: RoleGroup) -> dict[str, Any]:
         "displayName": group.display_name,
         "roles": [{"code": code} for code in group.roles],
     }
+
+
+def role_groups_of(flow: Stored) -> set[str]:
+    """Return the ids of the role groups that a stored flow refers to."""
+    return {entry["roleGroup"] for entry in _user_configurations(flow["configuration"])}

@@ -17,7 +17,12 @@ from urllib.parse import unquote
 
 from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validates_schema
 
-from shared.catalog import BUILT_IN_ROLE_GROUPS, ROLE_REFERENCE_TYPE, declared_role_code
+from shared.catalog import (
+    BUILT_IN_ROLE_GROUPS,
+    EXTENSIBLE_TYPES,
+    ROLE_REFERENCE_TYPE,
+    declared_role_code,
+)
 from shared.errors import Fault, InvalidRequest
 from shared.payload import RepeatedMembers
 
@@ -33,6 +38,7 @@ MAX_MAPPINGS = 100
 MAX_FAULTS = 100
 
 _READ_ONLY = frozenset({"id", "createddatetime", "lastmodifieddatetime", "readinessstatus"})
+_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BIND_URL = re.compile(
     r"(?:https?://[^/?#]+)?/?(?:beta/)?external/industryData/"
@@ -483,10 +489,8 @@ class AdditionalClassGroupOptions(Wire):
     write_display_name_on_create_only = Bool(required=True, data_key="writeDisplayNameOnCreateOnly")
 
 
-class SectionRoleReferenceValue(Wire):
+class RoleReference(Wire):
     """A pointer to a role: by `code`, or by binding `value` to its reference definition."""
-
-    odata_name = "sectionRoleReferenceValue"
 
     code = Text(allow_none=True)
     value_bind = fields.Raw(data_key="value@odata.bind", load_only=True)
@@ -510,6 +514,18 @@ class SectionRoleReferenceValue(Wire):
                 Message("InvalidValue", f"code says '{code}' and the bind says '{bound}'."), "code"
             )
         return {"code": code}
+
+
+class SectionRoleReferenceValue(RoleReference):
+    """A role in a class section."""
+
+    odata_name = "sectionRoleReferenceValue"
+
+
+class RoleReferenceValue(RoleReference):
+    """A role in an organisation."""
+
+    odata_name = "roleReferenceValue"
 
 
 def _bound_role_code(url: Any) -> str:
@@ -814,6 +830,74 @@ FLOW_SCHEMAS: dict[str, type[Wire]] = {
     for schema in (AdministrativeUnitFlow, ClassGroupFlow, SecurityGroupFlow, UserFlow)
 }
 """Kind of flow to its schema; the kind is also the member of the stored set that holds the flow."""
+
+
+# --- reference data ----------------------------------------------------------------------------
+
+
+class Int32(fields.Field[int]):
+    """Edm.Int32: a whole number written as one, no text and no fraction."""
+
+    default_error_messages = _FIELD_MESSAGES
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not -(2**31) <= value < 2**31:
+            raise _cannot_convert(value, "Edm.Int32")
+        return value
+
+
+class RoleGroup(Wire):
+    """A named bundle of roles."""
+
+    odata_name = "roleGroup"
+
+    display_name = Text(required=True, data_key="displayName")
+    roles = Items(one(RoleReferenceValue), most=MAX_MAPPINGS, required=True)
+
+    @post_load
+    def sort_roles(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Keep each role once, in alphabetical order, as Graph prints them."""
+        codes = sorted({role["code"] for role in data["roles"]})
+        return {**data, "roles": [{"code": code} for code in codes]}
+
+
+class Code(Text):
+    """A code of a list: it becomes part of an id and so of a URL."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
+        code = super()._deserialize(value, attr, data, **kwargs)
+        if not _CODE.fullmatch(code):
+            raise ValidationError(
+                Message("InvalidValue", "A code has letters, digits, '.', '_' and '-' only.")
+            )
+        return code
+
+
+class DefinitionState(Wire):
+    """What can change of an entry of a code list."""
+
+    odata_name = "referenceDefinition"
+
+    display_name = Text(allow_none=True, load_default=None, data_key="displayName")
+    source = fields.Raw(load_only=True)
+    is_disabled = Bool(required=True, data_key="isDisabled")
+    sort_index = Int32(required=True, data_key="sortIndex")
+
+
+class ReferenceDefinition(DefinitionState):
+    """An entry of a code list that tenants can extend."""
+
+    reference_type = EnumMember(
+        "extensible reference types", EXTENSIBLE_TYPES, required=True, data_key="referenceType"
+    )
+    code = Code(longest=64, required=True)
+
+
+class ReferenceDefinitionUpdate(DefinitionState):
+    """An update of an entry; what cannot change may be repeated."""
+
+    reference_type = fields.Raw(data_key="referenceType", load_only=True)
+    code = fields.Raw(load_only=True)
 
 
 # --- loading -----------------------------------------------------------------------------------

@@ -5,29 +5,22 @@ Nothing that a client chose ever enters a predicate: only GUIDs, kinds and integ
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from azure.core import MatchConditions
-from azure.core.exceptions import AzureError, ClientAuthenticationError
-from azure.cosmos.aio import ContainerProxy, CosmosClient
 from azure.cosmos.exceptions import (
     CosmosAccessConditionFailedError,
-    CosmosHttpResponseError,
     CosmosResourceNotFoundError,
 )
 
+from shared.cosmos import Cosmos
 from shared.errors import Conflict, NotFound, StoreUnavailable
 from shared.readiness import Change, Outcome, explain
 
 FLOW_SETS = "flowSets"
-# What a caller can wait for, the SDK's own retries included.
-TIMEOUT_SECONDS = 10.0
 # How often an update is tried anew because another write came between its read and its write.
 ATTEMPTS = 5
-_OVERLOADED = (408, 429, 449)
 
 SetCheck = Callable[[Mapping[str, Any]], None]
 SetChange = Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -38,23 +31,19 @@ FlowChange = Callable[[str, Mapping[str, Any]], dict[str, Any]]
 class FlowStore:
     """Flow sets and the flows inside them."""
 
-    def __init__(self, client: CosmosClient, database: str) -> None:
-        self._client = client
-        self._container: ContainerProxy = client.get_database_client(database).get_container_client(
-            FLOW_SETS
-        )
-        self._entered = False
-        self._entering = asyncio.Lock()
+    def __init__(self, cosmos: Cosmos) -> None:
+        self._cosmos = cosmos
+        self._container = cosmos.container(FLOW_SETS)
 
     async def create_set(self, document: Mapping[str, Any]) -> None:
         """Store a new flow set."""
-        async with self._request():
+        async with self._cosmos.request():
             await self._container.create_item(dict(document), no_response=True)
 
     async def read_set(self, set_id: str) -> dict[str, Any]:
         """Return a flow set's document; raises NotFound."""
         try:
-            async with self._request():
+            async with self._cosmos.request():
                 return dict(await self._container.read_item(set_id, set_id))
         except CosmosResourceNotFoundError as exc:
             raise NotFound(set_id) from exc
@@ -118,7 +107,7 @@ class FlowStore:
                     "match_condition": MatchConditions.IfNotModified,
                 }
             try:
-                async with self._request():
+                async with self._cosmos.request():
                     await self._container.delete_item(set_id, set_id, **condition)
             except CosmosResourceNotFoundError as exc:
                 raise NotFound(set_id) from exc
@@ -162,7 +151,7 @@ class FlowStore:
     async def _patch(self, set_id: str, operations: list[dict[str, Any]], condition: str) -> bool:
         """Change a set where the condition holds; False where it does not. Raises NotFound."""
         try:
-            async with self._request():
+            async with self._cosmos.request():
                 await self._container.patch_item(
                     set_id,
                     set_id,
@@ -215,38 +204,6 @@ class FlowStore:
             raise StoreUnavailable
         return outcome
 
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.close()
-
-    @contextlib.asynccontextmanager
-    async def _request(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                await self._enter()
-                yield
-        except (CosmosResourceNotFoundError, CosmosAccessConditionFailedError):
-            raise
-        except CosmosHttpResponseError as exc:
-            status = exc.status_code or 503
-            if status in _OVERLOADED or status >= 500:
-                raise StoreUnavailable(_retry_after(exc)) from exc
-            raise
-        except ClientAuthenticationError:
-            raise
-        except (AzureError, TimeoutError) as exc:
-            raise StoreUnavailable from exc
-
-    async def _enter(self) -> None:
-        # Entering reads the account's consistency level: without it, session tokens are not sent
-        # and a client may not see its own writes. It needs the loop, hence not at construction.
-        if self._entered:
-            return
-        async with self._entering:
-            if not self._entered:
-                await self._client.__aenter__()
-                self._entered = True
-
 
 def _unchanged(kind: str, flow: Mapping[str, Any]) -> str:
     """Say, as a predicate, that nothing was written to a flow since it was read."""
@@ -254,8 +211,3 @@ def _unchanged(kind: str, flow: Mapping[str, Any]) -> str:
         f"c.flows.{kind}.id = '{flow['id']}' AND c.flows.{kind}.revision = {flow['revision']} "
         f"AND c.flows.{kind}.appliedKey = '{flow['appliedKey']}'"
     )
-
-
-def _retry_after(error: CosmosHttpResponseError) -> int:
-    milliseconds = (error.headers or {}).get("x-ms-retry-after-ms", "1000")
-    return max(1, -(-int(float(milliseconds)) // 1000))

@@ -1,0 +1,226 @@
+"""Role groups and reference definitions: what is built in, and what Cosmos DB holds beside it.
+
+Built-in role groups are fixed. A built-in definition that somebody changed is stored under its own
+id, and the stored one counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from azure.core import MatchConditions
+from azure.cosmos.aio import ContainerProxy
+from azure.cosmos.exceptions import (
+    CosmosAccessConditionFailedError,
+    CosmosResourceExistsError,
+    CosmosResourceNotFoundError,
+)
+
+from shared.catalog import BUILT_IN_DEFINITIONS, BUILT_IN_ROLE_GROUPS, RoleGroup
+from shared.cosmos import Cosmos
+from shared.errors import Conflict, NotFound, StoreUnavailable
+
+ROLE_GROUPS = "roleGroups"
+REFERENCE_DEFINITIONS = "referenceDefinitions"
+# For so long a flow may be answered with a role group's former name; an unknown id is always asked.
+CACHE_SECONDS = 30.0
+ATTEMPTS = 5
+
+Change = Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+class CatalogStore:
+    """The shared reference data of all flow sets."""
+
+    def __init__(self, cosmos: Cosmos) -> None:
+        self._cosmos = cosmos
+        self._groups = cosmos.container(ROLE_GROUPS)
+        self._definitions = cosmos.container(REFERENCE_DEFINITIONS)
+        self._cached: dict[str, tuple[float, RoleGroup | None]] = {}
+
+    # --- role groups ---------------------------------------------------------------------------
+
+    async def role_groups(self) -> list[RoleGroup]:
+        """Return all role groups in ascending id order."""
+        async with self._cosmos.request():
+            stored = [_role_group(d) async for d in self._groups.read_all_items()]
+        groups = {group.id: group for group in stored} | BUILT_IN_ROLE_GROUPS
+        return [groups[group_id] for group_id in sorted(groups)]
+
+    async def role_group(self, group_id: str) -> RoleGroup:
+        """Return one role group; raises NotFound."""
+        built_in = BUILT_IN_ROLE_GROUPS.get(group_id)
+        return built_in or _role_group(await self._read_group(group_id))
+
+    async def known_role_groups(self, group_ids: set[str]) -> dict[str, RoleGroup]:
+        """Return those of the given groups that exist, from a short-lived cache where possible."""
+        known = {i: BUILT_IN_ROLE_GROUPS[i] for i in group_ids & BUILT_IN_ROLE_GROUPS.keys()}
+        others = sorted(group_ids - known.keys())
+        found = await asyncio.gather(*(self._cached_group(group_id) for group_id in others))
+        return known | {group.id: group for group in found if group is not None}
+
+    async def create_role_group(self, document: Mapping[str, Any]) -> None:
+        """Store a new role group."""
+        async with self._cosmos.request():
+            await self._groups.create_item(dict(document), no_response=True)
+
+    async def update_role_group(self, group_id: str, change: Change) -> dict[str, Any]:
+        """Replace a role group by what `change` makes of it; raises NotFound or Conflict."""
+        self._refuse_built_in(group_id)
+        for _ in range(ATTEMPTS):
+            stored = await self._read_group(group_id)
+            changed = change(stored)
+            if await self._replace(self._groups, stored, changed):
+                self._cached.pop(group_id, None)
+                return changed
+        raise StoreUnavailable
+
+    async def delete_role_group(self, group_id: str) -> None:
+        """Delete a role group; raises NotFound or Conflict."""
+        self._refuse_built_in(group_id)
+        try:
+            async with self._cosmos.request():
+                await self._groups.delete_item(group_id, group_id)
+        except CosmosResourceNotFoundError as exc:
+            raise NotFound(group_id) from exc
+        self._cached.pop(group_id, None)
+
+    async def _cached_group(self, group_id: str) -> RoleGroup | None:
+        until, group = self._cached.get(group_id, (0.0, None))
+        if group is not None and time.monotonic() < until:
+            return group
+        try:
+            group = _role_group(await self._read_group(group_id))
+        except NotFound:
+            self._cached.pop(group_id, None)
+            return None
+        self._cached[group_id] = (time.monotonic() + CACHE_SECONDS, group)
+        return group
+
+    async def _read_group(self, group_id: str) -> dict[str, Any]:
+        try:
+            async with self._cosmos.request():
+                return dict(await self._groups.read_item(group_id, group_id))
+        except CosmosResourceNotFoundError as exc:
+            raise NotFound(group_id) from exc
+
+    @staticmethod
+    def _refuse_built_in(group_id: str) -> None:
+        if group_id in BUILT_IN_ROLE_GROUPS:
+            raise Conflict(
+                f"The role group '{group_id}' is built in and stays as it is; create one of your "
+                "own with the roles you need."
+            )
+
+    # --- reference definitions -----------------------------------------------------------------
+
+    async def definitions(self) -> list[dict[str, Any]]:
+        """Return all reference definitions in ascending id order."""
+        async with self._cosmos.request():
+            stored = [d async for d in self._definitions.read_all_items()]
+        return _with_built_in(stored)
+
+    async def definition(self, definition_id: str) -> dict[str, Any]:
+        """Return one reference definition; raises NotFound."""
+        try:
+            async with self._cosmos.request():
+                return dict(
+                    await self._definitions.read_item(definition_id, _type_of(definition_id))
+                )
+        except CosmosResourceNotFoundError as exc:
+            built_in = BUILT_IN_DEFINITIONS.get(definition_id)
+            if built_in is None:
+                raise NotFound(definition_id) from exc
+            return dict(built_in)
+
+    async def create_definition(self, document: Mapping[str, Any]) -> None:
+        """Store a new definition; raises Conflict where its code or its sort index is taken."""
+        await self._refuse_taken(document, own_id=None)
+        try:
+            async with self._cosmos.request():
+                await self._definitions.create_item(dict(document), no_response=True)
+        except CosmosResourceExistsError as exc:
+            raise _taken(document) from exc
+
+    async def update_definition(self, definition_id: str, change: Change) -> dict[str, Any]:
+        """Replace a definition by what `change` makes of it; raises NotFound or Conflict."""
+        for _ in range(ATTEMPTS):
+            stored = await self.definition(definition_id)
+            changed = change(stored)
+            if changed["sortIndex"] != stored["sortIndex"]:
+                await self._refuse_taken(changed, own_id=definition_id)
+            try:
+                if await self._replace(self._definitions, stored, changed):
+                    return changed
+            except CosmosResourceExistsError as exc:
+                raise _taken(changed) from exc
+        raise StoreUnavailable
+
+    async def _refuse_taken(self, document: Mapping[str, Any], own_id: str | None) -> None:
+        # The container's unique key and the id guard against races among stored definitions; only
+        # this sees the built-in ones, and codes that differ in case alone.
+        reference_type = document["referenceType"]
+        query = self._definitions.query_items(
+            "SELECT * FROM c WHERE c.referenceType = @type",
+            parameters=[{"name": "@type", "value": reference_type}],
+            partition_key=reference_type,
+        )
+        async with self._cosmos.request():
+            stored = [d async for d in query]
+        for other in _with_built_in(stored):
+            if (
+                other["referenceType"] == reference_type
+                and other["id"] != own_id
+                and (
+                    other["code"].lower() == document["code"].lower()
+                    or other["sortIndex"] == document["sortIndex"]
+                )
+            ):
+                raise _taken(document)
+
+    async def _replace(
+        self, container: ContainerProxy, stored: Mapping[str, Any], changed: Mapping[str, Any]
+    ) -> bool:
+        """Write a document over the one it was made from; False where that one has changed."""
+        try:
+            async with self._cosmos.request():
+                if "_etag" not in stored:
+                    # A built-in definition that is changed for the first time.
+                    await container.create_item(dict(changed), no_response=True)
+                    return True
+                await container.replace_item(
+                    stored["id"],
+                    dict(changed),
+                    etag=stored["_etag"],
+                    match_condition=MatchConditions.IfNotModified,
+                    no_response=True,
+                )
+        except (CosmosAccessConditionFailedError, CosmosResourceNotFoundError):
+            return False
+        return True
+
+
+def _with_built_in(stored: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    definitions = BUILT_IN_DEFINITIONS | {d["id"]: d for d in stored}
+    return [definitions[definition_id] for definition_id in sorted(definitions)]
+
+
+def _type_of(definition_id: str) -> str:
+    # No reference type has a hyphen; a code may have.
+    return definition_id.partition("-")[0]
+
+
+def _taken(document: Mapping[str, Any]) -> Conflict:
+    return Conflict(
+        f"{document['referenceType']} has the code '{document['code']}' or the sortIndex "
+        f"{document['sortIndex']} already; both must be unique within a reference type."
+    )
+
+
+def _role_group(stored: Mapping[str, Any]) -> RoleGroup:
+    return RoleGroup(
+        stored["id"], stored["displayName"], tuple(role["code"] for role in stored["roles"])
+    )
