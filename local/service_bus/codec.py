@@ -455,6 +455,8 @@ def map_merge(data: bytes, changes: dict[Any, bytes | None]) -> bytes:
 
 # ---------------------------------------------------------------- frames
 
+AMQP_HEADER = b"AMQP\x00\x01\x00\x00"
+SASL_HEADER = b"AMQP\x03\x01\x00\x00"
 AMQP_FRAME, SASL_FRAME = 0, 1
 FRAME_HEADER = 8
 

@@ -8,6 +8,7 @@ written.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import sqlite3
@@ -20,6 +21,7 @@ from . import management, messages
 from .codec import (
     ACCEPTED,
     AMQP_FRAME,
+    AMQP_HEADER,
     ATTACH,
     BEGIN,
     CLOSE,
@@ -36,6 +38,7 @@ from .codec import (
     REJECTED,
     RELEASED,
     SASL_FRAME,
+    SASL_HEADER,
     SASL_INIT,
     SASL_MECHANISMS,
     SASL_OUTCOME,
@@ -63,8 +66,6 @@ from .queues import Broker, Lock, Message, Queue
 
 log = logging.getLogger(__name__)
 
-AMQP_HEADER = b"AMQP\x00\x01\x00\x00"
-SASL_HEADER = b"AMQP\x03\x01\x00\x00"
 MECHANISMS = ("MSSBCBS", "PLAIN", "ANONYMOUS", "EXTERNAL")
 BATCH_FORMAT = 0x80013700
 
@@ -123,6 +124,7 @@ class Server:
         self.waiting: set[Connection] = set()  # connections with answers to write
         self.failed: asyncio.Future[sqlite3.Error] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
+        self._emptied = asyncio.Event()  # set when the last connection went
         self._turn_is_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._listener: asyncio.Server | None = None
@@ -137,18 +139,26 @@ class Server:
         """Say goodbye to every client, write what is due, and close."""
         if self._listener is not None:
             self._listener.close()
+        self._emptied.clear()
         for connection in list(self.connections):
             connection.close("amqp:connection:forced", "The emulator is stopping: connect again.")
         if not self.failed.done():
             self._turn()
         if self._timer is not None:
             self._timer.cancel()
-        deadline = self._loop.time() + 1
-        while self.connections and self._loop.time() < deadline:
-            await asyncio.sleep(0.01)
+        if self.connections:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._emptied.wait(), 1)
         for connection in list(self.connections):
             connection.transport.abort()
         await asyncio.sleep(0)  # lets the aborted connections go
+
+    def forget(self, connection: Connection) -> None:
+        """A connection is gone."""
+        self.waiting.discard(connection)
+        self.connections.discard(connection)
+        if not self.connections:
+            self._emptied.set()
 
     def wake(self) -> None:
         """Finish this turn once everything that arrived with it was handled."""
@@ -279,8 +289,7 @@ class Connection(asyncio.Protocol):
         for session in self.sessions.values():
             session.drop_links()
         self.sessions.clear()
-        self.server.connections.discard(self)
-        self.server.waiting.discard(self)
+        self.server.forget(self)
 
     # -------------------------------------------------------- out
 
