@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import azure.functions as func
 
 from functions.http import (
     INDUSTRY_DATA,
     check_if_match,
     created,
-    entity,
     guid_param,
     json_body,
     no_content,
     operation,
     updated,
 )
-from shared import clients, flows, schemas
+from functions.query import ListRequest, count_options, item, item_options, plain_count, whole
+from shared import clients, flows, odata, schemas
 
 bp = func.Blueprint()
 
@@ -28,14 +30,61 @@ async def create_flow_set(req: func.HttpRequest) -> func.HttpResponse:
     """Create an empty flow set."""
     document = flows.new_flow_set(schemas.load(schemas.FlowSet, json_body(req)))
     await clients.flow_store().create_set(document)
-    return created(req, clients.printer().flow_set(document), flows.entity_tag(document))
+    return created(
+        req, whole(flows.SETS, clients.printer().flow_set(document)), flows.entity_tag(document)
+    )
 
 
-@operation(bp, "GET", SET)
+@operation(bp, "GET", SETS, queried=True)
+async def list_flow_sets(req: func.HttpRequest) -> func.HttpResponse:
+    """Return a page of flow sets."""
+    request = ListRequest.read(req, odata.FLOW_SET, flows.SETS)
+    store, options, page = clients.flow_store(), request.options, request.page
+    end = page.skip + page.limit
+    found = await store.query_sets(odata.page_query(options, page), end + 1) if page.limit else []
+    total = await store.count_sets(odata.count_query(options)) if options.count else None
+    printed = await _printed(found[page.skip : end], options)
+    return request.answer(printed, more=len(found) > end, total=total)
+
+
+@operation(bp, "GET", SETS + "/$count", queried=True)
+async def count_flow_sets(req: func.HttpRequest) -> func.HttpResponse:
+    """Return the number of flow sets."""
+    query = odata.count_query(count_options(req, odata.FLOW_SET))
+    return plain_count(await clients.flow_store().count_sets(query))
+
+
+@operation(bp, "GET", SET, queried=True)
 async def get_flow_set(req: func.HttpRequest) -> func.HttpResponse:
-    """Return one flow set, without its flows."""
+    """Return one flow set, with its flows where they are to be expanded."""
+    options = item_options(req, odata.FLOW_SET)
     document = await clients.flow_store().read_set(guid_param(req, "set_id"))
-    return entity(req, clients.printer().flow_set(document), flows.entity_tag(document))
+    (printed,) = await _printed([document], options)
+    return item(req, flows.SETS, options, printed, flows.entity_tag(document))
+
+
+async def _printed(
+    documents: list[dict[str, Any]], options: odata.QueryOptions
+) -> list[dict[str, Any]]:
+    printer = clients.printer()
+    expand = options.expands("provisioningFlows")
+    if expand is None:
+        return [printer.flow_set(document) for document in documents]
+    groups = await role_groups_of(*(f for doc in documents for f in doc["flows"].values()))
+    return [
+        {
+            **printer.flow_set(document),
+            "provisioningFlows@odata.context": printer.context(
+                flows.flows_path(document["id"]),
+                selected=f"({expand.select.context})" if expand.select else "",
+            ),
+            "provisioningFlows": [
+                expand.select.project(flow) if expand.select else flow
+                for flow in printer.flows(document, groups)
+            ],
+        }
+        for document in documents
+    ]
 
 
 @operation(bp, "PATCH", SET)
@@ -48,7 +97,9 @@ async def update_flow_set(req: func.HttpRequest) -> func.HttpResponse:
         return flows.updated_flow_set(stored, body)
 
     document = await clients.flow_store().update_set(guid_param(req, "set_id"), change)
-    return updated(req, clients.printer().flow_set(document), flows.entity_tag(document))
+    return updated(
+        req, whole(flows.SETS, clients.printer().flow_set(document)), flows.entity_tag(document)
+    )
 
 
 @operation(bp, "DELETE", SET)
@@ -61,3 +112,9 @@ async def delete_flow_set(req: func.HttpRequest) -> func.HttpResponse:
     conditional = check if "if-match" in req.headers else None
     await clients.flow_store().delete_set(guid_param(req, "set_id"), conditional)
     return no_content()
+
+
+async def role_groups_of(*stored: flows.Stored) -> flows.RoleGroups:
+    """Return the role groups that stored flows refer to, for printing them inline."""
+    named = set().union(*(flows.role_groups_of(flow) for flow in stored))
+    return await clients.catalog().known_role_groups(named) if named else {}

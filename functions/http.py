@@ -28,6 +28,7 @@ from shared.errors import (
     UnknownPath,
 )
 from shared.ids import as_guid
+from shared.odata import parse_prefer
 from shared.payload import read_json
 
 log = logging.getLogger("provisioning.http")
@@ -55,7 +56,6 @@ Door = Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]
 
 _CLIENT_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _METADATA = re.compile(r"odata\.metadata\s*=\s*(minimal|full|none)", re.IGNORECASE)
-_RETURN = re.compile(r"\breturn\s*=\s*\"?(minimal|representation)\b", re.IGNORECASE)
 _PARENTHESISED_KEY = re.compile(r"(?P<name>[^()/']+)\('(?P<key>[^()/']+)'\)")
 
 
@@ -88,15 +88,19 @@ OPERATIONS: Final[list[Operation]] = []
 
 
 def operation(
-    blueprint: func.Blueprint, method: str, template: str
+    blueprint: func.Blueprint, method: str, template: str, *, queried: bool = False
 ) -> Callable[[Door], Callable[..., Any]]:
     """Register a door for one method and one path below /beta.
+
+    A door that is `queried` reads the query options itself; every other takes none.
 
     Errors of the table become answers in Graph's envelope. Everything else propagates: the host
     logs it as a failed invocation and answers an empty 500.
     """
 
-    def register(door: Door) -> Callable[..., Any]:
+    def register(given: Door) -> Callable[..., Any]:
+        door = given if queried else _without_options(given)
+
         @functools.wraps(door)
         async def answer(req: func.HttpRequest) -> func.HttpResponse:
             return await answered(door, req)
@@ -108,6 +112,25 @@ def operation(
         return registered
 
     return register
+
+
+def _without_options(door: Door) -> Door:
+    @functools.wraps(door)
+    async def checked(req: func.HttpRequest) -> func.HttpResponse:
+        if req.params:
+            raise InvalidRequest(
+                *(
+                    Fault(
+                        "UnknownOption",
+                        f"The query option '{name[:64]}' is not supported here; leave it out.",
+                        name[:64],
+                    )
+                    for name in req.params
+                )
+            )
+        return await door(req)
+
+    return checked
 
 
 async def answered(door: Door, req: func.HttpRequest) -> func.HttpResponse:
@@ -262,7 +285,7 @@ def created(
     """
     location = f"{req.url.partition('?')[0].rstrip('/')}/{quote(body['id'])}"
     response = entity(req, body, tag, 201)
-    if _preferred_return(req) == "minimal":
+    if parse_prefer(req.headers.get("prefer")).returns == "minimal":
         response = no_content()
         response.headers["OData-EntityId"] = location
         response.headers["Preference-Applied"] = "return=minimal"
@@ -274,7 +297,7 @@ def updated(
     req: func.HttpRequest, body: Mapping[str, Any], tag: str | None = None
 ) -> func.HttpResponse:
     """Answer 204; `Prefer: return=representation` gets 200 with the entity as it is now."""
-    if _preferred_return(req) != "representation":
+    if parse_prefer(req.headers.get("prefer")).returns != "representation":
         return no_content()
     response = entity(req, body, tag)
     response.headers["Preference-Applied"] = "return=representation"
@@ -289,11 +312,6 @@ def accepted() -> func.HttpResponse:
 def no_content() -> func.HttpResponse:
     """Answer 204: done, and nothing to say about it."""
     return func.HttpResponse(status_code=204)
-
-
-def _preferred_return(req: func.HttpRequest) -> str | None:
-    match = _RETURN.search(req.headers.get("prefer", ""))
-    return match[1].lower() if match else None
 
 
 def _json(req: func.HttpRequest, status: int, body: Mapping[str, Any]) -> func.HttpResponse:

@@ -8,20 +8,27 @@ from typing import Any
 
 import azure.functions as func
 
-from functions.flow_sets import SET
+from functions.flow_sets import SET, role_groups_of
 from functions.http import (
     accepted,
     check_if_match,
     created,
-    entity,
     guid_param,
     json_body,
     no_content,
-    ok,
     operation,
     updated,
 )
-from shared import clients, events, flows, schemas
+from functions.query import (
+    ListRequest,
+    count_options,
+    counted,
+    item,
+    item_options,
+    plain_count,
+    whole,
+)
+from shared import clients, events, flows, odata, schemas
 from shared.errors import PublishFailed
 
 bp = func.Blueprint()
@@ -41,24 +48,37 @@ async def create_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     await clients.flow_store().add_flow(set_id, kind, flow)
     await _ask_for_check(set_id, kind, flow)
     printed = clients.printer().created_flow(set_id, kind, flow)
-    return created(req, printed, flows.entity_tag(flow))
+    return created(req, whole(flows.flows_path(set_id), printed), flows.entity_tag(flow))
 
 
-@operation(bp, "GET", FLOWS)
+@operation(bp, "GET", FLOWS, queried=True)
 async def list_provisioning_flows(req: func.HttpRequest) -> func.HttpResponse:
-    """Return all flows of a set."""
-    document = await clients.flow_store().read_set(guid_param(req, "set_id"))
-    groups = await _role_groups_of(*document["flows"].values())
-    return ok(req, clients.printer().flow_list(document, groups))
+    """Return the flows of a set."""
+    set_id = guid_param(req, "set_id")
+    request = ListRequest.read(req, odata.PROVISIONING_FLOW, flows.flows_path(set_id))
+    return request.from_all(await _all_flows(set_id))
 
 
-@operation(bp, "GET", FLOW)
+@operation(bp, "GET", FLOWS + "/$count", queried=True)
+async def count_provisioning_flows(req: func.HttpRequest) -> func.HttpResponse:
+    """Return the number of flows of a set."""
+    options = count_options(req, odata.PROVISIONING_FLOW)
+    return plain_count(counted(options, await _all_flows(guid_param(req, "set_id"))))
+
+
+async def _all_flows(set_id: str) -> list[dict[str, Any]]:
+    document = await clients.flow_store().read_set(set_id)
+    return clients.printer().flows(document, await role_groups_of(*document["flows"].values()))
+
+
+@operation(bp, "GET", FLOW, queried=True)
 async def get_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     """Return one flow as its own type."""
+    options = item_options(req, odata.PROVISIONING_FLOW)
     set_id = guid_param(req, "set_id")
     kind, flow = await clients.flow_store().read_flow(set_id, guid_param(req, "flow_id"))
-    printed = clients.printer().flow(set_id, kind, flow, await _role_groups_of(flow))
-    return entity(req, printed, flows.entity_tag(flow))
+    printed = clients.printer().flow(set_id, kind, flow, await role_groups_of(flow))
+    return item(req, flows.flows_path(set_id), options, printed, flows.entity_tag(flow))
 
 
 @operation(bp, "PATCH", FLOW)
@@ -76,8 +96,8 @@ async def update_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
 
     kind, flow = await clients.flow_store().update_flow(set_id, guid_param(req, "flow_id"), change)
     await _ask_for_check(set_id, kind, flow)
-    printed = clients.printer().flow(set_id, kind, flow, await _role_groups_of(flow))
-    return updated(req, printed, flows.entity_tag(flow))
+    printed = clients.printer().flow(set_id, kind, flow, await role_groups_of(flow))
+    return updated(req, whole(flows.flows_path(set_id), printed), flows.entity_tag(flow))
 
 
 @operation(bp, "DELETE", FLOW)
@@ -117,11 +137,6 @@ async def reset_provisioning_flow_by_full_name(req: func.HttpRequest) -> func.Ht
 
 async def _role_groups_in(body: Any) -> flows.RoleGroups:
     named = schemas.bound_role_groups(body)
-    return await clients.catalog().known_role_groups(named) if named else {}
-
-
-async def _role_groups_of(*stored: flows.Stored) -> flows.RoleGroups:
-    named = set().union(*(flows.role_groups_of(flow) for flow in stored))
     return await clients.catalog().known_role_groups(named) if named else {}
 
 

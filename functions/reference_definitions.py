@@ -12,11 +12,19 @@ from functions.http import (
     created,
     json_body,
     no_content,
-    ok,
     operation,
     updated,
 )
-from shared import clients, definitions, schemas
+from functions.query import (
+    ListRequest,
+    count_options,
+    counted,
+    item,
+    item_options,
+    plain_count,
+    whole,
+)
+from shared import clients, definitions, odata, schemas
 from shared.errors import NotFound
 
 bp = func.Blueprint()
@@ -26,19 +34,30 @@ DEFINITION = DEFINITIONS + "/{definition_id}"
 _ID = re.compile(r"[A-Za-z0-9]{1,64}-[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-@operation(bp, "GET", DEFINITIONS)
+@operation(bp, "GET", DEFINITIONS, queried=True)
 async def list_reference_definitions(req: func.HttpRequest) -> func.HttpResponse:
-    """Return all reference definitions."""
-    found = await clients.catalog().definitions()
-    printed = map(definitions.printed, found)
-    return ok(req, clients.printer().collection("referenceDefinitions", printed))
+    """Return the reference definitions, built in and added."""
+    request = ListRequest.read(req, odata.REFERENCE_DEFINITION, DEFINITIONS)
+    return request.from_all(await _all_definitions())
 
 
-@operation(bp, "GET", DEFINITION)
+@operation(bp, "GET", DEFINITIONS + "/$count", queried=True)
+async def count_reference_definitions(req: func.HttpRequest) -> func.HttpResponse:
+    """Return the number of reference definitions."""
+    options = count_options(req, odata.REFERENCE_DEFINITION)
+    return plain_count(counted(options, await _all_definitions()))
+
+
+async def _all_definitions() -> list[dict[str, Any]]:
+    return [definitions.printed(each) for each in await clients.catalog().definitions()]
+
+
+@operation(bp, "GET", DEFINITION, queried=True)
 async def get_reference_definition(req: func.HttpRequest) -> func.HttpResponse:
     """Return one reference definition."""
+    options = item_options(req, odata.REFERENCE_DEFINITION)
     found = await clients.catalog().definition(_definition_id(req))
-    return ok(req, clients.printer().one_of("referenceDefinitions", definitions.printed(found)))
+    return item(req, DEFINITIONS, options, definitions.printed(found))
 
 
 @operation(bp, "POST", DEFINITIONS)
@@ -51,7 +70,7 @@ async def create_reference_definition(req: func.HttpRequest) -> func.HttpRespons
         schemas.TYPE_MEMBER: f"#{schemas.NAMESPACE}referenceDefinition",
         **definitions.printed(document),
     }
-    return created(req, clients.printer().one_of("referenceDefinitions", printed))
+    return created(req, whole(DEFINITIONS, printed))
 
 
 @operation(bp, "PATCH", DEFINITION)
@@ -64,7 +83,7 @@ async def update_reference_definition(req: func.HttpRequest) -> func.HttpRespons
 
     document = await clients.catalog().update_definition(_definition_id(req), change)
     printed = definitions.printed(document)
-    return updated(req, clients.printer().one_of("referenceDefinitions", printed))
+    return updated(req, whole(DEFINITIONS, printed))
 
 
 @operation(bp, "DELETE", DEFINITION)

@@ -11,11 +11,19 @@ from functions.http import (
     created,
     json_body,
     no_content,
-    ok,
     operation,
     updated,
 )
-from shared import catalog, clients, flows, schemas
+from functions.query import (
+    ListRequest,
+    count_options,
+    counted,
+    item,
+    item_options,
+    plain_count,
+    whole,
+)
+from shared import catalog, clients, flows, odata, schemas
 from shared.errors import NotFound
 from shared.ids import as_guid
 
@@ -25,18 +33,28 @@ GROUPS = f"{INDUSTRY_DATA}/roleGroups"
 GROUP = GROUPS + "/{group_id}"
 
 
-@operation(bp, "GET", GROUPS)
+@operation(bp, "GET", GROUPS, queried=True)
 async def list_role_groups(req: func.HttpRequest) -> func.HttpResponse:
-    """Return all role groups."""
-    groups = await clients.catalog().role_groups()
-    return ok(req, clients.printer().collection("roleGroups", map(flows.role_group, groups)))
+    """Return the role groups, built in and created."""
+    return ListRequest.read(req, odata.ROLE_GROUP, GROUPS).from_all(await _all_role_groups())
 
 
-@operation(bp, "GET", GROUP)
+@operation(bp, "GET", GROUPS + "/$count", queried=True)
+async def count_role_groups(req: func.HttpRequest) -> func.HttpResponse:
+    """Return the number of role groups."""
+    return plain_count(counted(count_options(req, odata.ROLE_GROUP), await _all_role_groups()))
+
+
+async def _all_role_groups() -> list[dict[str, Any]]:
+    return [flows.role_group(group) for group in await clients.catalog().role_groups()]
+
+
+@operation(bp, "GET", GROUP, queried=True)
 async def get_role_group(req: func.HttpRequest) -> func.HttpResponse:
     """Return one role group."""
+    options = item_options(req, odata.ROLE_GROUP)
     group = await clients.catalog().role_group(_group_id(req))
-    return ok(req, clients.printer().one_of("roleGroups", flows.role_group(group)))
+    return item(req, GROUPS, options, flows.role_group(group))
 
 
 @operation(bp, "POST", GROUPS)
@@ -44,7 +62,7 @@ async def create_role_group(req: func.HttpRequest) -> func.HttpResponse:
     """Create a role group beside the built-in ones."""
     document = flows.new_role_group(schemas.load(schemas.RoleGroup, json_body(req)))
     await clients.catalog().create_role_group(document)
-    return created(req, clients.printer().one_of("roleGroups", document))
+    return created(req, whole(GROUPS, document))
 
 
 @operation(bp, "PATCH", GROUP)
@@ -56,7 +74,7 @@ async def update_role_group(req: func.HttpRequest) -> func.HttpResponse:
         return flows.updated_role_group(stored, body)
 
     document = await clients.catalog().update_role_group(_group_id(req), change)
-    return updated(req, clients.printer().one_of("roleGroups", document))
+    return updated(req, whole(GROUPS, document))
 
 
 @operation(bp, "DELETE", GROUP)

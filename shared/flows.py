@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 from shared import schemas
@@ -211,16 +211,31 @@ def entity_tag(stored: Stored) -> str:
 # --- printing ----------------------------------------------------------------------------------
 
 
+def flows_path(set_id: str) -> str:
+    """Return the path of a set's flows, as context URLs have it."""
+    return f"{SETS}('{set_id}')/provisioningFlows"
+
+
 class Printer:
     """Prints stored entities as Graph does; `root` is the service root of the context URLs."""
 
     def __init__(self, root: str) -> None:
-        self._metadata = f"{root}/$metadata#"
+        self._metadata = f"{root}/$metadata"
+
+    def context(self, path: str, *, selected: str = "", entity: bool = False) -> str:
+        """Return the context URL of a collection or, with `entity`, of one of its members.
+
+        `selected` is what $select and $expand put behind the collection's name.
+        """
+        return f"{self._metadata}#{path}{selected}{'/$entity' if entity else ''}"
+
+    def service_context(self) -> str:
+        """Return the context URL of the service document."""
+        return self._metadata
 
     def flow_set(self, stored: Stored) -> dict[str, Any]:
-        """Answer to create and get."""
+        """Print a flow set without its flows."""
         return {
-            "@odata.context": f"{self._metadata}{SETS}/$entity",
             "id": stored["id"],
             "createdDateTime": printed_time(stored["createdDateTime"]),
             "lastModifiedDateTime": printed_time(stored["lastModifiedDateTime"]),
@@ -228,40 +243,20 @@ class Printer:
             "filter": stored["filter"],
         }
 
-    def one_of(self, collection: str, printed: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer with one entity of a collection of industryData."""
-        context = f"{self._metadata}external/industryData/{collection}/$entity"
-        return {"@odata.context": context, **printed}
-
-    def collection(self, name: str, printed: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-        """Answer with all entities of a collection of industryData."""
-        context = f"{self._metadata}external/industryData/{name}"
-        return {"@odata.context": context, "value": list(printed)}
+    def flows(self, flow_set: Stored, role_groups: RoleGroups) -> list[dict[str, Any]]:
+        """Print the flows of a set in ascending id order."""
+        ordered = sorted(flow_set["flows"].items(), key=lambda item: item[1]["id"])
+        return [self.flow(flow_set["id"], kind, stored, role_groups) for kind, stored in ordered]
 
     def created_flow(self, set_id: str, kind: str, stored: Stored) -> dict[str, Any]:
-        """Answer to create: role groups are left out, as documented."""
-        return {
-            "@odata.context": f"{self._metadata}{SETS}('{set_id}')/provisioningFlows/$entity",
-            **self._flow(set_id, kind, stored, None),
-        }
+        """Print a new flow: its role groups are left out, as documented."""
+        return self._flow(set_id, kind, stored, None)
 
     def flow(
         self, set_id: str, kind: str, stored: Stored, role_groups: RoleGroups
     ) -> dict[str, Any]:
-        """Answer to get: role groups are inline, without being asked for."""
-        return {
-            "@odata.context": f"{self._metadata}{SETS}('{set_id}')/provisioningFlows/$entity",
-            **self._flow(set_id, kind, stored, role_groups),
-        }
-
-    def flow_list(self, flow_set: Stored, role_groups: RoleGroups) -> dict[str, Any]:
-        """Answer to list: all flows of a set in ascending id order."""
-        set_id = flow_set["id"]
-        flows = sorted(flow_set["flows"].items(), key=lambda item: item[1]["id"])
-        return {
-            "@odata.context": f"{self._metadata}{SETS}('{set_id}')/provisioningFlows",
-            "value": [self._flow(set_id, kind, stored, role_groups) for kind, stored in flows],
-        }
+        """Print a flow: its role groups are inline, without being asked for."""
+        return self._flow(set_id, kind, stored, role_groups)
 
     def _flow(
         self, set_id: str, kind: str, stored: Stored, role_groups: RoleGroups | None
@@ -277,7 +272,7 @@ class Printer:
         entries = _user_configurations(printed)
         if entries:
             context = (
-                f"{self._metadata}{SETS}('{set_id}')/provisioningFlows('{stored['id']}')/"
+                f"{self._metadata}#{flows_path(set_id)}('{stored['id']}')/"
                 f"{_ROLE_GROUP_PATH}/$entity"
             )
             return _with_user_configurations(

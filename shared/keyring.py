@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import secrets
 
 from shared.errors import SettingsError
@@ -36,6 +37,10 @@ class Keyring:
                 )
             keys[key_id] = key
         return cls(keys)
+
+    def signing_key(self, purpose: str) -> bytes:
+        """Derive a key for signing; another purpose or another current key gives another one."""
+        return hmac.digest(self._keys[self._current], f"sign {purpose}".encode(), "sha256")
 
     def seal(self, password: Secret, flow_id: str) -> dict[str, str]:
         """Encrypt a password so that it opens for this flow only."""

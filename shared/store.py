@@ -16,6 +16,7 @@ from azure.cosmos.exceptions import (
 
 from shared.cosmos import Cosmos
 from shared.errors import Conflict, NotFound, StoreUnavailable
+from shared.odata import Query
 from shared.readiness import Change, Outcome, explain
 
 FLOW_SETS = "flowSets"
@@ -47,6 +48,22 @@ class FlowStore:
                 return dict(await self._container.read_item(set_id, set_id))
         except CosmosResourceNotFoundError as exc:
             raise NotFound(set_id) from exc
+
+    async def query_sets(self, query: Query, most: int) -> list[dict[str, Any]]:
+        """Return the documents that a query asks for, `most` of them in one request."""
+        async with self._cosmos.request():
+            found = self._container.query_items(
+                query.text, parameters=query.parameters, max_item_count=min(most, 1000)
+            )
+            return [document async for document in found]
+
+    async def count_sets(self, query: Query) -> int:
+        """Return the number that a query for a count gives."""
+        async with self._cosmos.request():
+            found = self._container.query_items(query.text, parameters=query.parameters)
+            # One number a physical partition, unless the SDK has added them up.
+            counts: list[Any] = [number async for number in found]
+            return sum(counts)
 
     async def add_flow(self, set_id: str, kind: str, flow: Mapping[str, Any]) -> None:
         """Put a new flow into its set, unless the set has one of that kind.
