@@ -165,7 +165,10 @@ def page_query(options: QueryOptions, page: Page) -> Query:
 
 
 def count_query(options: QueryOptions) -> Query:
-    """Ask how many documents pass $filter and $search, whatever the page."""
+    """Ask how many documents pass $filter and $search, whatever the page.
+
+    The sum of what comes back is the count: the service may count each of its partitions alone.
+    """
     sql = Sql()
     text = f"SELECT VALUE COUNT(1) FROM c{_where(options, None, sql)}"  # noqa: S608 - see the module
     return Query(text, sql.parameters)
