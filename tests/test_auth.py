@@ -491,6 +491,17 @@ async def test_a_stranger_tenant_costs_no_fetch(side: Side) -> None:
     assert side.server.requests == []
 
 
+@pytest.mark.parametrize(
+    "header",
+    [{"alg": "HS256"}, {"alg": ABSENT}, {"crit": ["exp"]}, {"kid": ABSENT}, {"kid": "k" * 257}],
+)
+async def test_a_header_that_no_key_can_make_good_costs_no_fetch(
+    side: Side, header: dict[str, object]
+) -> None:
+    assert not await side.accepts(side.forge.token(side.forge.header(**header)))
+    assert side.server.requests == []
+
+
 async def test_a_new_key_is_found_after_five_minutes(
     side: Side, keys: list[rsa.RSAPrivateKey]
 ) -> None:

@@ -18,7 +18,7 @@ import pytest
 from local.access_token import READ, all_roles
 from local.issuer import KEY_FILE, LOCAL_TENANT, auth_settings, public_jwk, signing_key
 from shared import permissions
-from shared.auth import AuthSettings, Authorizer, Caller, Forbidden, Unauthenticated
+from shared.auth import Authorizer, AuthSettings, Caller, Forbidden, Unauthenticated
 from shared.permissions import Permission
 from shared.signing_keys import SigningKeys
 
