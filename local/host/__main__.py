@@ -21,7 +21,7 @@ from local.host.service_bus import QueueListener
 from local.host.settings import apply_local_settings, read_host_json
 
 #: how long running invocations may take to end once the host was told to stop (seconds)
-GRACE = 5.0
+GRACE = 3.0
 _THREADS = "PYTHON_THREADPOOL_THREAD_COUNT"
 
 
@@ -86,7 +86,9 @@ async def serve(app_dir: Path, port: int | None) -> None:
         print(f"Host started on http://{HOST_ADDRESS}:{http.port}", flush=True)
         await stop.wait()
         logs.HOST.info("Stopping")
-        await asyncio.gather(*(listener.stop(GRACE) for listener in queue_of.values()))
+        await asyncio.gather(
+            runner.cleanup(), *(listener.stop(GRACE) for listener in queue_of.values())
+        )
     finally:
         await timers.stop(running)
         await runner.cleanup()

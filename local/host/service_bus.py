@@ -59,13 +59,13 @@ class QueueListener:
     async def stop(self, grace: float) -> None:
         """Stop receiving, give running invocations `grace` seconds, and close the link.
 
-        What is not settled by then is released with the link, for another delivery.
+        What still runs then is cancelled and its messages are abandoned, for another delivery.
         """
         self._grace = grace
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
-                await asyncio.wait({self._task}, timeout=grace + 2 * _CLOSE_WAIT)
+                await asyncio.wait({self._task}, timeout=grace + 3 * _CLOSE_WAIT)
 
     async def run_by_hand(self, text: str) -> None:
         """Run the function with a body given by hand; a failure is logged only."""
@@ -114,7 +114,7 @@ class QueueListener:
             for task in late:
                 task.cancel()
             if late:
-                await asyncio.wait(late)
+                await asyncio.wait(late, timeout=_CLOSE_WAIT)
 
     def _report_outage(self, exc: Exception) -> None:
         if not self._outage:
@@ -166,8 +166,11 @@ class QueueListener:
                 await self._hold_lock(receiver, received[0], invocation)
                 succeeded = await invocation
         except asyncio.CancelledError:
+            # The host stops. A lock outlives its link, so the message is given back explicitly.
             invocation.cancel()
             await asyncio.wait({invocation})
+            for message in received:
+                await self._settle(message, receiver.abandon_message, "given back")
             raise
         for message in received:
             if not succeeded:

@@ -44,7 +44,7 @@ async def work(msg: func.ServiceBusMessage, context: func.Context) -> None:
         describe(msg) | {"trace": context.trace_context.trace_parent, "at": time.time()}
     )
     running["now"] += 1
-    running["most"] = max(running.values())
+    running["most"] = max(running["most"], running["now"])
     try:
         order = msg.get_body().decode()
         if order.startswith("fail"):
