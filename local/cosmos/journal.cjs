@@ -46,7 +46,8 @@ class Journal {
   /** Replace the file by these changes and stay open for more. */
   rewrite(changes) {
     const fresh = `${this.file}.new`;
-    this.fd = fs.openSync(fresh, 'w');
+    const { O_APPEND, O_CREAT, O_TRUNC, O_WRONLY } = fs.constants;
+    this.fd = fs.openSync(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0o600);
     for (const change of changes) this.append(change);
     fs.fsyncSync(this.fd);
     fs.renameSync(fresh, this.file);

@@ -290,8 +290,8 @@ function compileSelect(query, outerNames) {
   checkGrouped(query.select, new Set(query.groupBy.map((node) => JSON.stringify(node))));
   const keys = query.groupBy.map((node) => new Compiler(names).compile(node));
   const project = (all, parameters) => {
-    const groups = new Map();
-    if (keys.length === 0) groups.set('', []);
+    // Without GROUP BY there is one group, even of no rows at all.
+    const groups = new Map(keys.length === 0 ? [['[]', []]] : []);
     for (const scope of all) {
       const key = JSON.stringify(keys.map((value) => [value(scope, parameters)].filter((v) => v !== undefined)));
       if (!groups.has(key)) groups.set(key, []);
