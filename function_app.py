@@ -5,6 +5,7 @@ from __future__ import annotations
 import azure.functions as func
 
 from functions import (
+    batch,
     flow_sets,
     provisioning_flows,
     readiness,
@@ -20,6 +21,7 @@ for module in (
     provisioning_flows,
     role_groups,
     reference_definitions,
+    batch,
     readiness,
     service,
 ):

@@ -107,7 +107,7 @@ def operation(
 
         OPERATIONS.append(Operation(method, tuple(template.split("/")), door))
         registered: Callable[..., Any] = blueprint.route(
-            f"{ROOT}/{template}", methods=[method], auth_level=func.AuthLevel.ANONYMOUS
+            f"{ROOT}/{template}".rstrip("/"), methods=[method], auth_level=func.AuthLevel.ANONYMOUS
         )(answer)
         return registered
 

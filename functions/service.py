@@ -6,8 +6,8 @@ import json
 
 import azure.functions as func
 
-from functions.http import ROOT, dispatch
-from shared import clients
+from functions.http import INDUSTRY_DATA, ROOT, dispatch, ok, operation
+from shared import clients, metadata
 
 bp = func.Blueprint()
 
@@ -21,6 +21,26 @@ async def health(req: func.HttpRequest) -> func.HttpResponse:
     return func.HttpResponse(
         json.dumps({"status": "healthy"}), headers={"Content-Type": "application/json"}
     )
+
+
+@operation(bp, "GET", "$metadata")
+async def get_metadata(req: func.HttpRequest) -> func.HttpResponse:
+    """Return the service's types as CSDL 4.0 in XML."""
+    return func.HttpResponse(metadata.csdl(), mimetype="application/xml")
+
+
+@operation(bp, "GET", "")
+async def get_service_document(req: func.HttpRequest) -> func.HttpResponse:
+    """Return what is at the service root."""
+    external = {"name": "external", "kind": "Singleton", "url": "external"}
+    return ok(req, {"@odata.context": clients.printer().service_context(), "value": [external]})
+
+
+@operation(bp, "GET", INDUSTRY_DATA)
+async def get_industry_data(req: func.HttpRequest) -> func.HttpResponse:
+    """Return the root of industryData, which holds collections only."""
+    context = clients.printer().context(INDUSTRY_DATA, entity=True)
+    return ok(req, {"@odata.context": context, "id": "industryData"})
 
 
 @bp.route("{*path}", methods=_ALL_METHODS, auth_level=func.AuthLevel.ANONYMOUS)

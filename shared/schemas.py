@@ -873,6 +873,10 @@ class Code(Text):
         return code
 
 
+REFERENCE_TYPE = "extensible reference types"
+"""How errors call the values of referenceType; on the wire it is a plain string."""
+
+
 class DefinitionState(Wire):
     """What can change of an entry of a code list."""
 
@@ -888,7 +892,7 @@ class ReferenceDefinition(DefinitionState):
     """An entry of a code list that tenants can extend."""
 
     reference_type = EnumMember(
-        "extensible reference types", EXTENSIBLE_TYPES, required=True, data_key="referenceType"
+        REFERENCE_TYPE, EXTENSIBLE_TYPES, required=True, data_key="referenceType"
     )
     code = Code(longest=64, required=True)
 
