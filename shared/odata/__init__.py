@@ -2,14 +2,13 @@
 
 `QueryOptions.parse` reads a request's options, `open_page` its place in the collection. Then
 `cosmos.page_query` asks the store, or `list_page` looks through entities at hand, and `next_token`
-with `next_link` leads to the page behind.
+with `next_link` leads to the page behind. What only filters need is imported with the first filter.
 """
 
 from __future__ import annotations
 
 from shared.odata.cosmos import Query, count_query, page_query
 from shared.odata.listing import Listing, list_page, passes
-from shared.odata.memory import matches
 from shared.odata.model import (
     FLOW_SET,
     PROVISIONING_FLOW,
@@ -41,7 +40,6 @@ __all__ = [
     "Selection",
     "count_query",
     "list_page",
-    "matches",
     "next_link",
     "next_token",
     "open_page",

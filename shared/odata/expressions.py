@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from shared.odata.model import Type
 from shared.odata.paths import Path
-
-Value = str | bool | int | float | None
+from shared.odata.values import Value
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime
 from typing import Any
 
 from shared.odata import syntax
@@ -22,11 +20,11 @@ from shared.odata.expressions import (
     Quantifier,
     Truth,
     Typed,
-    Value,
 )
 from shared.odata.faults import refusal, shown
 from shared.odata.model import Complex, Edm, EntityType, Enum, Type
 from shared.odata.paths import Path, resolve
+from shared.odata.values import Value, stored_time
 
 MAX_NODES = 100
 MAX_DEPTH = 20
@@ -34,12 +32,6 @@ MAX_DEPTH = 20
 _MATCHES = ("contains", "startswith", "endswith")
 _CALLS = ("tolower", "toupper", "trim", "length")
 _MIRRORED = {"eq": "eq", "ne": "ne", "gt": "lt", "ge": "le", "lt": "gt", "le": "ge"}
-_DATE = re.compile(
-    r"(?P<day>\d{4}-\d\d-\d\d)"
-    r"(?:T(?P<minute>\d\d:\d\d)(?::(?P<second>\d\d)(?:\.(?P<fraction>\d{1,7})0*)?)?"
-    r"(?P<zone>Z|[+-]\d\d:\d\d)?)?",
-    re.IGNORECASE,
-)
 _EXAMPLES: dict[Edm, str] = {
     Edm.STRING: "text in single quotes",
     Edm.BOOLEAN: "true or false",
@@ -51,23 +43,6 @@ _EXAMPLES: dict[Edm, str] = {
 def parse_filter(text: str, entity: EntityType) -> Predicate:
     """Return the meaning of a filter over an entity type; raises InvalidRequest."""
     return _Binder(entity).predicate(syntax.parse(text), 1)
-
-
-def stored_time(text: str) -> str | None:
-    """Return a date or a time with or without zone in the stored form; None for what is neither.
-
-    Without a zone it is UTC, without a time it is midnight.
-    """
-    match = _DATE.fullmatch(text)
-    if match is None:
-        return None
-    zone = (match["zone"] or "Z").upper().replace("Z", "+00:00")
-    second = f"{match['minute'] or '00:00'}:{match['second'] or '00'}"
-    try:
-        moment = datetime.fromisoformat(f"{match['day']}T{second}{zone}").astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-    return f"{moment.replace(tzinfo=None).isoformat()}.{(match['fraction'] or ''):0<7}Z"
 
 
 def _refuse(message: str, code: str = "InvalidFilter") -> Exception:

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared.odata.expressions import Value
-from shared.odata.memory import matches, value_at
 from shared.odata.options import QueryOptions, Sort
 from shared.odata.paging import Page
+from shared.odata.values import Value, value_at
 
 
 @dataclass(frozen=True)
@@ -35,10 +34,13 @@ def list_page(options: QueryOptions, page: Page, printed: Iterable[Mapping[str, 
 
 def passes(options: QueryOptions, entity: Mapping[str, Any]) -> bool:
     """Tell whether a printed entity passes $filter and $search."""
+    if options.filter is not None:
+        from shared.odata.memory import matches
+
+        if not matches(options.filter, entity):
+            return False
     name = (entity.get("displayName") or "").lower()
-    return (options.filter is None or matches(options.filter, entity)) and all(
-        term.lower() in name for term in options.search
-    )
+    return all(term.lower() in name for term in options.search)
 
 
 def _rank(value: Value) -> tuple[bool, Any]:

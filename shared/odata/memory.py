@@ -1,4 +1,4 @@
-"""Answers queries over printed entities: for collections that are small enough to hold."""
+"""Tests filters against printed entities: for collections that are small enough to hold."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ from shared.odata.expressions import (
     Quantifier,
     Truth,
 )
-from shared.odata.filters import stored_time
-from shared.odata.model import Edm
-from shared.odata.paths import Path, Step
+from shared.odata.values import value_at
 
 _ORDERS: dict[str, Callable[[Any, Any], bool]] = {"gt": gt, "ge": ge, "lt": lt, "le": le}
 _CALLS: dict[str, Callable[[str], str | int]] = {
@@ -43,28 +41,6 @@ _MATCHES: dict[str, Callable[[str, str], bool]] = {
 def matches(predicate: Predicate, entity: Mapping[str, Any]) -> bool:
     """Tell whether a printed entity is among what the filter asks for."""
     return _test(predicate, {None: entity}) is True
-
-
-def value_at(path: Path, entity: Any) -> Any:
-    """Return the value a path leads to, timestamps in stored form; None where there is none."""
-    value = entity
-    for step in path.steps:
-        value = member(step, value)
-    if path.type is Edm.DATE_TIME_OFFSET and isinstance(value, str):
-        return stored_time(value)
-    return value
-
-
-def member(step: Step, owner: Any) -> Any:
-    """Return one member of a printed object; None where it has none, or is of another type."""
-    if not isinstance(owner, Mapping) or not has_type(step, owner):
-        return None
-    return owner.get(step.name)
-
-
-def has_type(step: Step, owner: Mapping[str, Any]) -> bool:
-    """Tell whether a printed object is of the type that a step casts to."""
-    return step.cast is None or owner.get("@odata.type") == f"#{step.cast}"
 
 
 _Scope = Mapping[str | None, Any]

@@ -1,7 +1,7 @@
 """What a query may name: the four entity types, member by member, with their Edm types.
 
-Flow sets and flows come from shared/schemas.py, so that a member is declared once; what only the
-server writes (ids, timestamps, readiness) and the two types without a schema are declared here.
+They come from shared/schemas.py, so that a member is declared once; what only the server writes
+(ids, timestamps, readiness, source) is declared here.
 """
 
 from __future__ import annotations
@@ -166,6 +166,8 @@ def _type_of(declared: fields.Field[object]) -> Type | None:
             return None
         case schemas.Bool():
             return Edm.BOOLEAN
+        case schemas.Int32():
+            return Edm.INT32
         case schemas.Text():
             return Edm.STRING
         case schemas.EnumMember():
@@ -187,34 +189,23 @@ _TIMES = (
 )
 
 ROLE_GROUP = EntityType(
-    "roleGroup",
-    _table(
-        [
-            _ID,
-            Property("displayName", Edm.STRING),
-            Property(
-                "roles",
-                Complex("roleReferenceValue", _table([Property("code", Edm.STRING)])),
-                collection=True,
-            ),
-        ]
-    ),
+    "roleGroup", _table([_ID, *_from_schema(schemas.RoleGroup).members.values()])
 )
 
 REFERENCE_DEFINITION = EntityType(
     "referenceDefinition",
-    _table(
-        [
-            _ID,
-            Property("referenceType", Edm.STRING),
-            Property("displayName", Edm.STRING, nullable=True),
-            Property("code", Edm.STRING),
-            Property("source", Edm.STRING),
-            Property("isDisabled", Edm.BOOLEAN),
-            Property("sortIndex", Edm.INT32),
-            *_TIMES,
-        ]
-    ),
+    {
+        **_from_schema(schemas.ReferenceDefinition).members,
+        # Only some of the types can be added to, all of them can be asked for.
+        **_table(
+            [
+                _ID,
+                Property("referenceType", Edm.STRING),
+                Property("source", Edm.STRING),
+                *_TIMES,
+            ]
+        ),
+    },
 )
 
 

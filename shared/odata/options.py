@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from shared.errors import Fault, InvalidRequest
-from shared.odata.expressions import Predicate
 from shared.odata.faults import refusal, shown
-from shared.odata.filters import parse_filter
 from shared.odata.model import Complex, Edm, EntityType
 from shared.odata.paths import Path, Step, resolve
 from shared.odata.select import Selection, parse_select
+
+if TYPE_CHECKING:
+    from shared.odata.expressions import Predicate
 
 COLLECTION: Final = frozenset(
     {"select", "expand", "filter", "orderby", "search", "top", "skip", "count", "skiptoken"}
@@ -159,6 +160,13 @@ def _select(text: str, entity: EntityType) -> Selection:
     return parse_select(text, entity)
 
 
+def _filter(text: str, entity: EntityType) -> Predicate:
+    # All that filters need is imported with the first one: a cold start seldom has one.
+    from shared.odata.filters import parse_filter
+
+    return parse_filter(text, entity)
+
+
 def _top(text: str, entity: EntityType) -> int:
     return _number("$top", text, MAX_TOP)
 
@@ -286,7 +294,7 @@ def _skiptoken(text: str, entity: EntityType) -> str:
 _READERS: dict[str, Callable[[str, EntityType], Any]] = {
     "select": _select,
     "expand": _expand,
-    "filter": parse_filter,
+    "filter": _filter,
     "orderby": _orderby,
     "search": _search,
     "top": _top,

@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
-from shared.odata.expressions import Value
 from shared.odata.faults import refusal
-from shared.odata.memory import value_at
 from shared.odata.options import MAX_LENGTH, QueryOptions
+from shared.odata.values import Value, value_at
 
 PAGE_SIZE: Final = 100
 

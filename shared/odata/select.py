@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.odata.faults import refusal
-from shared.odata.memory import has_type
 from shared.odata.model import EntityType
 from shared.odata.paths import Path, Step, resolve
+from shared.odata.values import has_type
 
 OPTION = "$select"
 
