@@ -55,8 +55,9 @@ class Emulator:
         self.url = f"http://127.0.0.1:{port}"
 
     @classmethod
-    async def start(cls, state: Path, *before: str, server: Path = SERVER) -> Emulator:
-        process = await launch(*before, NODE, str(server), "--port", "0", "--state", str(state))
+    async def start(cls, state: Path, *before: str, options: Iterable[str] = ()) -> Emulator:
+        command = (*before, NODE, str(SERVER), "--port", "0", "--state", str(state), *options)
+        process = await launch(*command)
         assert process.stdout is not None
         line = (await asyncio.wait_for(process.stdout.readline(), SECONDS)).decode()
         start = "Cosmos DB emulator listening on 127.0.0.1:"
@@ -85,9 +86,11 @@ def connect(url: str) -> CosmosClient:
 
 
 @asynccontextmanager
-async def running(state: Path, *before: str) -> AsyncIterator[tuple[Emulator, CosmosClient]]:
+async def running(
+    state: Path, *before: str, options: Iterable[str] = ()
+) -> AsyncIterator[tuple[Emulator, CosmosClient]]:
     """An emulator of its own for a test that stops or breaks it."""
-    emulator = await Emulator.start(state, *before)
+    emulator = await Emulator.start(state, *before, options=options)
     try:
         async with connect(emulator.url) as client:
             yield emulator, client
@@ -306,6 +309,39 @@ async def test_a_second_item_with_the_id_is_409(box: ContainerProxy) -> None:
     await box.create_item({"id": "a"})
     with pytest.raises(CosmosResourceExistsError):
         await box.create_item({"id": "a"})
+
+
+@pytest.mark.parametrize("item", ["ü ñ", "50%+1", "a:b;c=d&e", "'\"<>", "..a", "x" * 255])
+async def test_an_id_may_hold_any_other_character(box: ContainerProxy, item: str) -> None:
+    await box.create_item({"id": item})
+    await box.patch_item(item, item, [set_("/x", 1)])
+
+    assert (await read(box, item))["x"] == 1
+
+
+async def test_a_client_that_goes_away_in_its_request_leaves_no_trace(
+    emulator: Emulator, web: aiohttp.ClientSession, box: ContainerProxy
+) -> None:
+    async with web.delete("/_emulator/requests"):
+        pass
+    _, writer = await asyncio.open_connection("127.0.0.1", emulator.port)
+    head = f"POST {parts(box)} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
+    writer.write(head.encode() + b'{"id":')
+    await writer.drain()
+    writer.close()
+    deadline = time.monotonic() + SECONDS
+    log: list[Any] = []
+    while not log and time.monotonic() < deadline:
+        async with web.get("/_emulator/requests") as response:
+            log = (await response.json())["log"]
+
+    assert [entry["status"] for entry in log] == [400]
+    assert await ids(box, "true") == ""
+
+
+async def test_a_change_feed_is_refused_rather_than_made_up(box: ContainerProxy) -> None:
+    with refused(400):
+        _ = [item async for item in box.query_items_change_feed()]
 
 
 async def test_partitions_may_hold_the_same_id(shelf: ContainerProxy) -> None:
@@ -1214,6 +1250,21 @@ async def test_starting_compacts_the_journal(tmp_path: Path) -> None:
     before = (tmp_path / "journal.jsonl").read_text().count("\n")
     async with running(tmp_path):
         assert (before, (tmp_path / "journal.jsonl").read_text().count("\n")) == (23, 3)
+
+
+async def test_a_journal_that_grows_large_is_compacted_meanwhile(tmp_path: Path) -> None:
+    async with running(tmp_path, options=("--compact-at", "4000")) as (emulator, client):
+        box = await (await client.create_database("d")).create_container("c", PartitionKey("/id"))
+        await fill(box, [{"id": "a", "n": 0}, {"id": "b", "n": 0}])
+        for number in range(100):
+            await box.patch_item("a", "a", [set_("/n", number)])
+        expected = await ask(box, "SELECT * FROM c")
+        await emulator.end(signal.SIGKILL)
+    assert (tmp_path / "journal.jsonl").stat().st_size < 8000
+
+    async with running(tmp_path) as (_, client):
+        box = client.get_database_client("d").get_container_client("c")
+        assert await ask(box, "SELECT * FROM c") == expected
 
 
 async def test_a_torn_last_line_is_reported_and_left_out(tmp_path: Path) -> None:

@@ -197,6 +197,7 @@ class Transaction {
     const before = new Map([...this.changes.keys()].map((id) => [id, this.container.entry(this.partition, id)]));
     const changes = [...this.changes].filter(([id, entry]) => entry !== (before.get(id) ?? null));
     if (changes.length === 0) return;
+    journal?.compactIfLarge();
     journal?.append({
       kind: 'items',
       container: this.container.rid,

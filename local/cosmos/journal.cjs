@@ -10,14 +10,17 @@ const NEWLINE = 10;
  *
  * A line is handed to the operating system before the client hears of the change, so killing the
  * process loses nothing. It is not forced to the disk: a power cut may lose the last moments.
- * Starting rewrites the file with what is still alive.
+ * Starting rewrites the file with what is still alive, and so does growing beyond `compactAt` bytes.
  */
 class Journal {
-  constructor(directory) {
+  constructor(directory, compactAt) {
     fs.mkdirSync(directory, { recursive: true });
     this.file = path.join(directory, 'journal.jsonl');
+    this.compactAt = compactAt;
     this.fd = null;
     this.size = 0;
+    this.limit = Infinity;
+    this.alive = () => []; // the store says here what is alive
   }
 
   /** Every change of the file in order. A torn last line is the write nobody was told about. */
@@ -43,19 +46,33 @@ class Journal {
     }
   }
 
-  /** Replace the file by these changes and stay open for more. */
-  rewrite(changes) {
-    const fresh = `${this.file}.new`;
+  /** Replace the file by what is alive and stay open for more. */
+  compact() {
+    const fresh = new Journal(path.dirname(this.file), this.compactAt);
+    const name = `${this.file}.new`;
     const { O_APPEND, O_CREAT, O_TRUNC, O_WRONLY } = fs.constants;
-    this.fd = fs.openSync(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0o600);
-    for (const change of changes) this.append(change);
-    fs.fsyncSync(this.fd);
-    fs.renameSync(fresh, this.file);
+    fresh.fd = fs.openSync(name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0o600);
+    try {
+      for (const change of this.alive()) fresh.append(change);
+      fs.fsyncSync(fresh.fd);
+      fs.renameSync(name, this.file);
+    } catch (error) {
+      fs.closeSync(fresh.fd);
+      throw error;
+    }
+    if (this.fd !== null) fs.closeSync(this.fd);
+    this.fd = fresh.fd;
+    this.size = fresh.size;
+    // In proportion to what is alive, so that compacting stays a small part of the work.
+    this.limit = Math.max(this.compactAt, 4 * this.size);
   }
 
-  /** Add one change, given as an object or as its JSON text. */
+  compactIfLarge() {
+    if (this.size > this.limit) this.compact();
+  }
+
   append(change) {
-    const line = Buffer.from(`${typeof change === 'string' ? change : JSON.stringify(change)}\n`);
+    const line = Buffer.from(`${JSON.stringify(change)}\n`);
     try {
       fs.appendFileSync(this.fd, line);
     } catch (error) {

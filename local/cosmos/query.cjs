@@ -34,7 +34,9 @@ function prepare(sql) {
   while (root?.type === 'member') root = root.object;
   const rootName = root?.type === 'identifier' ? root.name : null;
   const select = compileSelect(tree, new Set(rootName === null ? [] : [rootName]));
-  if (select.grouped && tree.orderBy.length > 0) throw badRequest('ORDER BY cannot be combined with GROUP BY or aggregates.');
+  if (select.grouped && tree.orderBy.length > 0) {
+    throw badRequest('ORDER BY cannot be combined with GROUP BY or aggregates.');
+  }
   const compiler = new Compiler(select.names);
   query = { tree, rootName, ...select, sortKeys: tree.orderBy.map((key) => compiler.compile(key.value)) };
   for (const name of ['top', 'offset', 'limit']) query[name] = tree[name] && compiler.compile(tree[name]);
@@ -236,7 +238,9 @@ function page(container, request) {
   const parameters = parameterMap(given);
   if (partition === undefined && !crossPartition) {
     const fixed = container.partitionPaths.every((path) => fixes(query.tree.where, path));
-    if (!fixed) throw badRequest('Cross partition query is required but disabled: name the partition key or enable it.');
+    if (!fixed) {
+      throw badRequest('Cross partition query is required but disabled: name the partition key or enable it.');
+    }
   }
   const token = continuation === undefined ? null : decodeToken(continuation);
   const policy = container.definition.indexingPolicy ?? {};

@@ -2,6 +2,7 @@
 
 /**
  * A Cosmos DB emulator for one machine: `node local/cosmos/server.cjs --port 8081 --state DIR`.
+ * Port 0 takes a free one; without a state folder nothing outlives the process.
  *
  * It stands on the npm package @vercel/cosmosdb-server and mends its faults; README.md lists them.
  */
@@ -41,13 +42,23 @@ function load() {
 
 const { CosmosError, Journal, Store, TestControls, badRequest, page, run, runBatch } = load();
 
+const OPTIONS = {
+  port: { type: 'string', default: '8081' },
+  state: { type: 'string' },
+  'compact-at': { type: 'string', default: String(256 * 1024 * 1024) },
+};
+
+const USAGE = 'Usage: node local/cosmos/server.cjs [--port 8081] [--state DIR] [--compact-at BYTES]';
+
 function readArguments() {
   try {
-    const { values } = parseArgs({ options: { port: { type: 'string', default: '8081' }, state: { type: 'string' } } });
-    if (!/^\d{1,5}$/.test(values.port) || Number(values.port) > 65535) throw new Error(`'${values.port}' is not a port`);
-    return { port: Number(values.port), state: values.state };
+    const { values } = parseArgs({ options: OPTIONS });
+    const { port, state, 'compact-at': compactAt } = values;
+    if (!/^\d{1,5}$/.test(port) || Number(port) > 65535) throw new Error(`'${port}' is not a port`);
+    if (!/^\d+$/.test(compactAt)) throw new Error(`'${compactAt}' is not a number of bytes`);
+    return { port: Number(port), state, compactAt: Number(compactAt) };
   } catch (error) {
-    return stop(`${error.message}. Usage: node local/cosmos/server.cjs [--port 8081] [--state DIR]`);
+    return stop(`${error.message}. ${USAGE}`);
   }
 }
 
@@ -57,9 +68,13 @@ function readArguments() {
 async function readBody(req) {
   const chunks = [];
   let size = 0;
-  for await (const chunk of req) {
-    size += chunk.length;
-    if (size <= MAX_BODY_BYTES) chunks.push(chunk);
+  try {
+    for await (const chunk of req) {
+      size += chunk.length;
+      if (size <= MAX_BODY_BYTES) chunks.push(chunk);
+    }
+  } catch {
+    throw badRequest('The client closed the connection in the middle of its request.');
   }
   if (size > MAX_BODY_BYTES) throw new CosmosError(413, `The request is larger than ${MAX_BODY_BYTES} bytes.`);
   return Buffer.concat(chunks);
@@ -130,6 +145,7 @@ function answerQuery(container, { method, headers }, body) {
 
 function answerItems(store, operation, parts, req, body) {
   const { headers } = req;
+  if (headers['a-im'] !== undefined) throw badRequest('This emulator serves no change feed.');
   const container = store.container(parts[1], parts[3]);
   if (operation === 'query') return answerQuery(container, req, body);
   const partitionHeader = headers['x-ms-documentdb-partitionkey'];
@@ -162,8 +178,10 @@ async function answer(store, operation, parts, req, body) {
     return answerItems(store, operation, parts, req, body.length > 0 ? parseJson(body) : undefined);
   }
   if (parts.length === 5 && parts[4] === 'pkranges' && req.method === 'GET') return answerRanges(store, parts, req);
-  const isResource = ['dbs', undefined].includes(parts[0]) && ['colls', undefined].includes(parts[2]) && parts.length <= 4;
-  if (!isResource) throw new CosmosError(405, 'This emulator does not serve that resource or method.');
+  const [databases = 'dbs', , containers = 'colls', , more] = parts;
+  if (databases !== 'dbs' || containers !== 'colls' || more !== undefined) {
+    throw new CosmosError(405, 'This emulator does not serve that resource or method.');
+  }
   if (body.length > 0) parseJson(body);
   return store.resource(req, body.length > 0 ? body : Buffer.from('null'));
 }
@@ -229,14 +247,11 @@ async function handle(store, controls, req, res) {
 }
 
 function main() {
-  const { port, state } = readArguments();
+  const { port, state, compactAt } = readArguments();
   const controls = new TestControls();
   let store;
   const server = http.createServer({ keepAlive: true, keepAliveTimeout: IDLE_CONNECTION_MS }, (req, res) => {
-    handle(store, controls, req, res).catch((error) => {
-      if (req.destroyed && !req.complete) return; // the client went away in the middle of its request
-      send(res, refusal(error));
-    });
+    handle(store, controls, req, res).catch((error) => send(res, refusal(error)));
   });
   server.on('error', (error) => {
     const reason = error.code === 'EADDRINUSE' ? 'the port is taken' : error.message;
@@ -245,7 +260,7 @@ function main() {
   server.listen(port, HOST, () => {
     // Only the process that has the port touches the state.
     try {
-      store = new Store(server.address(), state === undefined ? null : new Journal(state));
+      store = new Store(server.address(), state === undefined ? null : new Journal(state, compactAt));
     } catch (error) {
       stop(`The Cosmos DB emulator cannot use its state in ${state}: ${error.message}`);
     }

@@ -197,7 +197,7 @@ class Compiler {
   }
 
   aggregate({ name, arguments: given }) {
-    if (this.aggregates === null) throw badRequest(`${name} may only be used in the SELECT clause, and not inside another.`);
+    if (this.aggregates === null) throw badRequest(`${name} belongs in the SELECT clause, and not inside another.`);
     if (given.length !== 1) throw badRequest(`${name} takes one argument.`);
     const slot = this.aggregates.length;
     this.aggregates.push({ apply: AGGREGATES[name], value: new Compiler(this.names).compile(given[0]) });
@@ -285,7 +285,8 @@ function compileSelect(query, outerNames) {
   const selected = compileSelection(query.select, names, query, aggregates);
   const defined = (values) => values.filter((value) => value !== undefined);
   if (!grouped) {
-    return { names, rows, grouped, project: (all, parameters) => defined(all.map((scope) => selected(scope, parameters))) };
+    const project = (all, parameters) => defined(all.map((scope) => selected(scope, parameters)));
+    return { names, rows, grouped, project };
   }
   checkGrouped(query.select, new Set(query.groupBy.map((node) => JSON.stringify(node))));
   const keys = query.groupBy.map((node) => new Compiler(names).compile(node));

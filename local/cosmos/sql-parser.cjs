@@ -11,8 +11,19 @@ const RESERVED = new Set(
     'OFFSET OR ORDER SELECT TOP TRUE UDF UNDEFINED VALUE WHERE').split(' '),
 );
 
-const TOKEN =
-  /\s+|--[^\n]*|(?<number>0x[0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?<string>'(?:[^'\\]|\\[^])*'|"(?:[^"\\]|\\[^])*")|(?<param>@[A-Za-z_]\w*)|(?<name>[A-Za-z_]\w*)|(?<op>>>>|<<|>>|<=|>=|<>|!=|\?\?|\|\||[-+*\/%&|^~=<>()[\]{},.:?])/y;
+const TOKEN = new RegExp(
+  [
+    /\s+|--[^\n]*/,
+    /(?<number>0x[0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)/,
+    /(?<string>'(?:[^'\\]|\\[^])*'|"(?:[^"\\]|\\[^])*")/,
+    /(?<param>@[A-Za-z_]\w*)/,
+    /(?<name>[A-Za-z_]\w*)/,
+    /(?<op>>>>|<<|>>|<=|>=|<>|!=|\?\?|\|\||[-+*/%&|^~=<>()[\]{},.:?])/,
+  ]
+    .map((part) => part.source)
+    .join('|'),
+  'y',
+);
 
 const ESCAPES = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t' };
 
@@ -28,7 +39,7 @@ function tokens(sql) {
   for (let at = 0; at < sql.length; at = TOKEN.lastIndex) {
     TOKEN.lastIndex = at;
     const match = TOKEN.exec(sql);
-    if (!match) throw badRequest(`Syntax error in the query near ${JSON.stringify(sql.slice(at, at + 20))}.`, 1);
+    if (!match) throw badRequest(`Syntax error in the query near ${JSON.stringify(sql.slice(at, at + 20))}.`);
     for (const [type, text] of Object.entries(match.groups)) {
       if (text !== undefined) found.push({ type, text, at, word: type === 'name' ? text.toUpperCase() : null });
     }
@@ -61,7 +72,8 @@ class Parser {
   }
 
   fail(expected) {
-    throw badRequest(`Syntax error in the query: expected ${expected} but found '${this.token.text}' at ${this.token.at}.`);
+    const { text, at } = this.token;
+    throw badRequest(`Syntax error in the query: expected ${expected} but found '${text}' at ${at}.`);
   }
 
   take(text) {

@@ -27,7 +27,8 @@ class Store {
     this.journal = journal;
     if (!journal) return;
     for (const change of journal.read()) this.#restore(change);
-    journal.rewrite(this.#changes());
+    journal.alive = () => this.#changes();
+    journal.compact();
   }
 
   /** The container of these names; raises 404 as Cosmos DB does for an absent owner of an item. */

@@ -11,7 +11,7 @@ const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
 class TestControls {
   constructor() {
     this.forget();
-    this.faults = [];
+    this.clearFaults();
   }
 
   /** Note an answered request; one that was dropped has the status 0. */
@@ -26,35 +26,47 @@ class TestControls {
     this.log = [];
   }
 
+  clearFaults() {
+    this.faults = [];
+  }
+
   /** The fault that the next request of this operation meets, or undefined; it counts as met. */
   takeFault(operation) {
-    const index = this.faults.findIndex((fault) => (fault.operation ?? operation) === operation && operation !== 'other');
+    if (operation === 'other') return undefined;
+    const index = this.faults.findIndex((fault) => (fault.operation ?? operation) === operation);
     const fault = this.faults[index];
     if (fault && (fault.count -= 1) === 0) this.faults.splice(index, 1);
     return fault;
   }
 
   addFault(body) {
-    const { operation, status, subStatus = 0, count = 1, retryAfterMs, delayMs = 0, drop = false, after = false } = body;
+    const { operation, status, subStatus = 0, count = 1, retryAfterMs, delayMs = 0 } = body;
+    const { drop = false, after = false } = body;
     if (operation !== undefined && (!OPERATIONS.has(operation) || operation === 'other')) {
       throw badRequest(`The fault's operation must be one of ${[...OPERATIONS].slice(0, -1).join(', ')}.`);
     }
     const numbers = [subStatus, count, retryAfterMs ?? 0, delayMs];
     if (!numbers.every(isCount) || count === 0 || (status !== undefined && !(status >= 400 && status < 600))) {
-      throw badRequest('A fault takes status (400 to 599), count (from 1), retryAfterMs, delayMs and subStatus as numbers.');
+      throw badRequest('A fault takes numbers: status (400 to 599), count (from 1), retryAfterMs, delayMs, subStatus.');
     }
-    if (status === undefined && !drop && delayMs === 0) throw badRequest('A fault needs a status, a delayMs or "drop": true.');
+    if (status === undefined && !drop && delayMs === 0) {
+      throw badRequest('A fault needs a status, a delayMs or "drop": true.');
+    }
     this.faults.push({ operation, status, subStatus, count, retryAfterMs, delayMs, drop, after });
   }
 
-  /** Answer a request to /_emulator; raises 404 or 405 for what is not there. */
+  /** Answer a request to /_emulator; raises 404 for what is not there. */
   handle(method, path, body) {
-    if (path === '/_emulator/requests' && method === 'GET') return { total: this.total, log: this.log };
-    if (path === '/_emulator/requests' && method === 'DELETE') return this.forget();
-    if (path === '/_emulator/faults' && method === 'GET') return { faults: this.faults };
-    if (path === '/_emulator/faults' && method === 'DELETE') return void (this.faults = []);
-    if (path === '/_emulator/faults' && method === 'POST') return this.addFault(body ?? {});
-    throw new CosmosError(404, 'The emulator serves /_emulator/requests (GET, DELETE) and /_emulator/faults (GET, POST, DELETE).');
+    const actions = {
+      'GET /_emulator/requests': () => ({ total: this.total, log: this.log }),
+      'DELETE /_emulator/requests': () => this.forget(),
+      'GET /_emulator/faults': () => ({ faults: this.faults }),
+      'POST /_emulator/faults': () => this.addFault(body ?? {}),
+      'DELETE /_emulator/faults': () => this.clearFaults(),
+    };
+    const action = `${method} ${path}`;
+    if (!Object.hasOwn(actions, action)) throw new CosmosError(404, `Try ${Object.keys(actions).join(', ')}.`);
+    return actions[action]();
   }
 }
 
