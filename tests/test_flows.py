@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shared import flows, schemas
+from shared import events, flows, schemas
 from shared.catalog import BUILT_IN_ROLE_GROUPS, ROLE_CODES
 from shared.ids import as_guid
 from shared.keyring import Keyring
 from shared.payload import read_json
+from shared.readiness import Change, Outcome, Status, Verdict, explain
 from shared.schemas import FLOW_SCHEMAS, MASKED_PASSWORD, NAMESPACE
 
 PAYLOADS = Path(__file__).parent / "payloads"
@@ -27,8 +27,20 @@ USER = "userProvisioningFlow"
 
 
 def published(name: str) -> str:
-    """A published answer as compact JSON text, with the members in their order."""
-    return json.dumps(json.loads((PAYLOADS / f"{name}.response.json").read_bytes()))
+    """A published answer without its context, as JSON text with the members in their order."""
+    answer = json.loads((PAYLOADS / f"{name}.response.json").read_bytes())
+    del answer["@odata.context"]
+    return json.dumps(answer)
+
+
+def read(kind: str, flow: dict[str, Any], set_id: str = PUBLISHED_SET) -> dict[str, Any]:
+    """A stored flow as it is read by a client."""
+    return PRINTER.flow(set_id, kind, flow, BUILT_IN_ROLE_GROUPS)
+
+
+def listed(flows_by_kind: dict[str, Any]) -> list[dict[str, Any]]:
+    """The flows of a set as they are listed."""
+    return PRINTER.flows({"id": PUBLISHED_SET, "flows": flows_by_kind}, BUILT_IN_ROLE_GROUPS)
 
 
 def new_flow(name: str) -> tuple[str, dict[str, Any]]:
@@ -66,12 +78,12 @@ def test_the_answer_to_create_is_the_published_one_in_text(name: str) -> None:
 def test_a_flow_without_role_groups_reads_as_it_was_created(name: str) -> None:
     kind, flow = new_flow(name)
     created = PRINTER.created_flow(PUBLISHED_SET, kind, flow)
-    assert json.dumps(PRINTER.flow(PUBLISHED_SET, kind, flow)) == json.dumps(created)
+    assert json.dumps(read(kind, flow)) == json.dumps(created)
 
 
 def test_reading_a_user_flow_puts_each_role_group_inline_behind_its_context() -> None:
     kind, flow = new_flow("user")
-    printed = PRINTER.flow(PUBLISHED_SET, kind, flow)
+    printed = read(kind, flow)
     context = (
         f"{ROOT}/$metadata#external/industryData/outboundProvisioningFlowSets('{PUBLISHED_SET}')"
         f"/provisioningFlows('{flow['id']}')/microsoft.graph.industryData.userProvisioningFlow"
@@ -115,7 +127,7 @@ def test_a_bind_is_never_printed() -> None:
     kind, flow = new_flow("user")
     for printed in (
         PRINTER.created_flow(PUBLISHED_SET, kind, flow),
-        PRINTER.flow(PUBLISHED_SET, kind, flow),
+        read(kind, flow),
     ):
         assert "odata.bind" not in json.dumps(printed)
 
@@ -127,8 +139,8 @@ def test_a_password_reads_as_fifteen_asterisks_whatever_its_length(password: str
     flow = user_flow(creationOptions=body["creationOptions"])
     for printed in (
         PRINTER.created_flow(PUBLISHED_SET, USER, flow),
-        PRINTER.flow(PUBLISHED_SET, USER, flow),
-        PRINTER.flow_list({"id": PUBLISHED_SET, "flows": {USER: flow}})["value"][0],
+        read(USER, flow),
+        listed({USER: flow})[0],
     ):
         settings = configurations(printed)[0]["defaultPasswordSettings"]
         assert json.dumps(settings) == json.dumps(
@@ -145,7 +157,7 @@ def test_a_user_flow_without_configurations_prints_the_same_everywhere(options: 
     expected: Any = None if options is None else {"configurations": []}
     for printed in (
         PRINTER.created_flow(PUBLISHED_SET, USER, flow),
-        PRINTER.flow(PUBLISHED_SET, USER, flow),
+        read(USER, flow),
     ):
         assert printed["creationOptions"] == expected
 
@@ -161,12 +173,19 @@ def test_a_configuration_without_a_password_prints_null() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_new_flow_is_revision_one_not_ready_and_untouched_by_events(name: str) -> None:
+def test_a_new_flow_is_revision_one_and_not_ready(name: str) -> None:
     _, flow = new_flow(name)
     assert as_guid(flow["id"]) == flow["id"]
     assert flow["createdDateTime"] == flow["lastModifiedDateTime"]
     assert (flow["readinessStatus"], flow["revision"]) == ("notReady", 1)
-    assert (flow["appliedAt"], flow["appliedKey"]) == (0, "")
+
+
+def test_the_first_event_about_a_new_flow_is_news() -> None:
+    kind, flow = new_flow("user")
+    event = events.read_event(events.check_request(PUBLISHED_SET, kind, flow).body)
+    ready = Verdict(Status.READY)
+    change = Change(PUBLISHED_SET, kind, flow["id"], 1, event.position, ready)
+    assert explain(flow, change) is Outcome.APPLIED
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -195,7 +214,7 @@ def test_printing_changes_nothing_that_is_stored(name: str) -> None:
     kind, flow = new_flow(name)
     before = json.dumps(flow)
     PRINTER.created_flow(PUBLISHED_SET, kind, flow)
-    PRINTER.flow(PUBLISHED_SET, kind, flow)
+    read(kind, flow)
     flows.without_passwords(flow["configuration"])
     assert json.dumps(flow) == before
 
@@ -231,25 +250,17 @@ def test_a_list_is_in_ascending_order_of_ids_whatever_the_order_of_creation() ->
     for name, first in zip(NAMES, "d1fa", strict=True):
         kind, flow = new_flow(name)
         stored[kind] = {**flow, "id": first + flow["id"][1:]}
-    listed = PRINTER.flow_list({"id": PUBLISHED_SET, "flows": stored})
-    assert listed["@odata.context"] == (
-        f"{ROOT}/$metadata#external/industryData/outboundProvisioningFlowSets('{PUBLISHED_SET}')"
-        "/provisioningFlows"
-    )
-    assert [flow["id"][0] for flow in listed["value"]] == ["1", "a", "d", "f"]
+    assert [flow["id"][0] for flow in listed(stored)] == ["1", "a", "d", "f"]
 
 
-def test_a_listed_flow_is_the_read_one_without_its_context() -> None:
+def test_a_listed_flow_is_the_read_one() -> None:
     for name in NAMES:
         kind, flow = new_flow(name)
-        [listed] = PRINTER.flow_list({"id": PUBLISHED_SET, "flows": {kind: flow}})["value"]
-        read = PRINTER.flow(PUBLISHED_SET, kind, flow)
-        del read["@odata.context"]
-        assert json.dumps(listed) == json.dumps(read)
+        assert json.dumps(listed({kind: flow})) == json.dumps([read(kind, flow)])
 
 
-def test_an_empty_list_is_a_list() -> None:
-    assert PRINTER.flow_list({"id": PUBLISHED_SET, "flows": {}})["value"] == []
+def test_a_set_without_flows_lists_none() -> None:
+    assert listed({}) == []
 
 
 @pytest.mark.parametrize(
@@ -271,8 +282,6 @@ def test_a_flow_set_is_printed_in_the_documented_order(given_filter: Any) -> Non
     printed = PRINTER.flow_set({**document, "createdDateTime": "2024-03-22T21:28:02.7000000Z"})
     assert json.dumps(printed) == json.dumps(
         {
-            "@odata.context": f"{ROOT}/$metadata#external/industryData"
-            "/outboundProvisioningFlowSets/$entity",
             "id": document["id"],
             "createdDateTime": "2024-03-22T21:28:02.7Z",
             "lastModifiedDateTime": printed["lastModifiedDateTime"],
@@ -283,11 +292,14 @@ def test_a_flow_set_is_printed_in_the_documented_order(given_filter: Any) -> Non
 
 
 def test_contexts_start_with_the_service_root_that_was_set() -> None:
+    printer = flows.Printer("https://flows.contoso.com/beta")
     kind, flow = new_flow("user")
-    text = json.dumps(flows.Printer("https://flows.contoso.com/beta").flow("s", kind, flow))
-    contexts = re.findall(r'odata\.context": "([^#]*)#', text)
-    assert set(contexts) == {"https://flows.contoso.com/beta/$metadata"}
-    assert len(contexts) == 3
+    printed = printer.flow(PUBLISHED_SET, kind, flow, BUILT_IN_ROLE_GROUPS)
+    for context in (
+        configurations(printed)[0]["roleGroup@odata.context"],
+        printer.context("external/industryData/roleGroups"),
+    ):
+        assert context.startswith("https://flows.contoso.com/beta/$metadata#external/industryData/")
 
 
 @pytest.mark.parametrize("kind", FLOW_SCHEMAS)

@@ -109,8 +109,11 @@ def test_the_api_is_under_its_documented_path() -> None:
 
 
 def test_readiness_events_come_one_at_a_time_from_the_queue_that_a_setting_names() -> None:
-    [(function, trigger)] = triggers("serviceBusTrigger")
-    assert function.get_function_name() == "update_readiness_status"
+    [trigger] = [
+        binding
+        for function, binding in triggers("serviceBusTrigger")
+        if function.get_function_name() == "update_readiness_status"
+    ]
     assert trigger["queueName"] == "%READINESS_QUEUE%"
     assert trigger["connection"] == "ServiceBus"
     assert str(trigger.get("cardinality", "one")).lower() in ("one", "cardinality.one")

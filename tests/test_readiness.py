@@ -31,7 +31,12 @@ RING = Keyring.read(f"k1:{base64.b64encode(b'k' * 32).decode()}")
 def check(kind: str, **members: Any) -> Verdict:
     """Check a flow as it is stored when a client sends these members."""
     _, values = schemas.load_flow({"@odata.type": f"#{NAMESPACE}{kind}", **members})
-    return readiness.check(kind, flows.new_flow(kind, values, RING)["configuration"])
+    return verdict(kind, flows.new_flow(kind, values, RING)["configuration"])
+
+
+def verdict(kind: str, configuration: dict[str, Any]) -> Verdict:
+    """Check a stored configuration."""
+    return readiness.check(kind, configuration)
 
 
 @pytest.mark.parametrize("name", ["administrative_unit", "class_group", "security_group", "user"])
@@ -43,26 +48,26 @@ def test_the_published_flows_are_ready(name: str) -> None:
 
 @pytest.mark.parametrize(("one", "other"), YES_AND_NO)
 def test_an_administrative_unit_flow_needs_something_to_create(one: bool, other: bool) -> None:
-    verdict = check(
+    found = check(
         ADMINISTRATIVE_UNIT,
         creationOptions={"createBasedOnOrg": one, "createBasedOnOrgPlusRoleGroup": other},
     )
-    assert verdict.status == (Status.READY if one or other else Status.DISABLED)
-    assert (verdict.reason is None) == (one or other)
-    if verdict.reason:
-        assert "createBasedOnOrg or createBasedOnOrgPlusRoleGroup" in verdict.reason
+    assert found.status == (Status.READY if one or other else Status.DISABLED)
+    assert (found.reason is None) == (one or other)
+    if found.reason:
+        assert "createBasedOnOrg or createBasedOnOrgPlusRoleGroup" in found.reason
 
 
 @pytest.mark.parametrize(("one", "other"), YES_AND_NO)
 def test_a_security_group_flow_needs_something_to_create(one: bool, other: bool) -> None:
-    verdict = check(
+    found = check(
         SECURITY_GROUP,
         creationOptions={"createBasedOnRoleGroup": one, "createBasedOnOrgPlusRoleGroup": other},
     )
-    assert verdict.status == (Status.READY if one or other else Status.DISABLED)
-    assert (verdict.reason is None) == (one or other)
-    if verdict.reason:
-        assert "createBasedOnRoleGroup or createBasedOnOrgPlusRoleGroup" in verdict.reason
+    assert found.status == (Status.READY if one or other else Status.DISABLED)
+    assert (found.reason is None) == (one or other)
+    if found.reason:
+        assert "createBasedOnRoleGroup or createBasedOnOrgPlusRoleGroup" in found.reason
 
 
 ROLES = [{"code": "teacher"}]
@@ -84,7 +89,7 @@ ROLES = [{"code": "teacher"}]
 def test_a_class_group_flow_needs_people_and_a_team_needs_an_owner(
     owners: Any, members: Any, team: bool, status: Status, advice: str | None
 ) -> None:
-    verdict = check(
+    found = check(
         CLASS_GROUP,
         configuration={
             "additionalOptions": {"createTeam": team, "writeDisplayNameOnCreateOnly": False},
@@ -94,8 +99,8 @@ def test_a_class_group_flow_needs_people_and_a_team_needs_an_owner(
             },
         },
     )
-    assert verdict.status == status
-    assert verdict.reason is None if advice is None else advice in str(verdict.reason)
+    assert found.status == status
+    assert found.reason is None if advice is None else advice in str(found.reason)
 
 
 def entry(group: str, *, password: bool = True) -> dict[str, Any]:
@@ -163,21 +168,21 @@ STAFF = {"configurations": [entry("staff")]}
 def test_a_user_flow_needs_something_to_do_and_what_new_users_need(
     create: bool | None, management: Any, creation: Any, status: Status, advice: str | None
 ) -> None:
-    verdict = check(
+    found = check(
         USER,
         createUnmatchedUsers=create,
         managementOptions=management,
         creationOptions=creation,
     )
-    assert verdict.status == status
-    assert verdict.reason is None if advice is None else advice in str(verdict.reason)
+    assert found.status == status
+    assert found.reason is None if advice is None else advice in str(found.reason)
 
 
 def test_a_check_is_the_same_with_the_passwords_masked() -> None:
     _, values = schemas.load_flow(json.loads((PAYLOADS / "user.request.json").read_bytes()))
     stored = flows.new_flow(USER, values, RING)["configuration"]
     masked = flows.without_passwords(stored)
-    assert readiness.check(USER, masked) == readiness.check(USER, stored)
+    assert verdict(USER, masked) == verdict(USER, stored)
 
 
 # --- which event counts ------------------------------------------------------------------------
