@@ -215,7 +215,10 @@ class _Binder:
                 return Typed(Literal(node.value), Edm.BOOLEAN, node.text)
             case syntax.Raw():
                 raise _refuse(f"{shown(node.text)} is not a condition; compare a property with it.")
-        raise _refuse("A condition is compared with something; put it alone, or use and, or, not.")
+        raise _refuse(
+            "A condition can only be compared with true or false. After not, put what it is about "
+            "in parentheses: not (…)."
+        )
 
     def _text(self, node: Any, depth: int) -> Operand:
         if isinstance(node, syntax.Raw):

@@ -108,8 +108,9 @@ def unknown_function(name: str) -> Exception:
 
 
 def _unreadable(text: str, index: int) -> Exception:
-    rest = shown(text[index:].strip())
-    return refusal(OPTION, f"The filter cannot be read from character {index + 1} on: '{rest}'.")
+    rest = text[index:].lstrip()
+    place = len(text) - len(rest) + 1
+    return refusal(OPTION, f"The filter cannot be read from character {place} on: '{shown(rest)}'.")
 
 
 def _tokens(text: str) -> Iterator[_Token]:
