@@ -1,0 +1,176 @@
+// What somebody should be told of. Each alert says in its description what to look at.
+
+@description('Required. Base of the names.')
+param name string
+
+@description('Required. Azure region.')
+param location string
+
+@description('Required. Tags of the resources.')
+param tags object
+
+@description('Required. Where alerts are sent, or empty.')
+param email string
+
+@description('Required. Resource id of the Log Analytics workspace.')
+param workspaceId string
+
+@description('Required. Resource id of the Service Bus namespace.')
+param namespaceId string
+
+@description('Required. Name of the queue with readiness events.')
+param queueName string
+
+@description('Required. Resource id of the Cosmos DB account.')
+param cosmosId string
+
+@description('Optional. Waiting messages, on average over 15 minutes, from which the backlog alert fires.')
+@minValue(1)
+param backlogMessages int = 1000
+
+@description('Optional. Share of answers with a 5xx status, in percent over 15 minutes, from which the alert fires.')
+@minValue(1)
+@maxValue(100)
+param failurePercent int = 2
+
+@description('Optional. 95th percentile of the duration of requests, in milliseconds over 15 minutes, from which the alert fires.')
+@minValue(1)
+param slowMilliseconds int = 2000
+
+@description('Optional. Throttled Cosmos DB requests in 15 minutes from which the alert fires.')
+@minValue(1)
+param throttledRequests int = 50
+
+// A handful of requests says nothing about a share or a percentile.
+var fewestRequests = 20
+var queueDimension = [{ name: 'EntityName', operator: 'Include', values: [queueName] }]
+var actionGroups = empty(email) ? [] : [people.id]
+var metricActions = empty(email) ? [] : [{ actionGroupId: people.id }]
+
+var countRequests = 'AppRequests | where isnotempty(Url)'
+var failureQuery = '${countRequests} | summarize requests = sum(ItemCount), failed = sumif(ItemCount, toint(ResultCode) >= 500) | where requests >= ${fewestRequests} | project percent = 100.0 * failed / requests'
+var latencyQuery = '${countRequests} | summarize requests = sum(ItemCount), p95 = percentile(DurationMs, 95) | where requests >= ${fewestRequests} | project p95'
+
+var metricAlerts = [
+  {
+    name: 'dead-letters'
+    description: 'Messages are in the dead-letter queue: read their reason, mend the cause, send them again.'
+    severity: 1
+    scope: namespaceId
+    window: 'PT5M'
+    criteria: [
+      { name: 'dead', criterionType: 'StaticThresholdCriterion', metricNamespace: 'Microsoft.ServiceBus/namespaces', metricName: 'DeadletteredMessages', dimensions: queueDimension, timeAggregation: 'Maximum', operator: 'GreaterThan', threshold: 0 }
+    ]
+  }
+  {
+    name: 'queue-age'
+    description: 'Messages have waited for 15 minutes and none was completed: the oldest is at least that old. Is the app running, and may it receive?'
+    severity: 1
+    scope: namespaceId
+    window: 'PT15M'
+    criteria: [
+      { name: 'waiting', criterionType: 'StaticThresholdCriterion', metricNamespace: 'Microsoft.ServiceBus/namespaces', metricName: 'ActiveMessages', dimensions: queueDimension, timeAggregation: 'Minimum', operator: 'GreaterThan', threshold: 0 }
+      { name: 'completed', criterionType: 'StaticThresholdCriterion', metricNamespace: 'Microsoft.ServiceBus/namespaces', metricName: 'CompleteMessage', dimensions: queueDimension, timeAggregation: 'Total', operator: 'LessThan', threshold: 1 }
+    ]
+  }
+  {
+    name: 'queue-backlog'
+    description: 'More messages arrive than are handled: raise maximumInstanceCount, or find what makes them slow.'
+    severity: 2
+    scope: namespaceId
+    window: 'PT15M'
+    criteria: [
+      { name: 'backlog', criterionType: 'StaticThresholdCriterion', metricNamespace: 'Microsoft.ServiceBus/namespaces', metricName: 'ActiveMessages', dimensions: queueDimension, timeAggregation: 'Average', operator: 'GreaterThan', threshold: backlogMessages }
+    ]
+  }
+  {
+    name: 'cosmos-throttling'
+    description: 'Cosmos DB answers 429: raise cosmosMaxThroughput, or see docs/cost-and-scale.md for a serverless account.'
+    severity: 2
+    scope: cosmosId
+    window: 'PT15M'
+    criteria: [
+      { name: 'throttled', criterionType: 'StaticThresholdCriterion', metricNamespace: 'Microsoft.DocumentDB/databaseAccounts', metricName: 'TotalRequests', dimensions: [{ name: 'StatusCode', operator: 'Include', values: ['429'] }], timeAggregation: 'Count', operator: 'GreaterThan', threshold: throttledRequests }
+    ]
+  }
+]
+
+var logAlerts = [
+  {
+    name: 'server-errors'
+    description: 'Too many answers are 5xx: look at the failures of the Application Insights component.'
+    severity: 1
+    query: failureQuery
+    column: 'percent'
+    threshold: failurePercent
+  }
+  {
+    name: 'slow-answers'
+    description: 'Answers are slow: look for throttling by Cosmos DB, and for cold starts (alwaysReadyInstances).'
+    severity: 2
+    query: latencyQuery
+    column: 'p95'
+    threshold: slowMilliseconds
+  }
+]
+
+resource people 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(email)) {
+  name: 'ag-${name}'
+  location: 'global'
+  tags: tags
+  properties: {
+    groupShortName: 'provisioning'
+    enabled: true
+    emailReceivers: [{ name: 'operator', emailAddress: email, useCommonAlertSchema: true }]
+  }
+}
+
+resource onMetrics 'Microsoft.Insights/metricAlerts@2018-03-01' = [for alert in metricAlerts: {
+  name: '${alert.name}-${name}'
+  location: 'global'
+  tags: tags
+  properties: {
+    description: alert.description
+    severity: alert.severity
+    enabled: true
+    scopes: [alert.scope]
+    evaluationFrequency: 'PT5M'
+    windowSize: alert.window
+    autoMitigate: true
+    criteria: {
+      'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
+      allOf: alert.criteria
+    }
+    actions: metricActions
+  }
+}]
+
+resource onLogs 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for alert in logAlerts: {
+  name: '${alert.name}-${name}'
+  location: location
+  tags: tags
+  kind: 'LogAlert'
+  properties: {
+    displayName: '${alert.name}-${name}'
+    description: alert.description
+    severity: alert.severity
+    enabled: true
+    scopes: [workspaceId]
+    evaluationFrequency: 'PT5M'
+    windowSize: 'PT15M'
+    autoMitigate: true
+    criteria: {
+      allOf: [
+        {
+          query: alert.query
+          metricMeasureColumn: alert.column
+          timeAggregation: 'Maximum'
+          operator: 'GreaterThan'
+          threshold: alert.threshold
+          failingPeriods: { numberOfEvaluationPeriods: 1, minFailingPeriodsToAlert: 1 }
+        }
+      ]
+    }
+    actions: { actionGroups: actionGroups }
+  }
+}]

@@ -1,0 +1,174 @@
+// The function app on Flex Consumption, and every setting it has.
+
+@description('Required. Base of the names.')
+param name string
+
+@description('Required. Azure region.')
+param location string
+
+@description('Required. Tags of the resources.')
+param tags object
+
+@description('Required. Resource id of the identity the app runs as.')
+param identityId string
+
+@description('Required. Client id of the identity the app runs as.')
+param identityClientId string
+
+@description('Required. Client id of the API in Entra ID.')
+param apiClientId string
+
+@description('Required. Ids of the tenants whose tokens are accepted.')
+param allowedTenants array
+
+@description('Required. Name of the storage account of the Functions host.')
+param storageName string
+
+@description('Required. URL of the container that holds the deployed package.')
+param deploymentContainerUrl string
+
+@description('Required. Base URL of the Cosmos DB account.')
+param cosmosEndpoint string
+
+@description('Required. Name of the database.')
+param cosmosDatabase string
+
+@description('Required. Host name of the Service Bus namespace.')
+param serviceBusHost string
+
+@description('Required. Name of the queue with readiness events.')
+param readinessQueue string
+
+@description('Required. URL of the secret with the password keys, without a version.')
+param passwordKeysUri string
+
+@description('Required. Name of the Application Insights component.')
+param insightsName string
+
+@description('Required. Root of the context URLs in answers.')
+param graphRoot string
+
+@description('Required. Subnet for outgoing traffic, or empty.')
+param functionsSubnetId string
+
+@description('Required. Spread instances over availability zones.')
+param zoneRedundant bool
+
+@description('Required. Memory of an instance in MB.')
+param instanceMemoryMB int
+
+@description('Required. Most instances the app may scale out to.')
+param maximumInstanceCount int
+
+@description('Required. Requests that one instance works on at once.')
+param httpConcurrency int
+
+@description('Required. HTTP instances that are always warm.')
+param alwaysReadyInstances int
+
+var pythonVersion = '3.13'
+
+// Every app setting. The first part is what the code in shared/ reads, the second what the Functions
+// host and its extensions read. A new setting is a field there and a line here; a test compares.
+var appSettings = {
+  // Tokens of version 2 name the client id as their audience, those of version 1 the URI.
+  AUTH_AUDIENCES: '${apiClientId},api://${apiClientId}'
+  AUTH_AUTHORITY: environment().authentication.loginEndpoint
+  AUTH_TENANTS: join(allowedTenants, ',')
+  AZURE_CLIENT_ID: identityClientId
+  COSMOS_DATABASE: cosmosDatabase
+  COSMOS_ENDPOINT: cosmosEndpoint
+  GRAPH_ROOT: graphRoot
+  PASSWORD_KEYS: '@Microsoft.KeyVault(SecretUri=${passwordKeysUri})'
+  READINESS_QUEUE: readinessQueue
+  ServiceBus__fullyQualifiedNamespace: serviceBusHost
+
+  APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'Authorization=AAD;ClientId=${identityClientId}'
+  APPLICATIONINSIGHTS_CONNECTION_STRING: insights.properties.ConnectionString
+  AzureWebJobsStorage__accountName: storageName
+  AzureWebJobsStorage__clientId: identityClientId
+  AzureWebJobsStorage__credential: 'managedidentity'
+  ServiceBus__clientId: identityClientId
+  ServiceBus__credential: 'managedidentity'
+}
+
+resource insights 'Microsoft.Insights/components@2020-02-02' existing = {
+  name: insightsName
+}
+
+resource plan 'Microsoft.Web/serverfarms@2025-05-01' = {
+  name: 'plan-${name}'
+  location: location
+  tags: tags
+  kind: 'functionapp'
+  sku: { name: 'FC1', tier: 'FlexConsumption' }
+  properties: {
+    reserved: true
+    zoneRedundant: zoneRedundant
+  }
+}
+
+resource site 'Microsoft.Web/sites@2025-05-01' = {
+  name: 'func-${name}'
+  location: location
+  // azd finds the app that it deploys a service to by this tag.
+  tags: union(tags, { 'azd-service-name': 'api' })
+  kind: 'functionapp,linux'
+  identity: {
+    type: 'UserAssigned'
+    userAssignedIdentities: { '${identityId}': {} }
+  }
+  properties: {
+    serverFarmId: plan.id
+    httpsOnly: true
+    // The API is public, also with a private network: clients are elsewhere, and tokens guard it.
+    publicNetworkAccess: 'Enabled'
+    keyVaultReferenceIdentity: identityId
+    virtualNetworkSubnetId: empty(functionsSubnetId) ? null : functionsSubnetId
+    siteConfig: { minTlsVersion: '1.2' }
+    functionAppConfig: {
+      runtime: { name: 'python', version: pythonVersion }
+      deployment: {
+        storage: {
+          type: 'blobContainer'
+          value: deploymentContainerUrl
+          authentication: {
+            type: 'UserAssignedIdentity'
+            userAssignedIdentityResourceId: identityId
+          }
+        }
+      }
+      scaleAndConcurrency: {
+        instanceMemoryMB: instanceMemoryMB
+        maximumInstanceCount: maximumInstanceCount
+        alwaysReady: alwaysReadyInstances > 0 ? [{ name: 'http', instanceCount: alwaysReadyInstances }] : []
+        triggers: { http: { perInstanceConcurrency: httpConcurrency } }
+      }
+    }
+  }
+}
+
+resource settings 'Microsoft.Web/sites/config@2025-05-01' = {
+  parent: site
+  name: 'appsettings'
+  properties: appSettings
+}
+
+// Deployment takes an Entra token; publishing user names and passwords are off.
+resource ftpPublishing 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-05-01' = {
+  parent: site
+  name: 'ftp'
+  properties: { allow: false }
+}
+
+resource scmPublishing 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-05-01' = {
+  parent: site
+  name: 'scm'
+  properties: { allow: false }
+}
+
+@description('Name of the function app.')
+output name string = site.name
+
+@description('Service root that a Graph client is pointed at.')
+output serviceRoot string = 'https://${site.properties.defaultHostName}/beta'

@@ -1,0 +1,302 @@
+// The whole service: one resource group, and in it what the modules beside this file describe.
+targetScope = 'subscription'
+
+@description('Required. Name of the environment, such as dev or prod: letters, digits and hyphens. It is part of every name.')
+@minLength(2)
+@maxLength(20)
+param environmentName string
+
+@description('Required. Azure region of everything; it must offer Functions Flex Consumption.')
+@minLength(1)
+param location string
+
+@description('Required. Client id of the API in Entra ID, as infra/register_api.py prints it: tokens must be made for it.')
+@minLength(36)
+@maxLength(36)
+param apiClientId string
+
+@description('Optional. Ids of the tenants whose tokens are accepted.')
+@minLength(1)
+param allowedTenants array = [tenant().tenantId]
+
+@description('Optional. Tags put on every resource, beside the one that azd looks for.')
+param tags object = {}
+
+@description('Optional. Object id of a user or group that may use the data as the app does, for debugging. Empty: nobody.')
+param developerPrincipalId string = ''
+
+@description('Optional. What developerPrincipalId is.')
+@allowed(['User', 'Group', 'ServicePrincipal'])
+param developerPrincipalType string = 'User'
+
+@description('Optional. Root of the context URLs in answers. Graph clients compare it with what they know.')
+param graphRoot string = 'https://graph.microsoft.com/beta'
+
+@description('Optional. Cosmos DB billing: serverless by request, autoscale by the hour. Choose before the first deployment.')
+@allowed(['serverless', 'autoscale'])
+param cosmosCapacity string = 'serverless'
+
+@description('Optional. Upper limit of autoscale in RU/s, shared by all containers; a tenth of it is always paid.')
+@minValue(1000)
+param cosmosMaxThroughput int = 1000
+
+@description('Optional. Second Cosmos DB region, for failover. Needs cosmosCapacity autoscale. Empty: none.')
+param cosmosSecondRegion string = ''
+
+@description('Optional. Service Bus tier. Premium has reserved capacity and private endpoints. Choose before the first deployment.')
+@allowed(['Standard', 'Premium'])
+param serviceBusSku string = 'Standard'
+
+@description('Optional. Messaging units of a Premium namespace.')
+@allowed([1, 2, 4, 8, 16])
+param serviceBusMessagingUnits int = 1
+
+@description('Optional. Let the scale controller read the length of the queue, which takes Data Owner on that queue. Without it the app still scales, by steps.')
+param exactQueueScaling bool = true
+
+@description('Optional. Put storage, Cosmos DB, Key Vault and (Premium only) Service Bus behind private endpoints.')
+param privateNetwork bool = false
+
+@description('Optional. Address range of the virtual network, used with privateNetwork. At least a /24.')
+param addressPrefix string = '10.90.0.0/24'
+
+@description('Optional. Spread plan, storage and Cosmos DB over availability zones, in regions that have them.')
+param zoneRedundant bool = false
+
+@description('Optional. Refuse to purge the deleted Key Vault before its time. It cannot be switched off again, and its name stays taken for 7 days after teardown.')
+param purgeProtection bool = false
+
+@description('Optional. Memory of an instance in MB.')
+@allowed([512, 2048, 4096])
+param instanceMemoryMB int = 2048
+
+@description('Optional. Most instances the app may scale out to.')
+@minValue(1)
+@maxValue(1000)
+param maximumInstanceCount int = 40
+
+@description('Optional. Requests that one instance works on at once; the app waits for Cosmos DB most of the time.')
+@minValue(1)
+@maxValue(1000)
+param httpConcurrency int = 16
+
+@description('Optional. HTTP instances that are always warm. 0: the first request after a pause waits for a cold start.')
+@minValue(0)
+@maxValue(20)
+param alwaysReadyInstances int = 0
+
+@description('Optional. Where alerts are sent. Empty: they show in the portal only.')
+param alertEmail string = ''
+
+@description('Optional. Days that logs are kept.')
+@minValue(30)
+@maxValue(730)
+param logRetentionDays int = 30
+
+@description('Optional. Most GB of logs taken in a day; what comes after is dropped. -1: no limit.')
+param logDailyQuotaGb int = 5
+
+var allTags = union(tags, { 'azd-env-name': environmentName })
+var token = take(uniqueString(subscription().id, environmentName, location), 6)
+var name = toLower('idp-${environmentName}-${token}')
+// Names of storage accounts and vaults are short, and have no hyphens or no two in a row.
+var shortName = take(replace(toLower('idp${environmentName}'), '-', ''), 14)
+var passwordKeysSecret = 'password-keys'
+
+resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
+  name: 'rg-${name}'
+  location: location
+  tags: allTags
+}
+
+module observability 'observability.bicep' = {
+  name: 'observability'
+  scope: group
+  params: {
+    name: name
+    location: location
+    tags: allTags
+    retentionDays: logRetentionDays
+    dailyQuotaGb: logDailyQuotaGb
+  }
+}
+
+module identity 'identity.bicep' = {
+  name: 'identity'
+  scope: group
+  params: {
+    name: name
+    location: location
+    tags: allTags
+  }
+}
+
+module network 'network.bicep' = if (privateNetwork) {
+  name: 'network'
+  scope: group
+  params: {
+    name: name
+    location: location
+    tags: allTags
+    addressPrefix: addressPrefix
+  }
+}
+
+module data 'data.bicep' = {
+  name: 'data'
+  scope: group
+  params: {
+    name: name
+    storageName: '${shortName}${token}'
+    vaultName: 'kv-${shortName}-${token}'
+    location: location
+    tags: allTags
+    cosmosCapacity: cosmosCapacity
+    cosmosMaxThroughput: cosmosMaxThroughput
+    cosmosSecondRegion: cosmosSecondRegion
+    zoneRedundant: zoneRedundant
+    purgeProtection: purgeProtection
+    privateNetwork: privateNetwork
+  }
+}
+
+module messaging 'messaging.bicep' = {
+  name: 'messaging'
+  scope: group
+  params: {
+    name: name
+    location: location
+    tags: allTags
+    sku: serviceBusSku
+    messagingUnits: serviceBusMessagingUnits
+    privateNetwork: privateNetwork
+  }
+}
+
+var endpointTargets = [
+  { service: 'blob', id: data.outputs.storageId, group: 'blob', zone: 'privatelink.blob.${environment().suffixes.storage}' }
+  { service: 'cosmos', id: data.outputs.cosmosId, group: 'Sql', zone: 'privatelink.documents.azure.com' }
+  { service: 'vault', id: data.outputs.vaultId, group: 'vault', zone: 'privatelink.vaultcore.azure.net' }
+]
+// Only Premium namespaces have private endpoints.
+var premiumTargets = serviceBusSku == 'Premium' ? [
+  { service: 'service-bus', id: messaging.outputs.namespaceId, group: 'namespace', zone: 'privatelink.servicebus.windows.net' }
+] : []
+
+module privateEndpoints 'private-endpoints.bicep' = if (privateNetwork) {
+  name: 'private-endpoints'
+  scope: group
+  params: {
+    name: name
+    location: location
+    tags: allTags
+    networkId: privateNetwork ? network!.outputs.networkId : ''
+    subnetId: privateNetwork ? network!.outputs.endpointsSubnetId : ''
+    targets: concat(endpointTargets, premiumTargets)
+  }
+}
+
+module appRoles 'roles.bicep' = {
+  name: 'app-roles'
+  scope: group
+  params: {
+    principalId: identity.outputs.principalId
+    principalType: 'ServicePrincipal'
+    cosmosName: data.outputs.cosmosName
+    databaseName: data.outputs.databaseName
+    namespaceName: messaging.outputs.namespaceName
+    queueName: messaging.outputs.readinessQueue
+    vaultName: data.outputs.vaultName
+  }
+}
+
+module hostRoles 'host-roles.bicep' = {
+  name: 'host-roles'
+  scope: group
+  params: {
+    principalId: identity.outputs.principalId
+    storageName: data.outputs.storageName
+    namespaceName: messaging.outputs.namespaceName
+    queueName: messaging.outputs.readinessQueue
+    insightsName: observability.outputs.insightsName
+    exactQueueScaling: exactQueueScaling
+  }
+}
+
+module developerRoles 'roles.bicep' = if (!empty(developerPrincipalId)) {
+  name: 'developer-roles'
+  scope: group
+  params: {
+    principalId: developerPrincipalId
+    principalType: developerPrincipalType
+    cosmosName: data.outputs.cosmosName
+    databaseName: data.outputs.databaseName
+    namespaceName: messaging.outputs.namespaceName
+    queueName: messaging.outputs.readinessQueue
+    vaultName: data.outputs.vaultName
+  }
+}
+
+module app 'app.bicep' = {
+  name: 'app'
+  scope: group
+  params: {
+    name: name
+    location: location
+    tags: allTags
+    identityId: identity.outputs.id
+    identityClientId: identity.outputs.clientId
+    apiClientId: apiClientId
+    allowedTenants: allowedTenants
+    storageName: data.outputs.storageName
+    deploymentContainerUrl: data.outputs.deploymentContainerUrl
+    cosmosEndpoint: data.outputs.cosmosEndpoint
+    cosmosDatabase: data.outputs.databaseName
+    serviceBusHost: messaging.outputs.namespaceHost
+    readinessQueue: messaging.outputs.readinessQueue
+    passwordKeysUri: '${data.outputs.vaultUri}secrets/${passwordKeysSecret}'
+    insightsName: observability.outputs.insightsName
+    graphRoot: graphRoot
+    functionsSubnetId: privateNetwork ? network!.outputs.functionsSubnetId : ''
+    zoneRedundant: zoneRedundant
+    instanceMemoryMB: instanceMemoryMB
+    maximumInstanceCount: maximumInstanceCount
+    httpConcurrency: httpConcurrency
+    alwaysReadyInstances: alwaysReadyInstances
+  }
+  // What the app opens at its start must let it in: its roles, and the way to them.
+  dependsOn: [appRoles, hostRoles, privateEndpoints]
+}
+
+module alerts 'alerts.bicep' = {
+  name: 'alerts'
+  scope: group
+  params: {
+    name: name
+    location: location
+    tags: allTags
+    email: alertEmail
+    workspaceId: observability.outputs.workspaceId
+    namespaceId: messaging.outputs.namespaceId
+    queueName: messaging.outputs.readinessQueue
+    cosmosId: data.outputs.cosmosId
+  }
+}
+
+@description('Resource group of the environment.')
+output AZURE_RESOURCE_GROUP string = group.name
+
+@description('Name of the function app; azd and the workflow deploy to it.')
+output FUNCTION_APP_NAME string = app.outputs.name
+
+@description('Service root that a Graph client is pointed at.')
+output SERVICE_ROOT string = app.outputs.serviceRoot
+
+@description('Key Vault of the environment; the hook after provisioning puts the first password key into it.')
+output AZURE_KEY_VAULT_NAME string = data.outputs.vaultName
+
+@description('Name of the secret that PASSWORD_KEYS refers to.')
+output PASSWORD_KEYS_SECRET string = passwordKeysSecret
+
+@description('Address of the workbook that shows flows by status, below the portal.')
+output WORKBOOK_ID string = observability.outputs.workbookId
