@@ -182,10 +182,11 @@ def running(folder: Path, queues: dict[str, dict[str, Any]]) -> Iterator[Emulato
             emulator.end()
 
 
-# The SDK never closes a socket whose peer has gone (its shutdown() fails first), so a test that
-# cuts connections collects that garbage itself and is marked to let the warning pass.
+# The SDK never closes a socket or stream whose peer has gone (its shutdown() fails first), so a
+# test that cuts connections collects that garbage itself and is marked to let the warnings pass.
 SDK_LEAKS_SOCKETS = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"
+    r"ignore:Exception ignored in. <(socket\.socket|function (StreamWriter|_SelectorTransport))"
+    ":pytest.PytestUnraisableExceptionWarning"
 )
 
 
@@ -397,6 +398,7 @@ class RawClient:
         content = codec.value_message(properties, {"operation": operation}, body)
         self.transfer(content, handle=8)
         fields, payload = self.receive()
+        self.until(codec.DISPOSITION)  # of the request
         return fields, codec.parse_message(payload)
 
 

@@ -120,7 +120,8 @@ class Broker:
             raise StateError(
                 f"Another Service Bus emulator uses {folder}: stop it or give another --state."
             ) from exc
-        self.db = sqlite3.connect(folder / FILE_NAME, isolation_level=None)
+        # Nobody else should write to it, so do not wait long for one who does.
+        self.db = sqlite3.connect(folder / FILE_NAME, timeout=1, isolation_level=None)
         try:
             self.db.execute("pragma journal_mode = wal")
             self.db.execute("pragma synchronous = normal")  # survives kill -9, not a power cut

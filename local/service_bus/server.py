@@ -208,16 +208,15 @@ class Server:
         empty = False
         while passed < len(links):
             link = links[0]
+            passed += 1
+            if link.can_take():
+                found = queue.receive(lock=not link.settled)
+                if found is None:
+                    empty = True
+                    break  # the same link is the first to get the next message
+                link.deliver(*found)
+                passed = 0
             links.rotate(-1)
-            if not link.can_take():
-                passed += 1
-                continue
-            found = queue.receive(lock=not link.settled)
-            if found is None:
-                empty = True
-                break
-            link.deliver(*found)
-            passed = 0
         for link in links:
             if link.drain and (empty or not link.credit):
                 link.finish_drain()
