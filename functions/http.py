@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-import logging
 import re
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote
 
 import azure.functions as func
 
+from shared import logs, trace
 from shared.errors import (
     BodyTooLarge,
     Conflict,
@@ -30,8 +31,6 @@ from shared.errors import (
 from shared.ids import as_guid
 from shared.odata import parse_prefer
 from shared.payload import read_json
-
-log = logging.getLogger("provisioning.http")
 
 ROOT: Final = "beta"
 INDUSTRY_DATA: Final = "external/industryData"
@@ -137,6 +136,8 @@ async def answered(door: Door, req: func.HttpRequest) -> func.HttpResponse:
     """Call a door and complete its answer: errors in Graph's envelope, headers, one log line."""
     request_id = str(uuid.uuid4())
     client_id = client_request_id(req) or request_id
+    trace.current.set(trace.continued(req.headers.get("traceparent")))
+    started = time.perf_counter()
     try:
         response = await door(req)
     except ServiceError as exc:
@@ -145,14 +146,14 @@ async def answered(door: Door, req: func.HttpRequest) -> func.HttpResponse:
     response.headers["client-request-id"] = client_id
     response.headers["OData-Version"] = "4.0"
     response.headers["Cache-Control"] = "no-cache"
-    line = {
-        "event": "request",
-        "operation": door.__name__,
-        "status": response.status_code,
-        "requestId": request_id,
-        **{name: as_guid(value) for name, value in req.route_params.items()},
-    }
-    log.info("%s", json.dumps(line))
+    logs.line(
+        "request",
+        operation=door.__name__,
+        status=response.status_code,
+        requestId=request_id,
+        ms=round((time.perf_counter() - started) * 1000, 1),
+        keys={name: as_guid(value) for name, value in req.route_params.items()},
+    )
     return response
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from typing import Any
 
 import azure.functions as func
@@ -16,9 +14,11 @@ from functions.http import (
     guid_param,
     json_body,
     no_content,
+    ok,
     operation,
     updated,
 )
+from functions.publishing import publish
 from functions.query import (
     ListRequest,
     count_options,
@@ -28,11 +28,9 @@ from functions.query import (
     plain_count,
     whole,
 )
-from shared import clients, events, flows, odata, schemas
-from shared.errors import PublishFailed
+from shared import clients, events, flows, odata, schemas, trace
 
 bp = func.Blueprint()
-log = logging.getLogger("provisioning.flows")
 
 FLOWS = SET + "/provisioningFlows"
 FLOW = FLOWS + "/{flow_id}"
@@ -79,6 +77,15 @@ async def get_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     kind, flow = await clients.flow_store().read_flow(set_id, guid_param(req, "flow_id"))
     printed = clients.printer().flow(set_id, kind, flow, await role_groups_of(flow))
     return item(req, flows.flows_path(set_id), options, printed, flows.entity_tag(flow))
+
+
+@operation(bp, "GET", FLOW + "/readinessHistory")
+async def list_readiness_history(req: func.HttpRequest) -> func.HttpResponse:
+    """Return what has happened to a flow's readiness, newest first."""
+    set_id, flow_id = guid_param(req, "set_id"), guid_param(req, "flow_id")
+    _, flow = await clients.flow_store().read_flow(set_id, flow_id)
+    context = clients.printer().context(f"{flows.flows_path(set_id)}('{flow_id}')/readinessHistory")
+    return ok(req, {"@odata.context": context, "value": flows.readiness_history(flow)})
 
 
 @operation(bp, "PATCH", FLOW)
@@ -141,14 +148,5 @@ async def _role_groups_in(body: Any) -> flows.RoleGroups:
 
 
 async def _ask_for_check(set_id: str, kind: str, flow: flows.Stored) -> None:
-    try:
-        await clients.publisher().publish(events.check_request(set_id, kind, flow))
-    except PublishFailed as exc:
-        # The flow is stored and says notReady: that is enough for the check to be asked for again.
-        line = {
-            "event": "checkNotRequested",
-            "flowSetId": set_id,
-            "flowId": flow["id"],
-            "why": str(exc)[:200],
-        }
-        log.warning("%s", json.dumps(line))
+    # Where publishing fails, the flow is stored and says notReady: it is asked for again later.
+    await publish(events.check_request(set_id, kind, flow, traceparent=trace.current.get()))

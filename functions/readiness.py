@@ -1,62 +1,76 @@
-"""The door through which events move a flow's readinessStatus."""
+"""The doors of the readiness queue, its dead letters and the clock."""
 
 from __future__ import annotations
 
-import json
+import asyncio
 import logging
+import uuid
+from datetime import UTC, datetime
 
 import azure.functions as func
 
-from shared import clients, readiness
-from shared.events import ReadinessEvent, read_event
+from shared import clients, logs, trace
+from shared.dead_letters import DeadLetter
+from shared.errors import StoreUnavailable
+from shared.events import ATTEMPTS_PROPERTY, Message, read_event
 
 bp = func.Blueprint()
-log = logging.getLogger("provisioning.readiness")
+
+# While Cosmos DB is away, events wait in the queue: 10 s, 20 s, ... up to 5 min, for about a day.
+MAX_ATTEMPTS = 300
+_FIRST_WAIT_SECONDS = 10.0
+_LONGEST_WAIT_SECONDS = 300.0
+
+RECONCILE_MOST = 500
+RECONCILE_SECONDS = 40.0
+# A dead letter that cannot be archived comes back at once, for ever: so it is held for a moment.
+ARCHIVE_PAUSE_SECONDS = 5.0
 
 
 @bp.service_bus_queue_trigger(
     arg_name="msg", queue_name="%READINESS_QUEUE%", connection="ServiceBus"
 )
 async def update_readiness_status(msg: func.ServiceBusMessage) -> None:
-    """Apply one readiness event; raising gives it back to the queue."""
+    """Apply one event of the readiness queue; raising gives it back to the queue."""
     event = read_event(msg.get_body())
-    verdict = await _verdict(event)
-    outcome = readiness.Outcome.GONE
-    if verdict is not None:
-        outcome = await clients.flow_store().apply(
-            readiness.Change(
-                flow_set_id=event.flow_set_id,
-                kind=event.kind,
-                flow_id=event.flow_id,
-                revision=event.revision,
-                position=event.position,
-                verdict=verdict,
-            )
+    trace.current.set(event.traceparent)
+    try:
+        await clients.processor().process(event, msg.delivery_count or 1)
+    except StoreUnavailable:
+        # Giving it back would deliver it again at once, and a few times are all it has.
+        attempts = int((msg.application_properties or {}).get(ATTEMPTS_PROPERTY, 0)) + 1
+        if attempts > MAX_ATTEMPTS:
+            raise
+        delay = min(_FIRST_WAIT_SECONDS * 2 ** min(attempts - 1, 5), _LONGEST_WAIT_SECONDS)
+        await clients.publisher().publish(
+            Message(str(uuid.uuid4()), msg.get_body(), event.traceparent, delay, attempts)
         )
-    log.info(
-        "%s",
-        json.dumps(
-            {
-                "event": event.type,
-                "eventId": event.id,
-                "flowSetId": event.flow_set_id,
-                "flowId": event.flow_id,
-                "kind": event.kind,
-                "revision": event.revision,
-                "to": verdict.status if verdict else None,
-                "outcome": outcome,
-                "deliveryCount": msg.delivery_count,
-            }
-        ),
+        logs.line("eventPutBack", logging.WARNING, eventId=event.id, attempts=attempts, wait=delay)
+
+
+@bp.service_bus_queue_trigger(
+    arg_name="msg", queue_name="%READINESS_QUEUE%/$DeadLetterQueue", connection="ServiceBus"
+)
+async def archive_dead_letters(msg: func.ServiceBusMessage) -> None:
+    """Keep a message that could not be processed, with the reason, in Blob Storage."""
+    letter = DeadLetter(
+        message_id=msg.message_id,
+        sequence_number=msg.sequence_number or 0,
+        enqueued=msg.enqueued_time_utc or datetime.now(UTC),
+        delivery_count=msg.delivery_count or 0,
+        content_type=msg.content_type,
+        properties=msg.application_properties or {},
+        body=msg.get_body(),
     )
+    try:
+        name = await clients.archive().keep(letter)
+    except StoreUnavailable:
+        await asyncio.sleep(ARCHIVE_PAUSE_SECONDS)
+        raise
+    logs.line("deadLetterArchived", logging.WARNING, name=name, messageId=letter.message_id)
 
 
-async def _verdict(event: ReadinessEvent) -> readiness.Verdict | None:
-    if event.status is not None:
-        return readiness.Verdict(event.status, event.reason)
-    configuration = event.configuration
-    if configuration is None:
-        configuration = await clients.flow_store().read_configuration(
-            event.flow_set_id, event.kind, event.flow_id, event.revision
-        )
-    return None if configuration is None else readiness.check(event.kind, configuration)
+@bp.timer_trigger(arg_name="timer", schedule="0 * * * * *", use_monitor=True)
+async def reconcile_readiness(timer: func.TimerRequest) -> None:
+    """Ask again for flows that are notReady for too long: no lost message matters."""
+    await clients.processor().reconcile(RECONCILE_MOST, RECONCILE_SECONDS)

@@ -15,6 +15,7 @@ from functions.http import (
     operation,
     updated,
 )
+from functions.publishing import tell_catalog_changed
 from functions.query import (
     ListRequest,
     count_options,
@@ -25,6 +26,7 @@ from functions.query import (
     whole,
 )
 from shared import clients, definitions, odata, schemas
+from shared.catalog import ROLE_REFERENCE_TYPE
 from shared.errors import NotFound
 
 bp = func.Blueprint()
@@ -82,6 +84,7 @@ async def update_reference_definition(req: func.HttpRequest) -> func.HttpRespons
         return definitions.updated(stored, body)
 
     document = await clients.catalog().update_definition(_definition_id(req), change)
+    await _tell_of(document)
     printed = definitions.printed(document)
     return updated(req, whole(DEFINITIONS, printed))
 
@@ -89,8 +92,16 @@ async def update_reference_definition(req: func.HttpRequest) -> func.HttpRespons
 @operation(bp, "DELETE", DEFINITION)
 async def delete_reference_definition(req: func.HttpRequest) -> func.HttpResponse:
     """Disable an entry: it stays readable, for data that refers to it."""
-    await clients.catalog().update_definition(_definition_id(req), definitions.disabled)
+    definition_id = _definition_id(req)
+    document = await clients.catalog().update_definition(definition_id, definitions.disabled)
+    await _tell_of(document)
     return no_content()
+
+
+async def _tell_of(document: definitions.Stored) -> None:
+    # Flows refer to roles only; no other list bears on their readiness.
+    if document["referenceType"] == ROLE_REFERENCE_TYPE:
+        await tell_catalog_changed(role_code=document["code"])
 
 
 def _definition_id(req: func.HttpRequest) -> str:

@@ -14,6 +14,7 @@ from functions.http import (
     operation,
     updated,
 )
+from functions.publishing import tell_catalog_changed
 from functions.query import (
     ListRequest,
     count_options,
@@ -73,14 +74,18 @@ async def update_role_group(req: func.HttpRequest) -> func.HttpResponse:
     def change(stored: flows.Stored) -> dict[str, Any]:
         return flows.updated_role_group(stored, body)
 
-    document = await clients.catalog().update_role_group(_group_id(req), change)
+    group_id = _group_id(req)
+    document = await clients.catalog().update_role_group(group_id, change)
+    await tell_catalog_changed(role_group=group_id)
     return updated(req, whole(GROUPS, document))
 
 
 @operation(bp, "DELETE", GROUP)
 async def delete_role_group(req: func.HttpRequest) -> func.HttpResponse:
     """Delete a role group."""
-    await clients.catalog().delete_role_group(_group_id(req))
+    group_id = _group_id(req)
+    await clients.catalog().delete_role_group(group_id)
+    await tell_catalog_changed(role_group=group_id)
     return no_content()
 
 

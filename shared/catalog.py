@@ -11,6 +11,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+CACHE_SECONDS = 30.0
+"""For how long an instance may go on with what it knows of role groups and disabled roles."""
+
 ROLE_REFERENCE_TYPE = "RefRole"
 
 

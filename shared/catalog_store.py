@@ -19,14 +19,18 @@ from azure.cosmos.exceptions import (
     CosmosResourceNotFoundError,
 )
 
-from shared.catalog import BUILT_IN_DEFINITIONS, BUILT_IN_ROLE_GROUPS, RoleGroup
+from shared.catalog import (
+    BUILT_IN_DEFINITIONS,
+    BUILT_IN_ROLE_GROUPS,
+    CACHE_SECONDS,
+    ROLE_REFERENCE_TYPE,
+    RoleGroup,
+)
 from shared.cosmos import Cosmos
 from shared.errors import Conflict, NotFound, StoreUnavailable
 
 ROLE_GROUPS = "roleGroups"
 REFERENCE_DEFINITIONS = "referenceDefinitions"
-# For so long a flow may be answered with a role group's former name; an unknown id is always asked.
-CACHE_SECONDS = 30.0
 ATTEMPTS = 5
 
 Change = Callable[[Mapping[str, Any]], dict[str, Any]]
@@ -40,6 +44,7 @@ class CatalogStore:
         self._groups = cosmos.container(ROLE_GROUPS)
         self._definitions = cosmos.container(REFERENCE_DEFINITIONS)
         self._cached: dict[str, tuple[float, RoleGroup | None]] = {}
+        self._disabled: tuple[float, frozenset[str]] = (0.0, frozenset())
 
     # --- role groups ---------------------------------------------------------------------------
 
@@ -55,8 +60,12 @@ class CatalogStore:
         built_in = BUILT_IN_ROLE_GROUPS.get(group_id)
         return built_in or _role_group(await self._read_group(group_id))
 
-    async def known_role_groups(self, group_ids: set[str]) -> dict[str, RoleGroup]:
-        """Return those of the given groups that exist, from a short-lived cache where possible."""
+    async def known_role_groups(
+        self, group_ids: set[str], *, fresh: bool = False
+    ) -> dict[str, RoleGroup]:
+        """Return those of the given groups that exist, from a short-lived cache unless `fresh`."""
+        if fresh:
+            self._cached.clear()
         known = {i: BUILT_IN_ROLE_GROUPS[i] for i in group_ids & BUILT_IN_ROLE_GROUPS.keys()}
         others = sorted(group_ids - known.keys())
         found = await asyncio.gather(*(self._cached_group(group_id) for group_id in others))
@@ -135,6 +144,21 @@ class CatalogStore:
             if built_in is None:
                 raise NotFound(definition_id) from exc
             return dict(built_in)
+
+    async def disabled_roles(self, *, fresh: bool = False) -> frozenset[str]:
+        """Return the codes of disabled roles, from a short-lived cache unless `fresh`."""
+        until, codes = self._disabled
+        if not fresh and time.monotonic() < until:
+            return codes
+        query = self._definitions.query_items(
+            "SELECT * FROM c WHERE c.referenceType = @type AND c.isDisabled = true",
+            parameters=[{"name": "@type", "value": ROLE_REFERENCE_TYPE}],
+            partition_key=ROLE_REFERENCE_TYPE,
+        )
+        async with self._cosmos.request():
+            codes = frozenset([document["code"] async for document in query])
+        self._disabled = (time.monotonic() + CACHE_SECONDS, codes)
+        return codes
 
     async def create_definition(self, document: Mapping[str, Any]) -> None:
         """Store a new definition; raises Conflict where its code or its sort index is taken."""

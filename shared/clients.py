@@ -17,9 +17,11 @@ from shared.settings import Settings
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
+    from shared.archive import Archive
     from shared.catalog_store import CatalogStore
     from shared.cosmos import Cosmos
     from shared.messages import QueuePublisher
+    from shared.processing import Processor
     from shared.store import FlowStore
 
 
@@ -27,7 +29,13 @@ if TYPE_CHECKING:
 def settings() -> Settings:
     """Return the app settings; raises SettingsError that names every fault."""
     # At INFO, which is the worker's level, the SDKs write all headers of every request.
-    for sdk in ("azure.core", "azure.cosmos", "azure.identity", "azure.servicebus"):
+    for sdk in (
+        "azure.core",
+        "azure.cosmos",
+        "azure.identity",
+        "azure.servicebus",
+        "azure.storage",
+    ):
         logging.getLogger(sdk).setLevel(logging.WARNING)
     return Settings.read(os.environ)
 
@@ -77,6 +85,28 @@ def catalog() -> CatalogStore:
     from shared.catalog_store import CatalogStore
 
     return CatalogStore(_cosmos())
+
+
+@functools.cache
+def processor() -> Processor:
+    """Return what applies the events of the readiness queue."""
+    from shared.processing import Processor
+
+    return Processor(flow_store(), catalog(), publisher())
+
+
+@functools.cache
+def archive() -> Archive:
+    """Return the archive of dead letters."""
+    from azure.storage.blob.aio import BlobServiceClient
+
+    from shared.archive import Archive
+
+    config = settings()
+    if config.storage_connection is not None:
+        return Archive(BlobServiceClient.from_connection_string(config.storage_connection))
+    assert config.storage_blob_uri is not None  # noqa: S101 - Settings.read saw to it
+    return Archive(BlobServiceClient(config.storage_blob_uri, _credential()))
 
 
 @functools.cache

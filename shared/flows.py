@@ -9,13 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from shared import schemas
 from shared.catalog import BUILT_IN_ROLE_GROUPS, RoleGroup
 from shared.errors import Fault, InvalidRequest
-from shared.ids import new_id, printed_time, utc_now
+from shared.ids import microseconds, new_id, printed_time, utc_now
+
+HISTORY_ENTRIES = 20
+"""How many readiness changes a flow remembers. The list always has that length, with nulls behind
+the entries, so that one PATCH can put an entry in front and drop the last."""
+
+FIRST_ASK_AGAIN = 60 * 1_000_000
+"""Microseconds after which a flow that is still notReady is asked for again."""
+MAX_DOUBLINGS = 8
+"""How often that wait doubles: it ends at a good four hours."""
 
 SETS = "external/industryData/outboundProvisioningFlowSets"
 _ROLE_GROUP_PATH = (
@@ -71,7 +81,7 @@ def new_flow(kind: str, values: Mapping[str, Any], keyring: Seals) -> dict[str, 
         "id": flow_id,
         "createdDateTime": now,
         "lastModifiedDateTime": now,
-        **_unchecked(revision=1),
+        **_unchecked(1, "created", [None] * HISTORY_ENTRIES),
         "configuration": _stored_configuration(kind, values, keyring, flow_id),
     }
 
@@ -95,14 +105,14 @@ def updated_flow(
     return {
         **stored,
         "lastModifiedDateTime": utc_now(),
-        **_unchecked(stored["revision"] + 1),
+        **_unchecked(stored["revision"] + 1, "updated", stored["history"]),
         "configuration": _stored_configuration(kind, values, keyring, stored["id"]),
     }
 
 
 def reset_flow(stored: Stored) -> dict[str, Any]:
     """Start a flow anew as it is: one revision more, its errors cleared, to be checked again."""
-    return {**stored, **_unchecked(stored["revision"] + 1)}
+    return {**stored, **_unchecked(stored["revision"] + 1, "reset", stored["history"])}
 
 
 def new_role_group(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,14 +130,33 @@ def updated_role_group(stored: Stored, body: Any) -> dict[str, Any]:
     return {"id": stored["id"], **schema.dump(values)}
 
 
-def _unchecked(revision: int) -> dict[str, Any]:
+def _unchecked(revision: int, why: str, history: Sequence[Any]) -> dict[str, Any]:
+    """Return the members of a flow that nobody has checked yet, with the first ask on its way."""
+    now = microseconds()
+    entry = {
+        "readinessStatus": "notReady",
+        "reason": why,
+        "revision": revision,
+        "eventId": None,
+        "eventAt": now,
+        "appliedAt": now,
+    }
     return {
         "readinessStatus": "notReady",
         "reason": None,
         "revision": revision,
+        "revisedAt": now,
         "appliedAt": 0,
         "appliedKey": "",
+        "asks": 1,
+        "askAgainAt": now + FIRST_ASK_AGAIN,
+        "history": [entry, *history[:-1]],
     }
+
+
+def ask_again_at(asks: int) -> int:
+    """Return when a flow that was asked for so often is due again: the wait doubles each time."""
+    return microseconds() + (FIRST_ASK_AGAIN << min(asks, MAX_DOUBLINGS))
 
 
 def _stored_configuration(
@@ -202,7 +231,16 @@ def entity_tag(stored: Stored) -> str:
 
     A set's flows are entities of their own and do not count for the set's tag.
     """
-    hidden = ("flows", "appliedAt", "appliedKey", "reason")
+    hidden = (
+        "flows",
+        "reason",
+        "revisedAt",
+        "appliedAt",
+        "appliedKey",
+        "asks",
+        "askAgainAt",
+        "history",
+    )
     visible = {k: v for k, v in stored.items() if k not in hidden and not k.startswith("_")}
     digest = hashlib.sha256(json.dumps(visible, sort_keys=True).encode())
     return f'W/"{digest.hexdigest()[:32]}"'
@@ -282,6 +320,28 @@ class Printer:
         return printed
 
 
+def readiness_history(flow: Stored) -> list[dict[str, Any]]:
+    """Print what has happened to a flow's readiness, newest first."""
+    return [
+        {
+            "readinessStatus": entry["readinessStatus"],
+            "reason": entry["reason"],
+            "revision": entry["revision"],
+            "eventId": entry["eventId"],
+            "eventDateTime": _time_of(entry["eventAt"]),
+            "appliedDateTime": _time_of(entry["appliedAt"]),
+        }
+        for entry in flow["history"]
+        if entry is not None
+    ]
+
+
+def _time_of(microseconds_since_1970: int) -> str:
+    moment = datetime.fromtimestamp(microseconds_since_1970 // 1_000_000, UTC)
+    fraction = microseconds_since_1970 % 1_000_000
+    return printed_time(f"{moment:%Y-%m-%dT%H:%M:%S}.{fraction:06d}0Z")
+
+
 def _user_configuration(
     stored: Stored, context: str, role_groups: RoleGroups | None
 ) -> dict[str, Any]:
@@ -309,3 +369,10 @@ def role_group(group: RoleGroup) -> dict[str, Any]:
 def role_groups_of(flow: Stored) -> set[str]:
     """Return the ids of the role groups that a stored flow refers to."""
     return {entry["roleGroup"] for entry in _user_configurations(flow["configuration"])}
+
+
+def role_codes_of(flow: Stored) -> set[str]:
+    """Return the codes of the section roles that a stored flow maps."""
+    settings = flow["configuration"].get("configuration")
+    mappings = settings["enrollmentMappings"].values() if settings else ()
+    return {entry["code"] for entries in mappings for entry in entries}

@@ -42,6 +42,11 @@ def utc_now() -> str:
     return f"{head}.{nanoseconds // 100:07d}Z"
 
 
+def microseconds() -> int:
+    """Return the current time in microseconds since 1970 UTC: a number that JSON keeps exactly."""
+    return time.time_ns() // 1000
+
+
 def printed_time(stored: str) -> str:
     """Return a stored timestamp as Graph prints it: trailing zeros of the fraction dropped."""
     return stored[:-1].rstrip("0").removesuffix(".") + "Z" if "." in stored else stored

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
 from azure.servicebus.exceptions import ServiceBusError
 
 from shared.errors import PublishFailed
-from shared.events import CONTENT_TYPE, Message
+from shared.events import ATTEMPTS_PROPERTY, CONTENT_TYPE, Message
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +33,18 @@ class _Waiting:
     outcome: asyncio.Future[BaseException | None]
 
     def as_sent(self) -> ServiceBusMessage:
-        return ServiceBusMessage(
-            self.message.body, message_id=self.message.id, content_type=CONTENT_TYPE
-        )
+        message = self.message
+        sent = ServiceBusMessage(message.body, message_id=message.id, content_type=CONTENT_TYPE)
+        properties: dict[str | bytes, Any] = {}
+        if message.traceparent is not None:
+            # The name by which the Functions host and Azure Monitor continue a trace.
+            properties["Diagnostic-Id"] = message.traceparent
+        if message.attempts:
+            properties[ATTEMPTS_PROPERTY] = message.attempts
+        sent.application_properties = properties
+        if message.delay:
+            sent.scheduled_enqueue_time_utc = datetime.now(UTC) + timedelta(seconds=message.delay)
+        return sent
 
 
 class QueuePublisher:

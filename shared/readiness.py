@@ -8,7 +8,7 @@ on its type alone, never on what arrived before it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -36,6 +36,10 @@ MAY_SET: dict[EventType, frozenset[Status]] = {
     EventType.REPORTED: frozenset({Status.READY, Status.FAILED, Status.DISABLED, Status.EXPIRED}),
 }
 """Which statuses each type of event may set. Nobody sets notReady: a change of the flow does."""
+
+
+CATALOG_CHANGED = "industryData.catalogChanged"
+"""The CloudEvents type that says a role group or a reference definition is not what it was."""
 
 
 class Outcome(StrEnum):
@@ -68,12 +72,17 @@ class Position:
 
 @dataclass(frozen=True)
 class Change:
-    """A status to write, for one revision of one flow, and the event that asks for it."""
+    """A status to write, for one revision of one flow, and the event that asks for it.
 
+    `revision` None means the one that was current at the event's time: an engine that only reads
+    the API does not know the number.
+    """
+
+    event_id: str
     flow_set_id: str
     kind: str
     flow_id: str
-    revision: int
+    revision: int | None
     position: Position
     verdict: Verdict
 
@@ -85,7 +94,10 @@ def explain(flow: Mapping[str, Any] | None, change: Change) -> Outcome:
     """
     if flow is None or flow["id"] != change.flow_id:
         return Outcome.GONE
-    if flow["revision"] != change.revision:
+    if change.revision is None:
+        if flow["revisedAt"] > change.position.at:
+            return Outcome.STALE
+    elif flow["revision"] != change.revision:
         return Outcome.STALE
     applied = Position(flow["appliedAt"], flow["appliedKey"])
     if applied == change.position:
@@ -95,15 +107,28 @@ def explain(flow: Mapping[str, Any] | None, change: Change) -> Outcome:
 
 # --- checks ------------------------------------------------------------------------------------
 
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a check must know beside the flow: the state of what it refers to.
+
+    `role_groups` has the role codes of each group that exists; `disabled_roles` the codes of
+    disabled role definitions.
+    """
+
+    role_groups: Mapping[str, Collection[str]]
+    disabled_roles: Collection[str] = ()
+
+
 _READY = Verdict(Status.READY)
 
 
-def check(kind: str, configuration: Mapping[str, Any]) -> Verdict:
-    """Decide from a stored flow's configuration whether the flow can run."""
-    return _CHECKS[kind](configuration)
+def check(kind: str, configuration: Mapping[str, Any], around: Surroundings) -> Verdict:
+    """Decide from a stored flow's configuration and its surroundings whether the flow can run."""
+    return _CHECKS[kind](configuration, around)
 
 
-def _administrative_unit(configuration: Mapping[str, Any]) -> Verdict:
+def _administrative_unit(configuration: Mapping[str, Any], around: Surroundings) -> Verdict:
     if any(configuration["creationOptions"].values()):
         return _READY
     return Verdict(
@@ -112,7 +137,7 @@ def _administrative_unit(configuration: Mapping[str, Any]) -> Verdict:
     )
 
 
-def _security_group(configuration: Mapping[str, Any]) -> Verdict:
+def _security_group(configuration: Mapping[str, Any], around: Surroundings) -> Verdict:
     if any(configuration["creationOptions"].values()):
         return _READY
     return Verdict(
@@ -121,7 +146,7 @@ def _security_group(configuration: Mapping[str, Any]) -> Verdict:
     )
 
 
-def _class_group(configuration: Mapping[str, Any]) -> Verdict:
+def _class_group(configuration: Mapping[str, Any], around: Surroundings) -> Verdict:
     settings = configuration["configuration"]
     mappings = settings["enrollmentMappings"]
     owners = mappings["ownerEnrollmentMappings"]
@@ -135,10 +160,17 @@ def _class_group(configuration: Mapping[str, Any]) -> Verdict:
             Status.FAILED,
             "A team needs an owner: map a section role to owners, or set createTeam to false.",
         )
+    mapped = {entry["code"] for entries in mappings.values() for entry in entries}
+    disabled = sorted(mapped.intersection(around.disabled_roles))
+    if disabled:
+        return Verdict(
+            Status.FAILED,
+            f"Mapped roles are disabled: {', '.join(disabled)}. Enable them or map others.",
+        )
     return _READY
 
 
-def _user(configuration: Mapping[str, Any]) -> Verdict:
+def _user(configuration: Mapping[str, Any], around: Surroundings) -> Verdict:
     management = configuration["managementOptions"]
     if not configuration["createUnmatchedUsers"]:
         options = management["additionalOptions"]
@@ -156,15 +188,24 @@ def _user(configuration: Mapping[str, Any]) -> Verdict:
             "createUnmatchedUsers needs creationOptions with a configuration a role group.",
         )
     for entry in entries:
+        group = entry["roleGroup"]
+        roles = around.role_groups.get(group)
+        if roles is None:
+            return Verdict(
+                Status.FAILED, f"The role group '{group}' does not exist any more; bind another."
+            )
+        if all(code in around.disabled_roles for code in roles):
+            return Verdict(
+                Status.FAILED, f"All roles of the role group '{group}' are disabled; enable one."
+            )
         if entry["defaultPasswordSettings"] is None:
             return Verdict(
-                Status.FAILED,
-                f"New users of role group '{entry['roleGroup']}' need defaultPasswordSettings.",
+                Status.FAILED, f"New users of role group '{group}' need defaultPasswordSettings."
             )
     return _READY
 
 
-_CHECKS: dict[str, Callable[[Mapping[str, Any]], Verdict]] = {
+_CHECKS: dict[str, Callable[[Mapping[str, Any], Surroundings], Verdict]] = {
     "administrativeUnitProvisioningFlow": _administrative_unit,
     "classGroupProvisioningFlow": _class_group,
     "securityGroupProvisioningFlow": _security_group,

@@ -27,6 +27,8 @@ class Settings:
     service_bus_connection: str | None
     service_bus_namespace: str | None
     readiness_queue: str
+    storage_connection: str | None
+    storage_blob_uri: str | None
     identity_client_id: str | None
     keyring: Keyring
     graph_root: str
@@ -52,6 +54,16 @@ class Settings:
                 "Set ServiceBus (a connection string, for the emulator) or "
                 "ServiceBus__fullyQualifiedNamespace (for Azure), one of the two."
             )
+        storage = values.get("AzureWebJobsStorage") or None
+        blobs = values.get("AzureWebJobsStorage__blobServiceUri") or None
+        account = values.get("AzureWebJobsStorage__accountName") or None
+        if blobs is None and account is not None:
+            blobs = f"https://{account}.blob.core.windows.net"
+        if (storage is None) == (blobs is None):
+            faults.append(
+                "Set AzureWebJobsStorage (a connection string, for Azurite) or "
+                "AzureWebJobsStorage__accountName (for Azure), one of the two."
+            )
         graph_root = values.get("GRAPH_ROOT") or "https://graph.microsoft.com/beta"
         if _host(graph_root) is None:
             faults.append("GRAPH_ROOT must be an absolute http(s) URL.")
@@ -73,6 +85,8 @@ class Settings:
             service_bus_connection=connection,
             service_bus_namespace=namespace,
             readiness_queue=queue,
+            storage_connection=storage,
+            storage_blob_uri=blobs,
             identity_client_id=values.get("AZURE_CLIENT_ID") or None,
             keyring=keyring,
             graph_root=graph_root.rstrip("/"),

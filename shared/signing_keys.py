@@ -78,8 +78,8 @@ class SigningKeys:
         held = self._tenants.setdefault(tenant, _Held())
         if not self._knows(held, key_id):
             async with held.lock:
-                # Whoever waited here may find that the fetch before theirs was enough.
-                if not self._knows(held, key_id) and self._now() >= held.next_try:
+                # Whoever waited here finds that it was tried just now.
+                if self._now() >= held.next_try:
                     await self._fetch(held, tenant)
         if not held.keys:
             raise KeysUnavailable(max(1, math.ceil(held.next_try - self._now())))

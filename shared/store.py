@@ -5,19 +5,25 @@ Nothing that a client chose ever enters a predicate: only GUIDs, kinds and integ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from azure.core import MatchConditions
 from azure.cosmos.exceptions import (
     CosmosAccessConditionFailedError,
+    CosmosResourceExistsError,
     CosmosResourceNotFoundError,
 )
 
 from shared.cosmos import Cosmos
 from shared.errors import Conflict, NotFound, StoreUnavailable
+from shared.events import ReadinessEvent
+from shared.flows import HISTORY_ENTRIES, role_codes_of, role_groups_of
+from shared.ids import microseconds
 from shared.odata import Query
 from shared.readiness import Change, Outcome, explain
+from shared.schemas import FLOW_SCHEMAS
 
 FLOW_SETS = "flowSets"
 # How often an update is tried anew because another write came between its read and its write.
@@ -29,6 +35,14 @@ FlowCheck = Callable[[Mapping[str, Any]], None]
 FlowChange = Callable[[str, Mapping[str, Any]], dict[str, Any]]
 
 
+@dataclass(frozen=True)
+class Applied:
+    """What became of a change, and the status that it replaced where it was applied."""
+
+    outcome: Outcome
+    before: str | None = None
+
+
 class FlowStore:
     """Flow sets and the flows inside them."""
 
@@ -38,8 +52,12 @@ class FlowStore:
 
     async def create_set(self, document: Mapping[str, Any]) -> None:
         """Store a new flow set."""
-        async with self._cosmos.request():
-            await self._container.create_item(dict(document), no_response=True)
+        try:
+            async with self._cosmos.request():
+                await self._container.create_item(dict(document), no_response=True)
+        except CosmosResourceExistsError:
+            # Ids are never given twice: the SDK repeated a request whose answer was lost.
+            return
 
     async def read_set(self, set_id: str) -> dict[str, Any]:
         """Return a flow set's document; raises NotFound."""
@@ -71,7 +89,8 @@ class FlowStore:
         Raises NotFound for the set and Conflict for the second of a kind.
         """
         operation = {"op": "add", "path": f"/flows/{kind}", "value": flow}
-        if await self._patch(set_id, [operation], f"NOT IS_DEFINED(c.flows.{kind})"):
+        condition = f"NOT IS_DEFINED(c.flows.{kind})"
+        if await self._patch(set_id, [operation], condition) is not None:
             return
         # The SDK may have repeated a request whose answer was lost: then the flow is ours.
         stored = (await self.read_set(set_id))["flows"].get(kind)
@@ -81,15 +100,13 @@ class FlowStore:
                 "Update that one, or use another set."
             )
 
-    async def read_configuration(
-        self, set_id: str, kind: str, flow_id: str, revision: int
-    ) -> dict[str, Any] | None:
-        """Return a flow's configuration as of one revision; None where it is gone or changed."""
+    async def read_configuration(self, event: ReadinessEvent) -> dict[str, Any] | None:
+        """Return a flow's configuration at the event's revision; None: it is gone or changed."""
         try:
-            flow = (await self.read_set(set_id))["flows"].get(kind)
+            flow = (await self.read_set(event.flow_set_id))["flows"].get(event.kind)
         except NotFound:
             return None
-        if flow is None or flow["id"] != flow_id or flow["revision"] != revision:
+        if flow is None or (flow["id"], flow["revision"]) != (event.flow_id, event.revision):
             return None
         configuration: dict[str, Any] = flow["configuration"]
         return configuration
@@ -108,7 +125,7 @@ class FlowStore:
                 [{"op": "set", "path": f"/{name}", "value": v} for name, v in members.items()],
                 f"c.lastModifiedDateTime = '{stored['lastModifiedDateTime']}'",
             )
-            if written:
+            if written is not None:
                 return {**stored, **members}
         raise StoreUnavailable
 
@@ -144,7 +161,8 @@ class FlowStore:
             kind, stored = await self.read_flow(set_id, flow_id)
             flow = change(kind, stored)
             operation = {"op": "set", "path": f"/flows/{kind}", "value": flow}
-            if await self._patch(set_id, [operation], _unchanged(kind, stored)):
+            written = await self._patch(set_id, [operation], _unchanged(kind, stored))
+            if written is not None:
                 return kind, flow
         raise StoreUnavailable
 
@@ -154,7 +172,8 @@ class FlowStore:
             kind, stored = await self.read_flow(set_id, flow_id)
             check(stored)
             operation = {"op": "remove", "path": f"/flows/{kind}"}
-            if await self._patch(set_id, [operation], _unchanged(kind, stored)):
+            written = await self._patch(set_id, [operation], _unchanged(kind, stored))
+            if written is not None:
                 return
         raise StoreUnavailable
 
@@ -165,50 +184,74 @@ class FlowStore:
                 return kind, flow
         raise NotFound(flow_id)
 
-    async def _patch(self, set_id: str, operations: list[dict[str, Any]], condition: str) -> bool:
-        """Change a set where the condition holds; False where it does not. Raises NotFound."""
+    async def _patch(
+        self,
+        set_id: str,
+        operations: list[dict[str, Any]],
+        condition: str,
+        *,
+        returned: bool = False,
+    ) -> dict[str, Any] | None:
+        """Change a set where the condition holds and return it, empty unless `returned` is set.
+
+        None where the condition does not hold. Raises NotFound.
+        """
         try:
             async with self._cosmos.request():
-                await self._container.patch_item(
+                document = await self._container.patch_item(
                     set_id,
                     set_id,
                     operations,
                     filter_predicate=f"FROM c WHERE {condition}",
-                    no_response=True,
+                    no_response=not returned,
                 )
         except CosmosResourceNotFoundError as exc:
             raise NotFound(set_id) from exc
         except CosmosAccessConditionFailedError:
-            return False
-        return True
+            return None
+        return dict(document) if returned else {}
 
-    async def apply(self, change: Change) -> Outcome:
+    async def apply(self, change: Change) -> Applied:
         """Write a readiness status if its event is news for that revision of that flow.
 
         The predicate is `readiness.explain` in Cosmos' words; only a refused write is read up on.
         """
         flow, position = f"c.flows.{change.kind}", change.position
-        members = {
+        path = f"/flows/{change.kind}"
+        entry = {
             "readinessStatus": change.verdict.status,
             "reason": change.verdict.reason,
-            "appliedAt": position.at,
-            "appliedKey": position.key,
+            "revision": change.revision,
+            "eventId": change.event_id,
+            "eventAt": position.at,
+            "appliedAt": microseconds(),
         }
+        current = (
+            f"{flow}.revisedAt <= {position.at}"
+            if change.revision is None
+            else f"{flow}.revision = {change.revision}"
+        )
         condition = (
-            f"{flow}.id = '{change.flow_id}' AND {flow}.revision = {change.revision} "
+            f"{flow}.id = '{change.flow_id}' AND {current} "
             f"AND ({flow}.appliedAt < {position.at} OR ({flow}.appliedAt = {position.at} "
             f"AND {flow}.appliedKey < '{position.key}'))"
         )
-        operations = [
-            {"op": "set", "path": f"/flows/{change.kind}/{name}", "value": value}
-            for name, value in members.items()
+        operations: list[dict[str, Any]] = [
+            {"op": "set", "path": f"{path}/readinessStatus", "value": change.verdict.status},
+            {"op": "set", "path": f"{path}/reason", "value": change.verdict.reason},
+            {"op": "set", "path": f"{path}/appliedAt", "value": position.at},
+            {"op": "set", "path": f"{path}/appliedKey", "value": position.key},
+            {"op": "remove", "path": f"{path}/history/{HISTORY_ENTRIES - 1}"},
+            {"op": "add", "path": f"{path}/history/0", "value": entry},
         ]
         try:
-            if await self._patch(change.flow_set_id, operations, condition):
-                return Outcome.APPLIED
+            written = await self._patch(change.flow_set_id, operations, condition, returned=True)
         except NotFound:
-            return Outcome.GONE
-        return await self._why_refused(change)
+            return Applied(Outcome.GONE)
+        if written is None:
+            return Applied(await self._why_refused(change))
+        before = written["flows"][change.kind]["history"][1]
+        return Applied(Outcome.APPLIED, None if before is None else before["readinessStatus"])
 
     async def _why_refused(self, change: Change) -> Outcome:
         try:
@@ -220,6 +263,86 @@ class FlowStore:
             # The flow changed between the two requests; the queue delivers the event again.
             raise StoreUnavailable
         return outcome
+
+    async def due_flows(self, now: int, most: int) -> list[tuple[str, str, dict[str, Any]]]:
+        """Return flows that are notReady and due to be asked for again: set id, kind, flow."""
+        due = " OR ".join(
+            f"(c.flows.{kind}.readinessStatus = 'notReady' AND c.flows.{kind}.askAgainAt <= @now)"
+            for kind in FLOW_SCHEMAS
+        )
+        query = Query(
+            f"SELECT TOP @most * FROM c WHERE {due}",  # noqa: S608 - kinds are our own words
+            [{"name": "@now", "value": now}, {"name": "@most", "value": most}],
+        )
+        return [
+            (document["id"], kind, flow)
+            for document in await self.query_sets(query, most)
+            for kind, flow in document["flows"].items()
+            if flow["readinessStatus"] == "notReady" and flow["askAgainAt"] <= now
+        ][:most]
+
+    async def note_ask(self, set_id: str, kind: str, flow: Mapping[str, Any], at: int) -> bool:
+        """Note that a flow is asked for again, next at `at`; False where it is not due any more."""
+        path = f"/flows/{kind}"
+        condition = (
+            f"{_unchanged(kind, flow)} AND c.flows.{kind}.asks = {flow['asks']} "
+            f"AND c.flows.{kind}.readinessStatus = 'notReady'"
+        )
+        operations: list[dict[str, Any]] = [
+            {"op": "incr", "path": f"{path}/asks", "value": 1},
+            {"op": "set", "path": f"{path}/askAgainAt", "value": at},
+        ]
+        try:
+            return await self._patch(set_id, operations, condition) is not None
+        except NotFound:
+            return False
+
+    async def flows_that_use(
+        self, role_groups: Collection[str], role_code: str | None, after: str, most: int
+    ) -> tuple[list[tuple[str, str, dict[str, Any]]], str | None]:
+        """Return flows (set id, kind, flow) that refer to a role group or map the role.
+
+        At most `most` sets behind the id `after` are looked through; the second value is the id to
+        go on behind, None at the end.
+        """
+        conditions = []
+        parameters: list[dict[str, Any]] = [
+            {"name": "@most", "value": most},
+            {"name": "@after", "value": after},
+        ]
+        if role_groups:
+            entries = "c.flows.userProvisioningFlow.configuration.creationOptions.configurations"
+            conditions.append(_some(entries, "e.roleGroup", "@groups"))
+            parameters.append({"name": "@groups", "value": sorted(role_groups)})
+        if role_code is not None:
+            mappings = "c.flows.classGroupProvisioningFlow.configuration.configuration"
+            for side in ("owner", "member"):
+                entries = f"{mappings}.enrollmentMappings.{side}EnrollmentMappings"
+                conditions.append(_some(entries, "e.code", "@codes"))
+            parameters.append({"name": "@codes", "value": [role_code]})
+        query = Query(
+            f"SELECT TOP @most * FROM c WHERE c.id > @after AND ({' OR '.join(conditions)}) "  # noqa: S608 - all words are our own
+            "ORDER BY c.id",
+            parameters,
+        )
+        documents = await self.query_sets(query, most)
+        found = [
+            (document["id"], kind, flow)
+            for document in documents
+            for kind, flow in document["flows"].items()
+            if _uses(flow, set(role_groups), role_code)
+        ]
+        return found, documents[-1]["id"] if len(documents) == most else None
+
+
+def _some(entries: str, member: str, wanted: str) -> str:
+    # `? :`, and not AND: the local emulator looks into a missing collection otherwise.
+    within = f"SELECT VALUE e FROM e IN {entries} WHERE ARRAY_CONTAINS({wanted}, {member})"  # noqa: S608 - as above
+    return f"(IS_ARRAY({entries}) ? EXISTS({within}) : false)"
+
+
+def _uses(flow: Mapping[str, Any], role_groups: set[str], role_code: str | None) -> bool:
+    return bool(role_groups & role_groups_of(flow)) or role_code in role_codes_of(flow)
 
 
 def _unchanged(kind: str, flow: Mapping[str, Any]) -> str:

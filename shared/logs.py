@@ -1,0 +1,34 @@
+"""One structured line an event, and running totals of what became of them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import Counter
+from typing import Any
+
+from shared import trace
+
+COUNTERS_EVERY_SECONDS = 60.0
+
+_log = logging.getLogger("provisioning")
+_totals: Counter[str] = Counter()
+_last_totals = time.monotonic()
+
+
+def line(event: str, /, level: int = logging.INFO, **members: Any) -> None:
+    """Log one event as a JSON object: ids, states and numbers, never bodies or secrets.
+
+    Each `event`, with its `outcome` or `status` where it has one, is also counted. At most once a
+    minute the totals of this process are logged as an event of their own.
+    """
+    what = members.get("outcome") or members.get("status")
+    _totals[f"{event}:{what}" if what else event] += 1
+    trace_id = trace.trace_id(trace.current.get())
+    _log.log(level, "%s", json.dumps({"event": event, **members, "traceId": trace_id}))
+    global _last_totals
+    now = time.monotonic()
+    if now - _last_totals >= COUNTERS_EVERY_SECONDS:
+        _last_totals = now
+        _log.info("%s", json.dumps({"event": "counters", **_totals}))
