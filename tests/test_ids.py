@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from local.config import ROOT
 from shared import ids
 
+STORED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z")
 YEAR_ONE = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -141,7 +142,7 @@ def test_only_what_looks_like_a_guid_is_one(text: str) -> None:
 def test_now_is_stored_in_utc_to_the_tick_with_all_its_digits() -> None:
     before = datetime.now(UTC) - timedelta(microseconds=1)
     stored = ids.utc_now()
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z", stored)
+    assert STORED.fullmatch(stored)
     assert before <= datetime.fromisoformat(stored) <= datetime.now(UTC)
 
 
@@ -150,6 +151,7 @@ def test_each_stored_time_is_the_clock_cut_to_the_tick(nanoseconds: int) -> None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "time_ns", lambda: nanoseconds)
         stored = ids.utc_now()
+    assert STORED.fullmatch(stored)
     whole = datetime.fromisoformat(stored[:19] + "Z") - datetime(1970, 1, 1, tzinfo=UTC)
     assert whole // timedelta(seconds=1) * 10**7 + int(stored[20:27]) == nanoseconds // 100
 
