@@ -373,7 +373,8 @@ def _run_banner(config: LocalConfig) -> str:
     )
 
 
-def _emulators_banner(config: LocalConfig) -> str:
+def emulators_banner(config: LocalConfig) -> str:
+    """What to type to run the functions on these emulators."""
     exports = [f"export {name}={shlex.quote(value)}" for name, value in config.overrides().items()]
     lines = "\n".join(
         f"  {line}" for line in [*exports, f"func start --port {config.functions_port}"]
@@ -400,17 +401,27 @@ def _stop_on_signals(stack: Stack) -> None:
         signal.signal(number, handle)
 
 
+def _watch_caller() -> Callable[[], bool]:
+    """Tells whether whoever started this command is gone, so that nobody could stop the stack.
+
+    make may be killed and leave us running, and a closed terminal tells only its first process,
+    which make is in `ssh -t host 'make run'`.
+    """
+    parent = os.getppid() if "MAKELEVEL" in os.environ else None
+    terminal = sys.__stdin__ is not None and os.isatty(0)
+    return lambda: (parent not in (None, os.getppid())) or (terminal and not os.isatty(0))
+
+
 def _serve(stack: Stack, banner: str, followed: Path | None) -> int:
     """Keep the stack up until it is asked to stop (0) or a part ends by itself (1)."""
-    # make may be killed in a way that leaves us running; nobody could stop the stack then.
-    parent = os.getppid() if "MAKELEVEL" in os.environ else None
+    is_abandoned = _watch_caller()
     try:
         with stack, contextlib.ExitStack() as files:
             log = files.enter_context(followed.open("rb")) if followed else None
             if log:
                 log.seek(0, os.SEEK_END)
             say(banner)
-            while not stack.interrupted and parent in (None, os.getppid()):
+            while not stack.interrupted and not is_abandoned():
                 if log and (news := log.read()):
                     with contextlib.suppress(OSError):
                         sys.stdout.buffer.write(news)
@@ -456,7 +467,7 @@ def main(arguments: list[str] | None = None) -> int:
         say(make_settings_file())
         if options.what == "emulators":
             stack = Stack(config, names=EMULATORS, say=say)
-            banner, followed = _emulators_banner(config), None
+            banner, followed = emulators_banner(config), None
         else:
             stack = Stack(config, host=options.host, say=say)
             banner, followed = _run_banner(config), stack.log_file("host")

@@ -62,40 +62,45 @@ def test_a_missing_python_is_one_sentence(project: Path) -> None:
     assert "There is no `no-such-python` on PATH: install Python 3.11" in result.stderr
 
 
-def test_an_install_runs_once_and_again_when_a_requirement_changes(
-    project: Path, tmp_path: Path
-) -> None:
-    copy = tmp_path / "copy"
-    (copy / "local").mkdir(parents=True)
+@pytest.fixture(scope="module")
+def installed(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project without requirements, installed once: a real .venv and a real pip."""
+    copy = tmp_path_factory.mktemp("installed")
+    (copy / "local").mkdir()
     shutil.copy(project / "local" / "install.py", copy / "local")
     for name in ("requirements.txt", "requirements-dev.txt"):
         (copy / name).write_text("# nothing\n")
     first = run(copy, "local/install.py", "check")
-    second = run(copy, "local/install.py", "check")
-    (copy / "requirements.txt").write_text("# still nothing\n")
-    third = run(copy, "local/install.py", "check")
-    assert [one.returncode for one in (first, second, third)] == [0, 0, 0]
+    assert first.returncode == 0, first.stderr
     assert "Making .venv" in first.stdout
     assert "Installing the Python packages" in first.stdout
-    assert not second.stdout
-    assert "Making .venv" not in third.stdout
-    assert "Installing the Python packages" in third.stdout
+    return copy
 
 
-def test_a_failed_install_shows_the_end_of_its_log_and_is_tried_again(
-    project: Path, tmp_path: Path
-) -> None:
-    copy = tmp_path / "copy"
-    (copy / "local").mkdir(parents=True)
-    shutil.copy(project / "local" / "install.py", copy / "local")
-    (copy / "requirements.txt").write_text("# nothing\n")
-    (copy / "requirements-dev.txt").write_text("not a requirement\n")
-    failed = run(copy, "local/install.py", "check")
-    (copy / "requirements-dev.txt").write_text("# nothing\n")
-    mended = run(copy, "local/install.py", "check")
+def test_an_install_runs_once(installed: Path) -> None:
+    again = run(installed, "local/install.py", "check")
+    assert again.returncode == 0
+    assert not again.stdout
+
+
+def test_an_install_runs_again_when_a_requirement_changes(installed: Path) -> None:
+    (installed / "requirements.txt").write_text("# still nothing\n")
+    again = run(installed, "local/install.py", "check")
+    assert again.returncode == 0
+    assert "Making .venv" not in again.stdout
+    assert "Installing the Python packages" in again.stdout
+
+
+def test_a_failed_install_shows_the_end_of_its_log_and_is_tried_again(installed: Path) -> None:
+    usual = (installed / "requirements-dev.txt").read_text()
+    (installed / "requirements-dev.txt").write_text("not a requirement\n")
+    failed = run(installed, "local/install.py", "check")
+    (installed / "requirements-dev.txt").write_text(usual)
+    mended = run(installed, "local/install.py", "check")
     assert failed.returncode == 1
     assert "not a requirement" in failed.stderr
     assert mended.returncode == 0, mended.stderr
+    assert "Installing the Python packages" in mended.stdout
 
 
 def test_the_settings_file_is_made_once_and_never_overwritten(tmp_path: Path) -> None:
@@ -262,9 +267,9 @@ def test_what_is_published_is_what_runs(project: Path, tmp_path: Path) -> None:
     ).stdout.split()
     runs = {"function_app.py", "host.json", "requirements.txt"}
     code = {
-        path.relative_to(ROOT).as_posix()
+        path.relative_to(project).as_posix()
         for folder in ("functions", "shared")
-        for path in (ROOT / folder).rglob("*")
+        for path in (project / folder).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert set(listing) == runs | code

@@ -13,9 +13,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import pytest
@@ -25,7 +25,7 @@ from azure.servicebus.aio import ServiceBusClient
 
 from local.components import StackError, free_ports
 from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, HOST, READINESS_QUEUE, LocalConfig
-from local.stack import Stack, curl_line, throwaway_config
+from local.stack import Stack, curl_line, emulators_banner, throwaway_config
 from tests.commands import DEADLINE_SECONDS, environment, is_alive, ps, run, wait_until
 
 
@@ -35,24 +35,33 @@ def config(tmp_path: Path) -> LocalConfig:
     return throwaway_config(tmp_path / "state")
 
 
-class Started:
-    """A `python -m local.stack` in the background, with its output in a file."""
+def children_of(pid: int) -> list[int]:
+    """The processes that a process started and that run."""
+    return [int(child) for child, parent in ps("-axo", "pid=,ppid=") if int(parent) == pid]
 
-    def __init__(self, project: Path, config: LocalConfig, what: str) -> None:
+
+class Started:
+    """A `python -m local.stack` in the background, or make that runs one, its output in a file."""
+
+    def __init__(
+        self, project: Path, config: LocalConfig, command: Sequence[str], stdin: int
+    ) -> None:
         self._output = config.local_state.with_name("output")
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "local.stack", what],
+                command,
                 cwd=project,
                 env=environment(config),
+                stdin=stdin,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
         wait_until(lambda: "Ctrl-C stops" in self.output or self.ended, "the banner")
         assert not self.ended, self.output
-        self.children = [
-            int(pid) for pid, parent in ps("-axo", "pid=,ppid=") if int(parent) == self.process.pid
-        ]
+        supervisor = self.process.pid
+        if command[0] == "make":
+            [supervisor] = children_of(supervisor)
+        self.children = children_of(supervisor)
 
     @property
     def output(self) -> str:
@@ -80,13 +89,21 @@ class Started:
             wait_until(lambda child=child: not is_alive(child), f"the end of process {child}")  # type: ignore[misc]  # bound now
 
 
+class Start(Protocol):
+    """Starts a stack; `python -m local.stack` with one word, any other command with more."""
+
+    def __call__(self, *command: str, stdin: int = subprocess.DEVNULL) -> Started: ...
+
+
 @pytest.fixture
-def started(project: Path, config: LocalConfig) -> Iterator[Callable[[str], Started]]:
+def started(project: Path, config: LocalConfig) -> Iterator[Start]:
     """Starts stacks and stops what a failed test left."""
     everything: list[Started] = []
 
-    def start(what: str) -> Started:
-        everything.append(Started(project, config, what))
+    def start(*command: str, stdin: int = subprocess.DEVNULL) -> Started:
+        if len(command) == 1:
+            command = (sys.executable, "-m", "local.stack", *command)
+        everything.append(Started(project, config, command, stdin))
         return everything[-1]
 
     yield start
@@ -132,7 +149,7 @@ def test_func_is_asked_for_by_name_when_it_is_not_installed(
     assert "there is no `func` on PATH" in result.stderr
 
 
-def test_ctrl_c_stops_every_child(started: Callable[[str], Started]) -> None:
+def test_ctrl_c_stops_every_child(started: Start) -> None:
     stack = started("run")
     stack.process.send_signal(signal.SIGINT)
     assert stack.process.wait(DEADLINE_SECONDS) == 0
@@ -140,9 +157,7 @@ def test_ctrl_c_stops_every_child(started: Callable[[str], Started]) -> None:
     assert "Stopped." in stack.output
 
 
-def test_a_second_stack_names_the_first(
-    started: Callable[[str], Started], project: Path, config: LocalConfig
-) -> None:
+def test_a_second_stack_names_the_first(started: Start, project: Path, config: LocalConfig) -> None:
     first = started("emulators")
     second = run(project, "-m", "local.stack", "run", env=environment(config))
     assert second.returncode == 1
@@ -152,25 +167,34 @@ def test_a_second_stack_names_the_first(
     assert is_alive(first.process.pid)
 
 
-def test_a_killed_supervisor_leaves_no_child_behind(
-    started: Callable[[str], Started],
-) -> None:
-    stack = started("emulators")
+def test_a_killed_supervisor_leaves_no_child_and_the_next_stack_starts(started: Start) -> None:
+    first = started("emulators")
+    first.process.kill()
+    first.process.wait()
+    second = started("emulators")
+    first.assert_nothing_left()
+    assert second.process.poll() is None
+
+
+def test_a_killed_make_leaves_no_child_behind(started: Start) -> None:
+    # `true` in the place of Python skips the installation.
+    stack = started("make", "stack", "PYTHON=true", f"VENV_PYTHON={sys.executable}")
     stack.process.kill()
     stack.process.wait()
     stack.assert_nothing_left()
 
 
-def test_a_stack_starts_right_after_one_was_killed(started: Callable[[str], Started]) -> None:
-    first = started("emulators")
-    first.process.kill()
-    first.process.wait()
-    second = started("emulators")
-    assert second.process.poll() is None
+def test_a_closed_terminal_stops_the_stack(started: Start) -> None:
+    terminal, its_end = os.openpty()
+    stack = started("emulators", stdin=its_end)
+    os.close(its_end)
+    os.close(terminal)
+    assert stack.process.wait(DEADLINE_SECONDS) == 0
+    stack.assert_nothing_left()
 
 
 def test_a_child_that_dies_is_reported_and_everything_stops(
-    started: Callable[[str], Started],
+    started: Start,
 ) -> None:
     stack = started("emulators")
     os.kill(stack.child("local.service_bus"), signal.SIGKILL)
@@ -195,7 +219,7 @@ def test_a_child_that_cannot_start_shows_the_end_of_its_log(
     )
 
 
-def test_a_second_ctrl_c_does_not_wait(started: Callable[[str], Started]) -> None:
+def test_a_second_ctrl_c_does_not_wait(started: Start) -> None:
     stack = started("emulators")
     # A stopped process does not answer the first, polite request to end.
     os.kill(stack.child("local.service_bus"), signal.SIGSTOP)
@@ -208,13 +232,11 @@ def test_a_second_ctrl_c_does_not_wait(started: Callable[[str], Started]) -> Non
     stack.assert_nothing_left()
 
 
-def test_other_ports_are_exported_for_func_start(
-    started: Callable[[str], Started], config: LocalConfig
-) -> None:
-    stack = started("emulators")
+def test_other_ports_are_exported_for_func_start(config: LocalConfig) -> None:
+    banner = emulators_banner(config)
     for name, value in config.app_settings().items():
-        assert f"export {name}={shlex.quote(value)}\n" in stack.output
-    assert f"func start --port {config.functions_port}\n" in stack.output
+        assert f"export {name}={shlex.quote(value)}\n" in banner
+    assert f"func start --port {config.functions_port}\n" in banner
 
 
 async def test_what_the_emulators_store_survives_a_restart_of_the_stack(
