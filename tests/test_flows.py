@@ -183,8 +183,9 @@ def test_a_new_flow_is_revision_one_and_not_ready(name: str) -> None:
 def test_the_first_event_about_a_new_flow_is_news() -> None:
     kind, flow = new_flow("user")
     event = events.read_event(events.check_request(PUBLISHED_SET, kind, flow).body)
+    assert isinstance(event, events.ReadinessEvent)
     ready = Verdict(Status.READY)
-    change = Change(PUBLISHED_SET, kind, flow["id"], 1, event.position, ready)
+    change = Change(event.id, PUBLISHED_SET, kind, flow["id"], 1, event.position, ready)
     assert explain(flow, change) is Outcome.APPLIED
 
 

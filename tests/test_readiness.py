@@ -15,8 +15,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from shared import flows, readiness, schemas
+from shared.catalog import BUILT_IN_ROLE_GROUPS
 from shared.keyring import Keyring
-from shared.readiness import MAY_SET, Change, EventType, Outcome, Position, Status, Verdict
+from shared.readiness import (
+    MAY_SET,
+    Change,
+    EventType,
+    Outcome,
+    Position,
+    Status,
+    Surroundings,
+    Verdict,
+)
 from shared.schemas import NAMESPACE
 
 PAYLOADS = Path(__file__).parent / "payloads"
@@ -28,15 +38,18 @@ YES_AND_NO = list(itertools.product([False, True], repeat=2))
 RING = Keyring.read(f"k1:{base64.b64encode(b'k' * 32).decode()}")
 
 
-def check(kind: str, **members: Any) -> Verdict:
+AROUND = Surroundings({group.id: group.roles for group in BUILT_IN_ROLE_GROUPS.values()})
+
+
+def check(kind: str, around: Surroundings = AROUND, **members: Any) -> Verdict:
     """Check a flow as it is stored when a client sends these members."""
     _, values = schemas.load_flow({"@odata.type": f"#{NAMESPACE}{kind}", **members})
-    return verdict(kind, flows.new_flow(kind, values, RING)["configuration"])
+    return verdict(kind, flows.new_flow(kind, values, RING)["configuration"], around)
 
 
-def verdict(kind: str, configuration: dict[str, Any]) -> Verdict:
+def verdict(kind: str, configuration: dict[str, Any], around: Surroundings = AROUND) -> Verdict:
     """Check a stored configuration."""
-    return readiness.check(kind, configuration)
+    return readiness.check(kind, configuration, around)
 
 
 @pytest.mark.parametrize("name", ["administrative_unit", "class_group", "security_group", "user"])
@@ -178,6 +191,48 @@ def test_a_user_flow_needs_something_to_do_and_what_new_users_need(
     assert found.reason is None if advice is None else advice in str(found.reason)
 
 
+@pytest.mark.parametrize("side", ["ownerEnrollmentMappings", "memberEnrollmentMappings"])
+def test_a_class_group_flow_needs_its_mapped_roles_enabled(side: str) -> None:
+    around = Surroundings(AROUND.role_groups, {"teacher", "coach"})
+    mappings = {"ownerEnrollmentMappings": [{"code": "aide"}], side: [{"code": "teacher"}]}
+    found = check(
+        CLASS_GROUP,
+        around,
+        configuration={
+            "additionalOptions": {"createTeam": False, "writeDisplayNameOnCreateOnly": False},
+            "enrollmentMappings": mappings,
+        },
+    )
+    assert found.status == Status.FAILED
+    assert found.reason == "Mapped roles are disabled: teacher. Enable them or map others."
+
+
+def users_of(group: str, around: Surroundings) -> Verdict:
+    """Check a flow that creates users of one role group."""
+    creation = {"configurations": [entry(group)]}
+    return check(
+        USER, around, createUnmatchedUsers=True, managementOptions=NOTHING, creationOptions=creation
+    )
+
+
+def test_a_user_flow_needs_its_role_groups_to_exist() -> None:
+    found = users_of("staff", Surroundings({"students": ["student"]}))
+    assert found.status == Status.FAILED
+    assert "role group 'staff' does not exist" in str(found.reason)
+
+
+@pytest.mark.parametrize(
+    ("disabled", "status"),
+    [({"student"}, Status.FAILED), ({"teacher"}, Status.READY), ((), Status.READY)],
+)
+def test_a_role_group_needs_an_enabled_role(disabled: Any, status: Status) -> None:
+    found = users_of("students", Surroundings(AROUND.role_groups, disabled))
+    assert found.status == status
+    assert ("roles of the role group 'students' are disabled" in str(found.reason)) == bool(
+        status == Status.FAILED
+    )
+
+
 def test_a_check_is_the_same_with_the_passwords_masked() -> None:
     _, values = schemas.load_flow(json.loads((PAYLOADS / "user.request.json").read_bytes()))
     stored = flows.new_flow(USER, values, RING)["configuration"]
@@ -207,16 +262,19 @@ def stored(revision: int = 1, at: int = 0, key: str = "") -> dict[str, Any]:
     return {
         "id": FLOW_ID,
         "revision": revision,
+        "revisedAt": 40,
         "appliedAt": at,
         "appliedKey": key,
         "readinessStatus": Status.NOT_READY,
     }
 
 
-def change(revision: int = 1, at: int = 50, key: str = "k", flow_id: str = FLOW_ID) -> Change:
+def change(
+    revision: int | None = 1, at: int = 50, key: str = "k", flow_id: str = FLOW_ID
+) -> Change:
     """A change that an event asks for."""
     position = Position(at, key)
-    return Change("set", USER, flow_id, revision, position, Verdict(Status.READY))
+    return Change("event", "set", USER, flow_id, revision, position, Verdict(Status.READY))
 
 
 @pytest.mark.parametrize(
@@ -233,6 +291,11 @@ def change(revision: int = 1, at: int = 50, key: str = "k", flow_id: str = FLOW_
         (stored(at=50, key="j"), change(), Outcome.APPLIED),
         (stored(at=50, key="l"), change(), Outcome.STALE),
         (stored(2, at=50, key="k"), change(1), Outcome.STALE),
+        (stored(3), change(None), Outcome.APPLIED),
+        (stored(3), change(None, at=40), Outcome.APPLIED),
+        (stored(3), change(None, at=39), Outcome.STALE),
+        (stored(3, at=51), change(None), Outcome.STALE),
+        (stored(3, at=50, key="k"), change(None), Outcome.DUPLICATE),
     ],
 )
 def test_an_event_counts_if_it_is_about_this_revision_and_newer(
@@ -253,6 +316,7 @@ def apply(flow: dict[str, Any], asked: Change) -> Outcome:
 # A few moments and keys only, so that equal times and true duplicates are common.
 changes = st.builds(
     Change,
+    event_id=st.just("event"),
     flow_set_id=st.just("set"),
     kind=st.just(USER),
     flow_id=st.just(FLOW_ID),
@@ -309,7 +373,7 @@ class ChangedFlow(RuleBasedStateMachine):
         key = f"{len(self.sent) * 7919 % 1000:03d}"  # ids do not come in the order of sending
         position = Position(self.clock, key)
         self.sent.append(
-            Change("set", USER, FLOW_ID, self.flow["revision"], position, Verdict(status))
+            Change("event", "set", USER, FLOW_ID, self.flow["revision"], position, Verdict(status))
         )
 
     @rule(data=st.data())

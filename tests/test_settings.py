@@ -24,6 +24,7 @@ LOCAL = {
     "COSMOS_DATABASE": "industryData",
     "ServiceBus": "Endpoint=sb://127.0.0.1:5672;UseDevelopmentEmulator=true",
     "READINESS_QUEUE": "readiness",
+    "AzureWebJobsStorage": "UseDevelopmentStorage=true",
     "PASSWORD_KEYS": KEYS,
 }
 AZURE = {
@@ -31,13 +32,20 @@ AZURE = {
     "COSMOS_DATABASE": "industryData",
     "ServiceBus__fullyQualifiedNamespace": "contoso.servicebus.windows.net",
     "READINESS_QUEUE": "readiness",
+    "AzureWebJobsStorage__accountName": "contoso",
     "PASSWORD_KEYS": KEYS,
     "AZURE_CLIENT_ID": "8f7f3f5c-0000-4000-8000-000000000000",
 }
 # What the Functions host reads by itself; the app never asks for them.
-OF_THE_HOST = {"AzureWebJobsStorage", "FUNCTIONS_WORKER_RUNTIME"}
+OF_THE_HOST = {"FUNCTIONS_WORKER_RUNTIME"}
 # Read where they are set; README explains each.
-NOT_NEEDED_LOCALLY = {"ServiceBus__fullyQualifiedNamespace", "AZURE_CLIENT_ID", "GRAPH_ROOT"}
+NOT_NEEDED_LOCALLY = {
+    "ServiceBus__fullyQualifiedNamespace",
+    "AzureWebJobsStorage__accountName",
+    "AzureWebJobsStorage__blobServiceUri",
+    "AZURE_CLIENT_ID",
+    "GRAPH_ROOT",
+}
 EXAMPLE: dict[str, str] = json.loads((ROOT / "local.settings.example.json").read_text("utf-8"))[
     "Values"
 ]
@@ -50,8 +58,29 @@ def faults(environ: Mapping[str, str]) -> str:
     return str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("member", "uri"),
+    [
+        ({"AzureWebJobsStorage__accountName": "kept"}, "https://kept.blob.core.windows.net"),
+        ({"AzureWebJobsStorage__blobServiceUri": "https://b"}, "https://b"),
+    ],
+)
+def test_storage_is_named_by_account_or_address(member: dict[str, str], uri: str) -> None:
+    rest = {k: v for k, v in AZURE.items() if not k.startswith("AzureWebJobsStorage")}
+    settings = Settings.read(rest | member)
+    assert (settings.storage_connection, settings.storage_blob_uri) == (None, uri)
+
+
+@pytest.mark.parametrize("storage", [{}, {"AzureWebJobsStorage__accountName": "x"}])
+def test_storage_is_set_in_one_way(storage: dict[str, str]) -> None:
+    rest = {k: v for k, v in LOCAL.items() if storage or k != "AzureWebJobsStorage"}
+    assert "Set AzureWebJobsStorage" in faults(rest | storage)
+
+
 def test_the_emulators_are_reached_with_keys() -> None:
     settings = Settings.read(LOCAL)
+    assert settings.storage_connection == LOCAL["AzureWebJobsStorage"]
+    assert settings.storage_blob_uri is None
     assert settings.cosmos_endpoint == LOCAL["COSMOS_ENDPOINT"]
     assert settings.cosmos_key == "a2V5"
     assert settings.cosmos_database == "industryData"
