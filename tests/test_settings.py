@@ -240,6 +240,6 @@ def test_every_setting_that_the_code_names_is_in_the_example_or_known_to_be_opti
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant)
         and isinstance(node.value, str)
-        and re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+|ServiceBus\w*", node.value)
+        and re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+|(ServiceBus|AzureWebJobsStorage)(__\w+)?", node.value)
     }
     assert named == (set(EXAMPLE) - OF_THE_HOST) | NOT_NEEDED_LOCALLY
