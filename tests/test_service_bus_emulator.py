@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import gc
-import itertools
 import signal
 import time
 import uuid
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -45,7 +44,7 @@ from tests.service_bus_fixtures import (
 AHEAD = 4  # how many queues have their links opened before a test asks: opening takes a second
 QUEUES: dict[str, dict[str, Any]] = {
     **{f"plain-{number}": {"MaxDeliveryCount": 3} for number in range(60)},
-    **{f"short-{number}": {"LockDuration": "PT1S", "MaxDeliveryCount": 2} for number in range(5)},
+    **{f"short-{number}": {"LockDuration": "PT1S", "MaxDeliveryCount": 2} for number in range(4)},
     "ten": {},
     "once": {"RequiresDuplicateDetection": True, "DuplicateDetectionHistoryTimeWindow": "PT1M"},
     "once-briefly": {
@@ -66,28 +65,49 @@ def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
         yield emulator
 
 
+class Queues:
+    """Hands out queues with open links; opens them ahead, since that takes a second of waiting."""
+
+    def __init__(self, bus: Emulator, pool: ThreadPoolExecutor) -> None:
+        self._opening = {
+            name: pool.submit(QueueEnds, bus, name)
+            for name in QUEUES
+            if not name.startswith("plain-")
+        }
+        self._names = (name for name in QUEUES if name.startswith("plain-"))
+        self._bus, self._pool = bus, pool
+        self._ahead = deque(self._open() for _ in range(AHEAD))
+
+    def _open(self) -> Future[QueueEnds]:
+        return self._pool.submit(QueueEnds, self._bus, next(self._names))
+
+    def named(self, name: str) -> QueueEnds:
+        """The queue of that name, which only one test may use."""
+        return self._opening.pop(name).result()
+
+    def unused(self) -> QueueEnds:
+        """A plain queue that nobody had before."""
+        self._ahead.append(self._open())
+        return self._ahead.popleft().result()
+
+    def wait(self) -> None:
+        """Wait for what is still being opened."""
+        for one in (*self._opening.values(), *self._ahead):
+            one.result()
+
+
 @pytest.fixture(scope="module")
-def unused_queues(bus: Emulator) -> Iterator[Iterator[QueueEnds]]:
-    names = (name for name in QUEUES if name.startswith("plain-"))
+def queues(bus: Emulator) -> Iterator[Queues]:
     with ThreadPoolExecutor(AHEAD) as pool:
-        opening = deque(
-            pool.submit(QueueEnds, bus, name) for name in itertools.islice(names, AHEAD)
-        )
-
-        def each() -> Iterator[QueueEnds]:
-            while True:
-                opening.append(pool.submit(QueueEnds, bus, next(names)))
-                yield opening.popleft().result()
-
-        yield each()
-        for last in opening:
-            last.result()
+        found = Queues(bus, pool)
+        yield found
+        found.wait()
 
 
 @pytest.fixture
-def queue(unused_queues: Iterator[QueueEnds]) -> QueueEnds:
+def queue(queues: Queues) -> QueueEnds:
     """A queue that no other test uses: locks of a minute, three deliveries."""
-    return next(unused_queues)
+    return queues.unused()
 
 
 @pytest.fixture
@@ -347,8 +367,8 @@ def test_a_dead_letter_cannot_be_dead_lettered_again(queue: QueueEnds) -> None:
         graves.dead_letter_message(message)
 
 
-def test_after_the_last_delivery_a_message_is_dead_lettered(bus: Emulator) -> None:
-    ten = QueueEnds(bus, "ten")
+def test_after_the_last_delivery_a_message_is_dead_lettered(queues: Queues) -> None:
+    ten = queues.named("ten")
     ten.send("poison")
     counts = []
     for _ in range(10):
@@ -429,8 +449,8 @@ def test_a_message_settles_once(queue: QueueEnds) -> None:
 # ---------------------------------------------------------------- locks
 
 
-def test_a_lock_that_ends_counts_a_delivery(bus: Emulator) -> None:
-    short = QueueEnds(bus, "short-0")
+def test_a_lock_that_ends_counts_a_delivery(queues: Queues) -> None:
+    short = queues.named("short-0")
     short.send("body")
     first, again = short.receive(), short.receive()
     assert (again.delivery_count, again.sequence_number) == (1, first.sequence_number)
@@ -439,15 +459,15 @@ def test_a_lock_that_ends_counts_a_delivery(bus: Emulator) -> None:
         short.receiver.complete_message(first)
 
 
-def test_locks_that_end_too_often_dead_letter_the_message(bus: Emulator) -> None:
-    short = QueueEnds(bus, "short-1")
+def test_locks_that_end_too_often_dead_letter_the_message(queues: Queues) -> None:
+    short = queues.named("short-1")
     short.send("poison")
     receive(short.receiver, 2)
     assert receive(short.dead())[0].dead_letter_reason == "MaxDeliveryCountExceeded"
 
 
-def test_a_renewed_lock_holds_past_its_first_end(bus: Emulator) -> None:
-    short = QueueEnds(bus, "short-2")
+def test_a_renewed_lock_holds_past_its_first_end(queues: Queues) -> None:
+    short = queues.named("short-2")
     short.send("body")
     message = short.receive()
     first_end = instant(message.locked_until_utc)
@@ -481,8 +501,10 @@ def test_a_message_settles_over_management_when_its_link_is_gone(
 
 
 @SDK_LEAKS_SOCKETS
-def test_a_lock_outlives_the_connection_of_a_killed_client(bus: Emulator, wire: Wire) -> None:
-    short = QueueEnds(bus, "short-4")
+def test_a_lock_outlives_the_connection_of_a_killed_client(
+    bus: Emulator, queues: Queues, wire: Wire
+) -> None:
+    short = queues.named("short-3")
     short.send("body")
     with bus.client(wire.port).get_queue_receiver(short.name) as killed:
         (held,) = receive(killed)
@@ -548,16 +570,16 @@ def test_cancelling_what_is_not_scheduled_is_not_found(queue: QueueEnds) -> None
     assert len(queue.kept()) == 1
 
 
-def test_an_expired_message_is_dropped(bus: Emulator) -> None:
-    fleeting = QueueEnds(bus, "fleeting")
+def test_an_expired_message_is_dropped(queues: Queues) -> None:
+    fleeting = queues.named("fleeting")
     fleeting.send("old", time_to_live=dt.timedelta(hours=1))
     assert fleeting.kept()[0].time_to_live == dt.timedelta(seconds=1)  # the smaller of the two
     eventually(lambda: not fleeting.kept())
     assert fleeting.dead().peek_messages() == []
 
 
-def test_an_expired_message_is_dead_lettered_where_the_queue_says_so(bus: Emulator) -> None:
-    fleeting = QueueEnds(bus, "fleeting-kept")
+def test_an_expired_message_is_dead_lettered_where_the_queue_says_so(queues: Queues) -> None:
+    fleeting = queues.named("fleeting-kept")
     fleeting.send("old")
     (message,) = receive(fleeting.dead())
     assert (str(message), message.dead_letter_reason) == ("old", "TTLExpiredException")
@@ -607,8 +629,8 @@ def test_peek_of_large_messages_answers_in_parts(queue: QueueEnds) -> None:
 # ---------------------------------------------------------------- duplicates
 
 
-def test_a_repeated_message_id_is_accepted_and_dropped(bus: Emulator) -> None:
-    once = QueueEnds(bus, "once")
+def test_a_repeated_message_id_is_accepted_and_dropped(queues: Queues) -> None:
+    once = queues.named("once")
     once.send("first", message_id="same")
     once.receiver.complete_message(once.receive())  # the history outlives the message
     once.send("second", message_id="same")
@@ -617,8 +639,8 @@ def test_a_repeated_message_id_is_accepted_and_dropped(bus: Emulator) -> None:
     assert bodies(once.kept()) == ["third", "no id", "no id"]
 
 
-def test_a_message_id_is_free_again_after_the_window(bus: Emulator) -> None:
-    once = QueueEnds(bus, "once-briefly")
+def test_a_message_id_is_free_again_after_the_window(queues: Queues) -> None:
+    once = queues.named("once-briefly")
     first = time.monotonic()
     once.send("0", message_id="same")
 

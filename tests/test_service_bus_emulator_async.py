@@ -38,40 +38,59 @@ from tests.service_bus_fixtures import (
     running,
 )
 
+QUEUES = [f"q{number}" for number in range(10)]
 _numbers = itertools.count()
 
 
 @pytest.fixture(scope="module")
 def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    queues: dict[str, dict[str, Any]] = {
-        f"q{number}": {"LockDuration": "PT1M"} for number in range(20)
-    }
+    queues: dict[str, dict[str, Any]] = {name: {} for name in QUEUES}
     queues["short"] = {"LockDuration": "PT1S", "MaxDeliveryCount": 2}
     with running(tmp_path_factory.mktemp("async"), queues) as emulator:
         yield emulator
 
 
+class Links:
+    """Opens and closes links at once: one after the other, each takes a second of waiting."""
+
+    def __init__(self, client: ServiceBusClient) -> None:
+        self.client = client
+        self.opened: list[ServiceBusSender | ServiceBusReceiver] = []
+        self.pairs: dict[str, tuple[ServiceBusSender, ServiceBusReceiver]] = {}
+
+    def sender(self, queue: str) -> ServiceBusSender:
+        sender = self.client.get_queue_sender(queue)
+        self.opened.append(sender)
+        return sender
+
+    def receiver(self, queue: str, **options: Any) -> ServiceBusReceiver:
+        receiver = self.client.get_queue_receiver(queue, **options)
+        self.opened.append(receiver)
+        return receiver
+
+
 @pytest.fixture(scope="module")
-async def client(bus: Emulator) -> AsyncIterator[ServiceBusClient]:
+async def links(bus: Emulator) -> AsyncIterator[Links]:
     async with ServiceBusClient.from_connection_string(
         bus.connection_string(), retry_total=0
-    ) as found:
+    ) as client:
+        found = Links(client)
+        pairs = [(found.sender(queue), found.receiver(queue)) for queue in QUEUES]
+        await asyncio.gather(*(link.__aenter__() for pair in pairs for link in pair))
+        found.pairs = dict(zip(QUEUES, pairs, strict=True))
         yield found
+        await asyncio.gather(*(link.close() for link in found.opened))
 
 
 @pytest.fixture
 def queue() -> str:
     """A queue that no other test uses."""
-    return f"q{next(_numbers)}"
+    return QUEUES[next(_numbers)]
 
 
 @pytest.fixture
-async def ends(
-    client: ServiceBusClient, queue: str
-) -> AsyncIterator[tuple[ServiceBusSender, ServiceBusReceiver]]:
-    sender, receiver = client.get_queue_sender(queue), client.get_queue_receiver(queue)
-    yield sender, receiver
-    await asyncio.gather(sender.close(), receiver.close())
+def ends(links: Links, queue: str) -> tuple[ServiceBusSender, ServiceBusReceiver]:
+    return links.pairs[queue]
 
 
 async def receive(receiver: ServiceBusReceiver, count: int = 1) -> list[Any]:
@@ -89,7 +108,7 @@ async def kept(receiver: ServiceBusReceiver) -> list[str]:
 
 
 async def test_every_settlement_is_done(
-    client: ServiceBusClient, queue: str, ends: tuple[ServiceBusSender, ServiceBusReceiver]
+    links: Links, queue: str, ends: tuple[ServiceBusSender, ServiceBusReceiver]
 ) -> None:
     sender, receiver = ends
     names = ("complete", "abandon", "defer", "dead-letter")
@@ -105,11 +124,10 @@ async def test_every_settlement_is_done(
         ("abandon", 1, ServiceBusMessageState.ACTIVE),
         ("defer", 0, ServiceBusMessageState.DEFERRED),
     ]
-    graves = client.get_queue_receiver(queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER)
-    async with graves:
-        (grave,) = await receive(graves)
-        assert (grave.dead_letter_reason, grave.dead_letter_error_description) == ("R", "D")
-        await graves.complete_message(grave)
+    graves = links.receiver(queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER)
+    (grave,) = await receive(graves)
+    assert (grave.dead_letter_reason, grave.dead_letter_error_description) == ("R", "D")
+    await graves.complete_message(grave)
 
 
 async def test_a_batch_and_a_message_over_many_frames_arrive(
@@ -134,13 +152,13 @@ async def test_a_message_that_is_too_large_is_refused_and_the_link_stays(
 
 
 async def test_receive_and_delete_takes_the_message_out(
-    client: ServiceBusClient, queue: str, ends: tuple[ServiceBusSender, ServiceBusReceiver]
+    links: Links, queue: str, ends: tuple[ServiceBusSender, ServiceBusReceiver]
 ) -> None:
     sender, receiver = ends
     await sender.send_messages([ServiceBusMessage("a"), ServiceBusMessage("b")])
     mode = ServiceBusReceiveMode.RECEIVE_AND_DELETE
-    async with client.get_queue_receiver(queue, receive_mode=mode, prefetch_count=5) as eraser:
-        assert [str(message) for message in await receive(eraser, 2)] == ["a", "b"]
+    eraser = links.receiver(queue, receive_mode=mode, prefetch_count=5)
+    assert [str(message) for message in await receive(eraser, 2)] == ["a", "b"]
     assert await kept(receiver) == []
 
 
@@ -165,18 +183,15 @@ async def test_scheduling_cancelling_and_deferring_go_through_management(
     assert await kept(receiver) == []
 
 
-async def test_a_lock_ends_and_another_may_have_the_message(client: ServiceBusClient) -> None:
-    async with (
-        client.get_queue_sender("short") as sender,
-        client.get_queue_receiver("short") as receiver,
-    ):
-        await sender.send_messages(ServiceBusMessage("body"))
-        (first,) = await receive(receiver)
-        (again,) = await receive(receiver)
-        assert again.delivery_count == 1
-        with pytest.raises(MessageLockLostError):
-            await receiver.complete_message(first)
-        await receiver.complete_message(again)
+async def test_a_lock_ends_and_another_may_have_the_message(links: Links) -> None:
+    sender, receiver = links.sender("short"), links.receiver("short")
+    await sender.send_messages(ServiceBusMessage("body"))
+    (first,) = await receive(receiver)
+    (again,) = await receive(receiver)
+    assert again.delivery_count == 1
+    with pytest.raises(MessageLockLostError):
+        await receiver.complete_message(first)
+    await receiver.complete_message(again)
 
 
 async def test_a_lock_is_renewed(ends: tuple[ServiceBusSender, ServiceBusReceiver]) -> None:
@@ -202,18 +217,16 @@ async def test_a_waiting_receiver_gets_a_message_at_once(
     assert time.monotonic() - sent < 2
 
 
-async def test_an_unknown_queue_is_named_in_the_error(client: ServiceBusClient) -> None:
-    sender = client.get_queue_sender("no-such-queue")
+async def test_an_unknown_queue_is_named_in_the_error(links: Links) -> None:
+    sender = links.sender("no-such-queue")
     with pytest.raises(MessagingEntityNotFoundError, match="no-such-queue"):
         await sender.send_messages(ServiceBusMessage("body"))
-    await sender.close()
 
 
-async def test_a_session_is_refused_at_once(client: ServiceBusClient, queue: str) -> None:
-    receiver = client.get_queue_receiver(queue, session_id="s")
+async def test_a_session_is_refused_at_once(links: Links, queue: str) -> None:
+    receiver = links.receiver(queue, session_id="s")
     with pytest.raises(ServiceBusError, match="has no sessions"):
         await receiver.receive_messages()
-    await receiver.close()
 
 
 @SDK_LEAKS_SOCKETS
