@@ -251,6 +251,8 @@ async def test_connections_are_kept_open(emulator: Emulator) -> None:
     await writer.wait_closed()
 
     assert head.startswith(b"HTTP/1.1 404")
+    # Longer than any client keeps it, so that no request meets a connection being closed.
+    assert b"Keep-Alive: timeout=600\r\n" in head
 
 
 # What is not there
@@ -283,6 +285,17 @@ async def test_a_missing_database_is_404(client: CosmosClient) -> None:
         await missing.get_container_client("none").upsert_item({"id": "a"})
     with pytest.raises(CosmosResourceNotFoundError):
         await missing.create_container("a", PartitionKey("/id"))
+
+
+async def test_the_sub_status_tells_a_missing_container_from_a_missing_item(
+    web: aiohttp.ClientSession, box: ContainerProxy
+) -> None:
+    found = []
+    for path in (parts(box), "/dbs/tests/colls/none/docs"):
+        async with web.get(f"{path}/a", headers={"x-ms-documentdb-partitionkey": '["a"]'}) as got:
+            found.append((got.status, got.headers["x-ms-substatus"]))
+
+    assert found == [(404, "0"), (404, "1003")]
 
 
 async def test_an_item_is_found_in_its_own_partition_only(shelf: ContainerProxy) -> None:
@@ -540,6 +553,11 @@ async def test_an_unchanged_item_is_304(web: aiohttp.ClientSession, box: Contain
         async with web.get(f"{parts(box)}/a", headers=headers) as response:
             assert response.status == status
         await box.upsert_item({"id": "a"})
+
+
+async def test_the_id_of_an_item_cannot_be_changed(shelf: ContainerProxy) -> None:
+    with refused(400):
+        await shelf.replace_item("1", {"id": "9", "kind": "x"})
 
 
 async def test_if_none_match_refuses_to_overwrite(box: ContainerProxy) -> None:
@@ -1005,14 +1023,17 @@ async def pages(
         "SELECT VALUE t FROM c JOIN t IN c.tags",
     ],
 )
-async def test_pages_together_are_the_whole_answer(shelf: ContainerProxy, sql: str) -> None:
+@pytest.mark.parametrize("size", [1, 2])
+async def test_pages_together_are_the_whole_answer(
+    shelf: ContainerProxy, sql: str, size: int
+) -> None:
     whole = await ask(shelf, sql)
     paged: list[Any] = []
     token: str | None = None
     while True:
         # A new iterator for each page, as a client that keeps only the token would.
-        rows, token = await anext(pages(shelf, sql, 2, token))
-        assert len(rows) <= 2
+        rows, token = await anext(pages(shelf, sql, size, token))
+        assert len(rows) <= size
         paged += rows
         if token is None:
             break
@@ -1229,6 +1250,7 @@ async def test_unique_keys_and_positions_survive_a_restart(tmp_path: Path) -> No
         box = await database.create_container("c", PartitionKey("/kind"), unique_key_policy=policy)
         await fill(box, [{"id": f"{n}", "kind": "x", "u": n} for n in range(4)])
         _, token = await anext(pages(box, "SELECT VALUE c.u FROM c", 2))
+        await box.delete_item("0", "x")
         await emulator.end()
 
     async with running(tmp_path) as (_, client):
@@ -1238,6 +1260,20 @@ async def test_unique_keys_and_positions_survive_a_restart(tmp_path: Path) -> No
         await box.create_item({"id": "9", "kind": "x", "u": 9})
         rows, _ = await anext(pages(box, "SELECT VALUE c.u FROM c", 5, token))
         assert rows == [2, 3, 9]
+
+
+async def test_a_container_made_after_a_restart_is_its_own(tmp_path: Path) -> None:
+    async with running(tmp_path) as (emulator, client):
+        database = await client.create_database("d")
+        old = await database.create_container("old", PartitionKey("/id"))
+        await old.create_item({"id": "a"})
+        await emulator.end()
+
+    async with running(tmp_path) as (_, client):
+        database = client.get_database_client("d")
+        new = await database.create_container("new", PartitionKey("/id"))
+        assert await ids(new, "true") == ""
+        assert await ids(database.get_container_client("old"), "true") == "a"
 
 
 async def test_starting_compacts_the_journal(tmp_path: Path) -> None:

@@ -250,7 +250,7 @@ function main() {
   const { port, state, compactAt } = readArguments();
   const controls = new TestControls();
   let store;
-  const server = http.createServer({ keepAlive: true, keepAliveTimeout: IDLE_CONNECTION_MS }, (req, res) => {
+  const server = http.createServer({ keepAliveTimeout: IDLE_CONNECTION_MS }, (req, res) => {
     handle(store, controls, req, res).catch((error) => send(res, refusal(error)));
   });
   server.on('error', (error) => {
