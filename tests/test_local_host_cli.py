@@ -110,9 +110,9 @@ async def test_bad_thread_count_is_refused(tmp_path: Path) -> None:
 
 
 async def test_apps_own_package_is_last_on_the_path(tmp_path: Path) -> None:
-    # A module of the app that is named like an installed one is hidden, as in the real worker.
-    app = app_with(tmp_path, "import yarl\n" + cases.ACCEPTED["no annotations"])
-    (app / "yarl.py").write_text("raise ImportError('the app came first')\n")
+    # A module of the app that is named like a known one is hidden, as in the real worker.
+    app = app_with(tmp_path, "import colorsys\n" + cases.ACCEPTED["no annotations"])
+    (app / "colorsys.py").write_text("raise ImportError('the app came first')\n")
     process = HostProcess(app, tmp_path / "log")
     try:
         await process.url()

@@ -215,6 +215,7 @@ async def test_message_of_a_successful_run_is_gone(bus: Bus) -> None:
     await bus.send("work", message("done"))
     await bus.deliveries("done", 1)
     await bus.gone("done")
+    assert len(await bus.deliveries("done", 1)) == 1
 
 
 async def test_failed_message_comes_again_and_ends_as_a_dead_letter(bus: Bus) -> None:

@@ -326,7 +326,4 @@ def to_response(answer: Datum | None) -> web.Response:
     for cookie in value["cookies"] or ():
         for morsel in cookie.values():
             headers.add("Set-Cookie", morsel.OutputString())
-    bodiless = int(status) in (204, 304)
-    return web.Response(
-        body=None if bodiless else value["body"].value, status=int(status), headers=headers
-    )
+    return web.Response(body=value["body"].value, status=int(status), headers=headers)

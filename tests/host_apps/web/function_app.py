@@ -142,7 +142,7 @@ async def answers(req: func.HttpRequest) -> func.HttpResponse:
     if kind == "surrogate":
         return func.HttpResponse("", headers={"X-Bad": "\ud800"})
     if kind == "nothing":
-        return func.HttpResponse(status_code=204)
+        return func.HttpResponse("too much", status_code=204)
     if kind == "none":
         return None  # type: ignore[return-value]  # what the worker makes of it is the point
     if kind == "dict":
