@@ -58,10 +58,10 @@ class Started:
             )
         wait_until(lambda: "Ctrl-C stops" in self.output or self.ended, "the banner")
         assert not self.ended, self.output
-        supervisor = self.process.pid
+        self.supervisor = self.process.pid
         if command[0] == "make":
-            [supervisor] = children_of(supervisor)
-        self.children = children_of(supervisor)
+            [self.supervisor] = children_of(self.process.pid)
+        self.children = children_of(self.supervisor)
 
     @property
     def output(self) -> str:
@@ -108,8 +108,8 @@ def started(project: Path, config: LocalConfig) -> Iterator[Start]:
 
     yield start
     for one in everything:
-        if not one.ended:
-            one.process.terminate()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(one.supervisor, signal.SIGTERM)
         one.process.wait(DEADLINE_SECONDS)
 
 
