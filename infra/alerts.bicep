@@ -37,6 +37,10 @@ param failurePercent int = 2
 @minValue(1)
 param slowMilliseconds int = 2000
 
+@description('Optional. 95th percentile of the time from an event to its effect, in minutes over 15 minutes, from which the alert fires.')
+@minValue(1)
+param lateMinutes int = 10
+
 @description('Optional. Throttled Cosmos DB requests in 15 minutes from which the alert fires.')
 @minValue(1)
 param throttledRequests int = 50
@@ -51,10 +55,15 @@ var countRequests = 'AppRequests | where isnotempty(Url)'
 var failureQuery = '${countRequests} | summarize requests = sum(ItemCount), failed = sumif(ItemCount, toint(ResultCode) >= 500) | where requests >= ${fewestRequests} | project percent = 100.0 * failed / requests'
 var latencyQuery = '${countRequests} | summarize requests = sum(ItemCount), p95 = percentile(DurationMs, 95) | where requests >= ${fewestRequests} | project p95'
 
+// The app logs one JSON object a line.
+var countLines = 'AppTraces | where Message startswith "{" | extend line = parse_json(Message)'
+var letterQuery = '${countLines} | where tostring(line.event) == "deadLetterArchived" | summarize letters = sum(ItemCount)'
+var lateQuery = '${countLines} | where isnotnull(line.latencyMs) | summarize minutes = percentile(todouble(line.latencyMs), 95) / 60000'
+
 var metricAlerts = [
   {
-    name: 'dead-letters'
-    description: 'Messages are in the dead-letter queue: read their reason, mend the cause, send them again.'
+    name: 'dead-letters-left'
+    description: 'Messages stay in the dead-letter queue, where the app should archive them at once: is it running, and may it write blobs?'
     severity: 1
     scope: namespaceId
     window: 'PT5M'
@@ -96,6 +105,22 @@ var metricAlerts = [
 ]
 
 var logAlerts = [
+  {
+    name: 'dead-letters'
+    description: 'Messages could not be processed and are in the container for dead letters: read their reason, mend the cause, send them again.'
+    severity: 1
+    query: letterQuery
+    column: 'letters'
+    threshold: 0
+  }
+  {
+    name: 'late-events'
+    description: 'Events take long to have an effect: is there a backlog, or does Cosmos DB throttle?'
+    severity: 2
+    query: lateQuery
+    column: 'minutes'
+    threshold: lateMinutes
+  }
   {
     name: 'server-errors'
     description: 'Too many answers are 5xx: look at the failures of the Application Insights component.'

@@ -125,6 +125,13 @@ resource deployments 'Microsoft.Storage/storageAccounts/blobServices/containers@
   properties: { publicAccess: 'None' }
 }
 
+// The app keeps there what the queue could not process.
+resource deadLetters 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-08-01' = {
+  parent: blobs
+  name: 'dead-letters'
+  properties: { publicAccess: 'None' }
+}
+
 resource vault 'Microsoft.KeyVault/vaults@2026-05-15' = {
   name: vaultName
   location: location
@@ -159,6 +166,9 @@ output storageId string = storage.id
 
 @description('Name of the storage account.')
 output storageName string = storage.name
+
+@description('Name of the container for dead letters.')
+output deadLettersName string = deadLetters.name
 
 @description('URL of the container that holds the deployed package.')
 output deploymentContainerUrl string = '${storage.properties.primaryEndpoints.blob}${deployments.name}'

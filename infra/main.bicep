@@ -206,6 +206,8 @@ module appRoles 'roles.bicep' = {
     databaseName: data.outputs.databaseName
     namespaceName: messaging.outputs.namespaceName
     queueName: messaging.outputs.readinessQueue
+    storageName: data.outputs.storageName
+    deadLettersName: data.outputs.deadLettersName
     vaultName: data.outputs.vaultName
   }
 }
@@ -233,6 +235,8 @@ module developerRoles 'roles.bicep' = if (!empty(developerPrincipalId)) {
     databaseName: data.outputs.databaseName
     namespaceName: messaging.outputs.namespaceName
     queueName: messaging.outputs.readinessQueue
+    storageName: data.outputs.storageName
+    deadLettersName: data.outputs.deadLettersName
     vaultName: data.outputs.vaultName
   }
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import ast
 import datetime as dt
-import inspect
 import json
 import re
 from pathlib import Path
@@ -33,9 +32,11 @@ RUNTIME_SETTINGS = {
     "ServiceBus__clientId": "the trigger's connection, with the identity",
     "ServiceBus__credential": "the trigger's connection, with the identity",
 }
-# What the code reads and Azure must not have: keys of the emulators, and the switch that lets
-# anybody in.
-LOCAL_SETTINGS = {"AUTH_MODE", "COSMOS_KEY", "ServiceBus"}
+# What the code reads and Azure does not have: connection strings and keys of the emulators, and the
+# switch that lets anybody in.
+LOCAL_SETTINGS = {"AUTH_MODE", "AzureWebJobsStorage", "COSMOS_KEY", "ServiceBus"}
+# Another way to say what a setting that is set says.
+ALTERNATIVES = {"AzureWebJobsStorage__blobServiceUri": "AzureWebJobsStorage__accountName"}
 
 # Checked against the management SDKs of that day, which name the stable versions.
 REVIEWED = dt.date(2026, 11, 24)
@@ -60,6 +61,10 @@ ROLES = {
     ("roles.bicep", "receive"): (
         "4f6d3b9b-027b-4f4c-9142-0e5a2a2247e0",
         "Microsoft.ServiceBus/namespaces/queues",
+    ),
+    ("roles.bicep", "archive"): (
+        "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
+        "Microsoft.Storage/storageAccounts/blobServices/containers",
     ),
     ("roles.bicep", "secrets"): (
         "4633458b-17de-408a-b874-0445c86b69e6",
@@ -459,12 +464,14 @@ def test_reader_of_the_code_finds_what_is_there() -> None:
 
 
 def test_every_setting_the_app_reads_is_set() -> None:
-    missing = settings_read_by_code() - LOCAL_SETTINGS - set(app_settings())
+    assert set(ALTERNATIVES.values()) <= set(app_settings())
+    missing = settings_read_by_code() - LOCAL_SETTINGS - set(ALTERNATIVES) - set(app_settings())
     assert missing == set(), "add a line to appSettings in infra/app.bicep"
 
 
 def test_nothing_is_set_that_nobody_reads() -> None:
-    assert set(app_settings()) - settings_read_by_code() == set(RUNTIME_SETTINGS)
+    assert set(app_settings()) - settings_read_by_code() <= set(RUNTIME_SETTINGS)
+    assert set(RUNTIME_SETTINGS) <= set(app_settings()), "no longer set: take it off the list"
 
 
 def test_nothing_is_set_that_is_for_local_use() -> None:
@@ -631,26 +638,53 @@ def test_there_is_an_alert_for_each_thing_that_goes_wrong() -> None:
         for name, alert in metrics.items()
     }
     assert measured == {
-        "dead-letters": [("DeadletteredMessages", "GreaterThan")],
+        "dead-letters-left": [("DeadletteredMessages", "GreaterThan")],
         "queue-age": [("ActiveMessages", "GreaterThan"), ("CompleteMessage", "LessThan")],
         "queue-backlog": [("ActiveMessages", "GreaterThan")],
         "cosmos-throttling": [("TotalRequests", "GreaterThan")],
     }
-    assert metrics["dead-letters"]["criteria"][0]["threshold"] == 0
-    assert set(logs) == {"server-errors", "slow-answers"}
+    assert metrics["dead-letters-left"]["criteria"][0]["threshold"] == 0
+    assert set(logs) == {"dead-letters", "late-events", "server-errors", "slow-answers"}
+    assert logs["dead-letters"]["threshold"] == 0
     for alert in logs.values():
-        assert re.search(rf"project {alert['column']}\b", parsed.variable(alert["query"]))
+        assert re.search(rf"\b{alert['column']} = |project p95$", parsed.variable(alert["query"]))
     for alert in [*metrics.values(), *logs.values()]:
         assert alert["description"].endswith((".", "?"))
 
 
-def test_workbook_asks_for_what_the_code_logs() -> None:
-    from functions import http, readiness
-
+def test_workbook_and_alerts_ask_for_what_the_code_logs() -> None:
     items = json.loads((INFRA / "workbook.json").read_text("utf-8"))["items"]
     queries = [item["content"]["query"] for item in items if "query" in item["content"]]
+    queries += [read("alerts.bicep").variable(name) for name in ("letterQuery", "lateQuery")]
     asked = {name for query in queries for name in re.findall(r"\bline\.(\w+)", query)}
-    source = inspect.getsource(readiness) + inspect.getsource(http)
-    logged = set(re.findall(r'"(\w+)":', source))
-    assert len(queries) == 5
-    assert asked <= logged
+    assert len(queries) == 8
+    assert {"flowId", "to", "outcome"} <= asked <= members_logged() | {"event"}
+    events = {name for query in queries for name in re.findall(r"event\) == ['\"](\w+)", query)}
+    assert events == {"request", "deadLetterArchived"} <= events_logged()
+
+
+def _log_lines() -> list[ast.Call]:
+    return [
+        node
+        for folder in ("functions", "shared")
+        for path in sorted((ROOT / folder).glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "logs.line"
+    ]
+
+
+def members_logged() -> set[str]:
+    """The members of all structured log lines."""
+    return {keyword.arg for call in _log_lines() for keyword in call.keywords if keyword.arg}
+
+
+def events_logged() -> set[str]:
+    """The events of all structured log lines that the source names in full."""
+    firsts = [call.args[0] for call in _log_lines()]
+    return {str(first.value) for first in firsts if isinstance(first, ast.Constant)}
+
+
+def test_container_for_dead_letters_is_the_one_that_the_code_writes_to() -> None:
+    from shared.archive import CONTAINER
+
+    assert read("data.bicep").resource("deadLetters")["name"] == CONTAINER
