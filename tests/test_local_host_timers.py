@@ -71,6 +71,15 @@ async def test_timer_is_started_by_hand(client: aiohttp.ClientSession) -> None:
     assert runs[0]["past due"] is False
 
 
+async def test_runs_by_hand_do_not_overlap(client: aiohttp.ClientSession) -> None:
+    before = len(await runs_with(client, "plain", 0))
+    for _ in range(2):
+        async with client.post("/admin/functions/plain", json={"input": ""}) as answer:
+            assert answer.status == 202
+    first, second = (await runs_with(client, "plain", before + 2))[-2:]
+    assert second["began"] >= first["ended"]
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]"])
 async def test_start_by_hand_needs_an_object(body: bytes, client: aiohttp.ClientSession) -> None:
     async with client.post("/admin/functions/plain", data=body) as answer:

@@ -109,7 +109,7 @@ def read_headers(request: BaseRequest) -> dict[str, str]:
 
 
 def _split_target(request: BaseRequest) -> tuple[str, str]:
-    target = request._message.path.partition("#")[0]
+    target = request.raw_path.partition("#")[0]
     if not target.startswith("/"):
         parts = urllib.parse.urlsplit(target)
         return parts.path or "/", parts.query

@@ -158,12 +158,13 @@ class Worker:
         trace_parent: str,
         trace_state: str,
     ) -> Datum | None:
+        limit = asyncio.timeout(self._timeout)
         try:
             arguments = {function.parameter: self._decode(function, value, metadata)}
             if function.takes_context:
                 trace = TraceContext(trace_parent or new_trace_parent(), trace_state)
                 arguments["context"] = Context(function, invocation_id, trace)
-            async with asyncio.timeout(self._timeout) as limit:
+            async with limit:
                 result = await self._call(function, invocation_id, arguments)
             return self._encode(function, result)
         except InvocationFailed:

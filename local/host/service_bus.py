@@ -66,6 +66,8 @@ class QueueListener:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await asyncio.wait({self._task}, timeout=grace + 3 * _CLOSE_WAIT)
+        # During an outage the task had no link, but functions may still be running.
+        await self._finish_running()
 
     async def run_by_hand(self, text: str) -> None:
         """Run the function with a body given by hand; a failure is logged only."""
