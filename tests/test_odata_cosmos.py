@@ -32,7 +32,7 @@ from shared.odata.conditions import Conditions
 from shared.odata.cosmos import Parameters, Query
 from shared.odata.filters import parse_filter
 from shared.odata.memory import matches
-from shared.odata.model import Complex, Edm, Enum, Property
+from shared.odata.model import NAMESPACE, Complex, Edm, Enum, Property
 
 SERVER = Path(__file__).parents[1] / "local" / "cosmos" / "server.cjs"
 KEY = b"k" * 32
@@ -73,6 +73,10 @@ def run(container: ContainerProxy, query: Query) -> list[Any]:
 
 # --- every kind of value, missing, null and there ------------------------------------------------
 
+INNER = {
+    "alias": Property("alias", Edm.STRING, nullable=True),
+    "in": Property("in", Edm.STRING, nullable=True, collection=True),
+}
 PROBE = EntityType(
     "probe",
     {
@@ -88,18 +92,7 @@ PROBE = EntityType(
             Property("in", Edm.STRING, nullable=True, collection=True),
             Property(
                 "inner",
-                Complex(
-                    "inner",
-                    {
-                        "alias": Property("alias", Edm.STRING, nullable=True),
-                        "in": Property("in", Edm.STRING, nullable=True, collection=True),
-                    },
-                    {
-                        "special": Complex(
-                            "special", {"alias": Property("alias", Edm.STRING, nullable=True)}
-                        )
-                    },
-                ),
+                Complex("inner", INNER, {"special": Complex("special", INNER)}),
                 nullable=True,
             ),
             Property(
@@ -141,12 +134,16 @@ def _documents() -> list[dict[str, Any]]:
         "inner": itertools.cycle(
             [
                 {"alias": "Alpha", "in": ["10", "alpha"]},
-                {"@odata.type": "#microsoft.graph.industryData.special", "alias": "Alpha"},
+                {
+                    "@odata.type": "#microsoft.graph.industryData.special",
+                    "alias": "Alpha",
+                    "in": ["10"],
+                },
                 {"alias": None, "in": None},
                 {},
                 None,
                 "missing",
-                {"@odata.type": "#microsoft.graph.industryData.other", "alias": "beta", "in": []},
+                {"@odata.type": f"#{NAMESPACE}other", "alias": "beta", "in": []},
             ]
         ),
     }
@@ -241,7 +238,7 @@ times = st.sampled_from(
 lambdas = st.one_of(
     st.builds(
         "{}/{}(x:{})".format,
-        st.sampled_from(["in", "inner/in"]),
+        st.sampled_from(["in", "inner/in", "inner/microsoft.graph.industryData.special/in"]),
         st.sampled_from(["any", "all"]),
         combined(text_conditions(("x", "x", "alias")), 2),
     ),

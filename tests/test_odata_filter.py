@@ -228,6 +228,7 @@ def test_finds_role_groups_by_their_roles() -> None:
         ("provisioningFlows/any(f:f/id eq 'x')", FLOW_SET, ["'provisioningFlows'"]),
         ("filter/microsoft.graph.industryData.other/in/any()", FLOW_SET, ["other", "basicFilter"]),
         ("microsoft.graph.industryData.userProvisioningFlow eq null", PROVISIONING_FLOW, ["type"]),
+        ("filter/any eq 'x'", FLOW_SET, ["'any'", "attribute"]),
         ("soundex(displayName) eq 'x'", FLOW_SET, ["'soundex'", "contains", "tolower"]),
         ("concat(displayName,'x') eq 'x'", FLOW_SET, ["'concat'", "contains"]),
         ("any(x:x eq 'a')", FLOW_SET, ["':x eq"]),

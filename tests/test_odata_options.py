@@ -154,6 +154,12 @@ def test_orders_nulls_first_and_equals_by_id(text: str, ids: str) -> None:
     assert "".join(ordered(text, ENTITIES)) == ids
 
 
+def test_orders_by_members_that_only_some_kinds_have() -> None:
+    flows: list[dict[str, Any]] = [{"id": "a", "createUnmatchedUsers": True}, {"id": "b"}]
+    flows.append({"id": "c", "createUnmatchedUsers": False})
+    assert ordered("createUnmatchedUsers", flows, PROVISIONING_FLOW) == ["b", "c", "a"]
+
+
 def test_orders_by_id_where_nothing_is_asked_for() -> None:
     assert [str(sort.path) for sort in parse().order] == ["id"]
 

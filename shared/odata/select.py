@@ -64,7 +64,7 @@ def _project(printed: Mapping[str, Any], wanted: Sequence[tuple[Step, ...]]) -> 
         tails = [
             steps[1:] for steps in wanted if steps[0].name == owner and has_type(steps[0], printed)
         ]
-        if name.startswith("@") or () in tails or (tails and owner != name):
+        if name.startswith("@") or () in tails:
             kept[name] = value
         elif tails:
             kept[name] = _within(value, tails)
