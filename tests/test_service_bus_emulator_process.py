@@ -425,7 +425,7 @@ def _unread(raw: RawClient) -> None:
     raw.attach_receiver("slow/$management", 9, target="r")
     raw.attach_sender("slow/$management", 8)
     raw.flow(100_000, handle=9)
-    for number in range(400):
+    for number in range(1500):  # answers of 150 MB
         raw.transfer(request, handle=8, delivery=number)
 
 
