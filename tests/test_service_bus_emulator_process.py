@@ -420,13 +420,23 @@ def _unfinished(raw: RawClient) -> None:
 
 def _unread(raw: RawClient) -> None:
     """Ask for much and read nothing."""
+    _ask(raw, credit=100_000)
+
+
+def _ask(raw: RawClient, credit: int) -> None:
     body = {"from-sequence-number": codec.Long(0), "message-count": codec.Int(1000)}
     request = codec.value_message(["1"], {"operation": "com.microsoft:peek-message"}, body)
     raw.attach_receiver("slow/$management", 9, target="r")
     raw.attach_sender("slow/$management", 8)
-    raw.flow(100_000, handle=9)
-    for number in range(1500):  # answers of 150 MB
-        raw.transfer(request, handle=8, delivery=number)
+    raw.flow(credit, handle=9)
+    one = codec.performative(codec.TRANSFER, [codec.UInt(8), codec.UInt(0), b"t"]) + request
+    raw.socket.sendall(codec.frame(0, one) * 2000)  # the answers have 200 MB
+
+
+def _without_credit(raw: RawClient) -> None:
+    """Ask for much and grant no credit for the answers."""
+    _ask(raw, credit=0)
+    assert raw.until(codec.CLOSE)[0][0].value[0] == "amqp:resource-limit-exceeded"
 
 
 def _oversized(raw: RawClient) -> None:
@@ -436,7 +446,7 @@ def _oversized(raw: RawClient) -> None:
         raw.transfer(b"x" * 60_000, more=True)
 
 
-@pytest.mark.parametrize("attack", [_unfinished, _unread, _oversized])
+@pytest.mark.parametrize("attack", [_unfinished, _unread, _without_credit, _oversized])
 def test_a_greedy_client_does_not_take_the_memory(
     bus: Emulator, attack: Callable[[RawClient], None]
 ) -> None:

@@ -77,7 +77,8 @@ HANDLE_MAX = 255
 MAX_LINKS = 1024  # of one connection
 WINDOW = 2**31 - 1  # clients count transfers by delivery, so this one is never policed
 SENDER_CREDIT = 1000
-MAX_UNFINISHED = 16 * messages.MAX_MESSAGE_SIZE  # bytes of messages still arriving, a connection
+# Bytes a connection may make us hold: messages still arriving, answers nobody takes.
+MAX_HELD = 16 * messages.MAX_MESSAGE_SIZE
 MAX_UNREAD = 16 * messages.MAX_MESSAGE_SIZE  # bytes a client leaves unread before it is dropped
 BURST = 256 * 1024  # bytes of deliveries for a connection in one turn
 
@@ -230,7 +231,7 @@ class Connection(asyncio.Protocol):
         self.server = server
         self.transport: asyncio.Transport
         self.max_frame_size = SMALLEST_FRAME_SIZE
-        self.unfinished = 0  # bytes of messages that are still arriving
+        self.held = 0  # bytes of messages still arriving and of answers that wait
         self.sessions: dict[int, Session] = {}
         self._reader = FrameReader(MAX_FRAME_SIZE)
         self._wants_header = True
@@ -749,9 +750,9 @@ class Inbound:
             self._is_too_large = True
         else:
             self._content += payload
-            self._session.connection.unfinished += len(payload)
+            self._session.connection.held += len(payload)
         if fields[5] is True:  # more
-            if self._session.connection.unfinished > MAX_UNFINISHED:
+            if self._session.connection.held > MAX_HELD:
                 raise AmqpError(
                     "amqp:resource-limit-exceeded", "Too many messages were begun: finish them."
                 )
@@ -764,7 +765,7 @@ class Inbound:
             self._session.send(DISPOSITION, [True, first[1], first[1], True, answer])
 
     def _forget(self) -> None:
-        self._session.connection.unfinished -= len(self._content)
+        self._session.connection.held -= len(self._content)
         self._content = bytearray()
         self._first = None
         self._is_too_large = False
@@ -814,8 +815,6 @@ class Inbound:
 class Outbound:
     """A link the client receives on, from a queue or from a request node."""
 
-    MAX_WAITING = 100  # answers that wait for credit
-
     def __init__(self, session: Session, fields: list[Any], node: Node) -> None:
         """Answers the client's attach, whose fields these are."""
         self.node = node
@@ -854,6 +853,8 @@ class Outbound:
         queue = self.node.queue
         if queue is not None and not self.node.is_request_node:
             self._session.server.receivers[queue].remove(self)
+        self._session.connection.held -= sum(map(len, self._answers))
+        self._answers.clear()
         self.credit = 0
 
     def on_flow(self, fields: list[Any]) -> None:
@@ -868,8 +869,10 @@ class Outbound:
     def feed(self) -> None:
         """Send what waits, or let the queue hand out again."""
         if self.node.is_request_node:
-            while self._answers and self.credit:
-                self._transfer(b"answer", self._answers.popleft(), settled=True)
+            while self._answers and self.can_take():
+                content = self._answers.popleft()
+                self._session.connection.held -= len(content)
+                self._transfer(b"answer", content, settled=True)
             if self.drain:
                 self.finish_drain()
         elif self.node.queue is not None and (self.credit or self.drain):
@@ -890,10 +893,11 @@ class Outbound:
 
     def answer(self, content: bytes) -> None:
         """Send the answer to a request, once the client has credit for it."""
-        if len(self._answers) >= self.MAX_WAITING:
+        self._session.connection.held += len(content)
+        if self._session.connection.held > MAX_HELD:
             raise AmqpError(
                 "amqp:resource-limit-exceeded",
-                f"{self.MAX_WAITING} answers wait on {self.node.name}: grant credit to take them.",
+                f"Too many answers wait on {self.node.name}: read them and grant credit.",
             )
         self._answers.append(content)
         self.feed()
