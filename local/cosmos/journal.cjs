@@ -32,7 +32,6 @@ class Journal {
       const end = newline < 0 ? content.length : newline;
       let change;
       try {
-        if (newline < 0) throw new SyntaxError('the line has no end');
         change = JSON.parse(content.toString('utf8', start, end));
       } catch (error) {
         if (end + 1 < content.length) {
