@@ -238,6 +238,7 @@ def test_finds_role_groups_by_their_roles() -> None:
         ("displayName eq 1", FLOW_SET, ["'displayName'", "Edm.String", "1"]),
         ("createdDateTime gt 'yesterday'", FLOW_SET, ["'createdDateTime'", "'yesterday'"]),
         ("createdDateTime gt '2024-03-22T21:28:02Z'", FLOW_SET, ["without quotes"]),
+        ("length(displayName) eq \u0661", FLOW_SET, ["character 24"]),
         ("createdDateTime gt 2024-02-30", FLOW_SET, ["2024-02-30"]),
         ("createdDateTime gt 2024-02-03T00:00:00.12345678Z", FLOW_SET, [".12345678Z"]),
         ("createdDateTime gt 0001-01-01T00:00:00+01:00", FLOW_SET, ["0001"]),

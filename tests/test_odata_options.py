@@ -412,6 +412,7 @@ def test_refuses_other_expansions(expand: str, entity: EntityType, name: str) ->
         ("return=everything, odata.maxpagesize=0", None, None),
         ("odata.maxpagesize=-1", None, None),
         ("odata.maxpagesize=x, ,=,;", None, None),
+        (f"return=minimal{' ' * 1000}", None, None),
     ],
 )
 def test_reads_preferences_and_ignores_the_rest(

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+MAX_LENGTH = 1000
 _PREFERENCE = re.compile(
     r'\s*(?P<name>[^\s=;,"]+)\s*(?:=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^\s;,"]*)))?'
     r'(?P<parameters>\s*;(?:[^,"]|"(?:[^"\\]|\\.)*")*)?\s*(?:,|$)'
@@ -38,9 +39,15 @@ class Preferences:
 
 
 def parse_prefer(header: str | None) -> Preferences:
-    """Read a Prefer header. What is unknown or malformed is ignored; the first of two counts."""
+    """Read a Prefer header.
+
+    What is unknown or malformed is ignored, and so is a header that is longer than anyone needs;
+    the first of two counts.
+    """
     found: dict[str, str] = {}
-    for match in _PREFERENCE.finditer(header or ""):
+    if header is None or len(header) > MAX_LENGTH:
+        return Preferences()
+    for match in _PREFERENCE.finditer(header):
         value = match["quoted"] if match["quoted"] is not None else match["plain"] or ""
         found.setdefault(match["name"].lower(), value)
     name = next((each for each in ("odata.maxpagesize", "maxpagesize") if each in found), None)

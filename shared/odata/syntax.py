@@ -34,7 +34,7 @@ _TOKEN = re.compile(
     | (?P<mark>[(),:])
     | (?P<space>\s+)
     """,
-    re.IGNORECASE | re.VERBOSE,
+    re.ASCII | re.IGNORECASE | re.VERBOSE,
 )
 TEXT = "'"
 _WORDS = {"true": True, "false": False, "null": None}
@@ -153,7 +153,7 @@ def _tokens(text: str) -> Iterator[_Token]:
 
 
 def _number(written: str) -> Raw:
-    if re.fullmatch(r"[+-]?\d{1,19}", written):
+    if re.fullmatch("[+-]?[0-9]{1,19}", written):
         return Raw("int", int(written), written)
     value = float(written)
     if value in (float("inf"), float("-inf")):

@@ -16,7 +16,7 @@ _DATE = re.compile(
     r"(?P<day>\d{4}-\d\d-\d\d)"
     r"(?:T(?P<minute>\d\d:\d\d)(?::(?P<second>\d\d)(?:\.(?P<fraction>\d{1,7})0*)?)?"
     r"(?P<zone>Z|[+-]\d\d:\d\d)?)?",
-    re.IGNORECASE,
+    re.ASCII | re.IGNORECASE,
 )
 
 
