@@ -694,6 +694,8 @@ UNUSABLE: dict[str, Callable[[dict[str, str]], bytes]] = {
     "too many keys": lambda jwk: _set(jwk, *({} for _ in range(signing_keys.MAX_KEYS))),
     "entries that are no objects": lambda jwk: _set(1, None, "key", [jwk]),
     "no key id": lambda jwk: _set({**jwk, "kid": None}),
+    "a list as key id": lambda jwk: _set({**jwk, "kid": ["a"]}),
+    "empty key id": lambda jwk: _set({**jwk, "kid": ""}),
     "another use": lambda jwk: _set({**jwk, "use": "enc"}),
     "no use": lambda jwk: _set({k: v for k, v in jwk.items() if k != "use"}),
     "another algorithm": lambda jwk: _set({**jwk, "alg": "PS256"}),
