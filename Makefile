@@ -11,7 +11,7 @@ NEEDS_PYTHON = command -v $(PYTHON) >/dev/null 2>&1 || \
 	{ echo "There is no \`$(PYTHON)\` on PATH: install Python 3.11, 3.12 or 3.13." >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help run stack demo test check clean install install-test install-check
+.PHONY: help run stack demo token test check clean install install-test install-check
 
 help: ## List these commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,10 @@ stack: install ## Run the emulators only, for `func start` in another terminal
 
 demo: install ## Create the four published flows and watch them become ready
 	@exec $(VENV_PYTHON) -m local.demo
+
+token: ## Print an access token for the local service (ARGS="--read" for one that only reads)
+	@test -x $(VENV_PYTHON) || { echo "Run \`make install\` first." >&2; exit 1; }
+	@$(VENV_PYTHON) -m local.access_token $(ARGS)
 
 test: install-test ## Run the tests (ARGS="-k name" to choose)
 	@$(VENV_PYTHON) -m pytest $(ARGS)

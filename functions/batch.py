@@ -39,9 +39,12 @@ class Part:
     depends_on: tuple[str, ...]
 
 
-@operation(bp, "POST", "$batch")
+@operation(bp, "POST", "$batch", needs=None)
 async def batch(req: func.HttpRequest) -> func.HttpResponse:
-    """Carry out the requests of a batch, at the same time where none waits for another."""
+    """Carry out the requests of a batch, at the same time where none waits for another.
+
+    Anyone may send one: each request in it is checked for what it asks.
+    """
     parts = read_parts(json_body(req))
     done: dict[str, asyncio.Task[dict[str, Any]]] = {}
 

@@ -17,7 +17,7 @@ from functions.http import (
     updated,
 )
 from functions.query import ListRequest, count_options, item, item_options, plain_count, whole
-from shared import clients, flows, odata, schemas
+from shared import clients, flows, odata, permissions, schemas
 
 bp = func.Blueprint()
 
@@ -25,7 +25,7 @@ SETS = f"{INDUSTRY_DATA}/outboundProvisioningFlowSets"
 SET = SETS + "/{set_id}"
 
 
-@operation(bp, "POST", SETS)
+@operation(bp, "POST", SETS, needs=permissions.OUTBOUND_FLOW_WRITE)
 async def create_flow_set(req: func.HttpRequest) -> func.HttpResponse:
     """Create an empty flow set."""
     document = flows.new_flow_set(schemas.load(schemas.FlowSet, json_body(req)))
@@ -35,7 +35,7 @@ async def create_flow_set(req: func.HttpRequest) -> func.HttpResponse:
     )
 
 
-@operation(bp, "GET", SETS, queried=True)
+@operation(bp, "GET", SETS, needs=permissions.OUTBOUND_FLOW_READ, queried=True)
 async def list_flow_sets(req: func.HttpRequest) -> func.HttpResponse:
     """Return a page of flow sets."""
     request = ListRequest.read(req, odata.FLOW_SET, flows.SETS)
@@ -47,14 +47,14 @@ async def list_flow_sets(req: func.HttpRequest) -> func.HttpResponse:
     return request.answer(printed, more=len(found) > end, total=total)
 
 
-@operation(bp, "GET", SETS + "/$count", queried=True)
+@operation(bp, "GET", SETS + "/$count", needs=permissions.OUTBOUND_FLOW_READ, queried=True)
 async def count_flow_sets(req: func.HttpRequest) -> func.HttpResponse:
     """Return the number of flow sets."""
     query = odata.count_query(count_options(req, odata.FLOW_SET))
     return plain_count(await clients.flow_store().count_sets(query))
 
 
-@operation(bp, "GET", SET, queried=True)
+@operation(bp, "GET", SET, needs=permissions.OUTBOUND_FLOW_READ, queried=True)
 async def get_flow_set(req: func.HttpRequest) -> func.HttpResponse:
     """Return one flow set, with its flows where they are to be expanded."""
     options = item_options(req, odata.FLOW_SET)
@@ -87,7 +87,7 @@ async def _printed(
     ]
 
 
-@operation(bp, "PATCH", SET)
+@operation(bp, "PATCH", SET, needs=permissions.OUTBOUND_FLOW_WRITE)
 async def update_flow_set(req: func.HttpRequest) -> func.HttpResponse:
     """Change the name or the filter of a flow set."""
     body = json_body(req)
@@ -102,7 +102,7 @@ async def update_flow_set(req: func.HttpRequest) -> func.HttpResponse:
     )
 
 
-@operation(bp, "DELETE", SET)
+@operation(bp, "DELETE", SET, needs=permissions.OUTBOUND_FLOW_WRITE)
 async def delete_flow_set(req: func.HttpRequest) -> func.HttpResponse:
     """Delete a flow set and the flows in it."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import re
@@ -15,7 +16,8 @@ from urllib.parse import quote, unquote
 
 import azure.functions as func
 
-from shared import logs, trace
+from shared import clients, logs, trace
+from shared.auth import Forbidden, Unauthenticated
 from shared.errors import (
     BodyTooLarge,
     Conflict,
@@ -31,6 +33,8 @@ from shared.errors import (
 from shared.ids import as_guid
 from shared.odata import parse_prefer
 from shared.payload import read_json
+from shared.permissions import Permission
+from shared.signing_keys import KeysUnavailable
 
 ROOT: Final = "beta"
 INDUSTRY_DATA: Final = "external/industryData"
@@ -47,7 +51,10 @@ STATUSES: Final[dict[type[ServiceError], tuple[int, str]]] = {
     Conflict: (409, "Conflict"),
     PreconditionFailed: (412, "PreconditionFailed"),
     BodyTooLarge: (413, "RequestEntityTooLarge"),
+    Unauthenticated: (401, "InvalidAuthenticationToken"),
+    Forbidden: (403, "Authorization_RequestDenied"),
     StoreUnavailable: (503, "serviceNotAvailable"),
+    KeysUnavailable: (503, "serviceNotAvailable"),
 }
 """Error class to HTTP status and Graph error code; a subclass counts as its base."""
 
@@ -68,6 +75,7 @@ class Operation:
     method: str
     segments: tuple[str, ...]
     door: Door
+    needs: Permission | None
 
     def matched(self, segments: list[str]) -> int:
         """Count the leading segments of a path that are this operation's."""
@@ -87,11 +95,17 @@ OPERATIONS: Final[list[Operation]] = []
 
 
 def operation(
-    blueprint: func.Blueprint, method: str, template: str, *, queried: bool = False
+    blueprint: func.Blueprint,
+    method: str,
+    template: str,
+    *,
+    needs: Permission | None,
+    queried: bool = False,
 ) -> Callable[[Door], Callable[..., Any]]:
     """Register a door for one method and one path below /beta.
 
-    A door that is `queried` reads the query options itself; every other takes none.
+    `needs` is the permission that a caller must have; None opens the door to anyone. A door that
+    is `queried` reads the query options itself; every other takes none.
 
     Errors of the table become answers in Graph's envelope. Everything else propagates: the host
     logs it as a failed invocation and answers an empty 500.
@@ -102,9 +116,9 @@ def operation(
 
         @functools.wraps(door)
         async def answer(req: func.HttpRequest) -> func.HttpResponse:
-            return await answered(door, req)
+            return await answered(door, req, needs)
 
-        OPERATIONS.append(Operation(method, tuple(template.split("/")), door))
+        OPERATIONS.append(Operation(method, tuple(template.split("/")), door, needs))
         registered: Callable[..., Any] = blueprint.route(
             f"{ROOT}/{template}".rstrip("/"), methods=[method], auth_level=func.AuthLevel.ANONYMOUS
         )(answer)
@@ -132,26 +146,39 @@ def _without_options(door: Door) -> Door:
     return checked
 
 
-async def answered(door: Door, req: func.HttpRequest) -> func.HttpResponse:
-    """Call a door and complete its answer: errors in Graph's envelope, headers, one log line."""
+async def answered(
+    door: Door, req: func.HttpRequest, needs: Permission | None
+) -> func.HttpResponse:
+    """Let a caller with the permission through a door, and complete the answer.
+
+    Errors are told in Graph's envelope; each request leaves one log line.
+    """
     request_id = str(uuid.uuid4())
     client_id = client_request_id(req) or request_id
     trace.current.set(trace.continued(req.headers.get("traceparent")))
     started = time.perf_counter()
+    caller = None
     try:
+        if needs is not None:
+            caller = await clients.authorizer().authorize(req.headers.get("authorization"), needs)
         response = await door(req)
     except ServiceError as exc:
         response = _refusal(exc, request_id, client_id)
+        if isinstance(exc, Forbidden):
+            caller = exc.caller
     response.headers["request-id"] = request_id
     response.headers["client-request-id"] = client_id
     response.headers["OData-Version"] = "4.0"
-    response.headers["Cache-Control"] = "no-cache"
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Strict-Transport-Security"] = "max-age=31536000"
+    response.headers["X-Content-Type-Options"] = "nosniff"
     logs.line(
         "request",
         operation=door.__name__,
         status=response.status_code,
         requestId=request_id,
         ms=round((time.perf_counter() - started) * 1000, 1),
+        caller=None if caller is None else dataclasses.asdict(caller),
         keys={name: as_guid(value) for name, value in req.route_params.items()},
     )
     return response
@@ -168,7 +195,7 @@ async def dispatch(req: func.HttpRequest, path: str) -> func.HttpResponse:
         async def unknown_operation(req: func.HttpRequest) -> func.HttpResponse:
             raise error
 
-        return await answered(unknown_operation, req)
+        return await answered(unknown_operation, req, None)
     routed = func.HttpRequest(
         req.method,
         req.url,
@@ -177,7 +204,7 @@ async def dispatch(req: func.HttpRequest, path: str) -> func.HttpResponse:
         route_params=found.route_params(segments),
         body=req.get_body(),
     )
-    return await answered(found.door, routed)
+    return await answered(found.door, routed, found.needs)
 
 
 def _find_operation(method: str, segments: list[str]) -> Operation:
@@ -351,8 +378,10 @@ def _refusal(error: ServiceError, request_id: str, client_id: str) -> func.HttpR
         "client-request-id": client_id,
     }
     headers = {"Content-Type": "application/json"}
-    if isinstance(error, StoreUnavailable):
+    if isinstance(error, (StoreUnavailable, KeysUnavailable)):
         headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = error.challenge
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = ", ".join(error.allowed)
     # Text of the request may be repeated in it, with halves of surrogate pairs: those are escaped.

@@ -28,7 +28,7 @@ from functions.query import (
     plain_count,
     whole,
 )
-from shared import clients, events, flows, odata, schemas, trace
+from shared import clients, events, flows, odata, permissions, schemas, trace
 
 bp = func.Blueprint()
 
@@ -36,7 +36,7 @@ FLOWS = SET + "/provisioningFlows"
 FLOW = FLOWS + "/{flow_id}"
 
 
-@operation(bp, "POST", FLOWS)
+@operation(bp, "POST", FLOWS, needs=permissions.OUTBOUND_FLOW_WRITE)
 async def create_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     """Create a flow of one of the four kinds and ask for its readiness check."""
     set_id = guid_param(req, "set_id")
@@ -49,7 +49,7 @@ async def create_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     return created(req, whole(flows.flows_path(set_id), printed), flows.entity_tag(flow))
 
 
-@operation(bp, "GET", FLOWS, queried=True)
+@operation(bp, "GET", FLOWS, needs=permissions.OUTBOUND_FLOW_READ, queried=True)
 async def list_provisioning_flows(req: func.HttpRequest) -> func.HttpResponse:
     """Return the flows of a set."""
     set_id = guid_param(req, "set_id")
@@ -57,7 +57,7 @@ async def list_provisioning_flows(req: func.HttpRequest) -> func.HttpResponse:
     return request.from_all(await _all_flows(set_id))
 
 
-@operation(bp, "GET", FLOWS + "/$count", queried=True)
+@operation(bp, "GET", FLOWS + "/$count", needs=permissions.OUTBOUND_FLOW_READ, queried=True)
 async def count_provisioning_flows(req: func.HttpRequest) -> func.HttpResponse:
     """Return the number of flows of a set."""
     options = count_options(req, odata.PROVISIONING_FLOW)
@@ -69,7 +69,7 @@ async def _all_flows(set_id: str) -> list[dict[str, Any]]:
     return clients.printer().flows(document, await role_groups_of(*document["flows"].values()))
 
 
-@operation(bp, "GET", FLOW, queried=True)
+@operation(bp, "GET", FLOW, needs=permissions.OUTBOUND_FLOW_READ, queried=True)
 async def get_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     """Return one flow as its own type."""
     options = item_options(req, odata.PROVISIONING_FLOW)
@@ -79,7 +79,7 @@ async def get_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     return item(req, flows.flows_path(set_id), options, printed, flows.entity_tag(flow))
 
 
-@operation(bp, "GET", FLOW + "/readinessHistory")
+@operation(bp, "GET", FLOW + "/readinessHistory", needs=permissions.OUTBOUND_FLOW_READ)
 async def list_readiness_history(req: func.HttpRequest) -> func.HttpResponse:
     """Return what has happened to a flow's readiness, newest first."""
     set_id, flow_id = guid_param(req, "set_id"), guid_param(req, "flow_id")
@@ -88,7 +88,7 @@ async def list_readiness_history(req: func.HttpRequest) -> func.HttpResponse:
     return ok(req, {"@odata.context": context, "value": flows.readiness_history(flow)})
 
 
-@operation(bp, "PATCH", FLOW)
+@operation(bp, "PATCH", FLOW, needs=permissions.OUTBOUND_FLOW_WRITE)
 async def update_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     """Change a flow's configuration, which is then checked anew."""
     set_id = guid_param(req, "set_id")
@@ -107,7 +107,7 @@ async def update_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     return updated(req, whole(flows.flows_path(set_id), printed), flows.entity_tag(flow))
 
 
-@operation(bp, "DELETE", FLOW)
+@operation(bp, "DELETE", FLOW, needs=permissions.OUTBOUND_FLOW_WRITE)
 async def delete_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     """Take a flow out of its set."""
 
@@ -130,13 +130,15 @@ async def _reset(req: func.HttpRequest) -> func.HttpResponse:
     return accepted()
 
 
-@operation(bp, "POST", FLOW + "/reset")
+@operation(bp, "POST", FLOW + "/reset", needs=permissions.OUTBOUND_FLOW_WRITE)
 async def reset_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     """Start a flow anew, as the documentation addresses the action."""
     return await _reset(req)
 
 
-@operation(bp, "POST", FLOW + "/microsoft.graph.industryData.reset")
+@operation(
+    bp, "POST", FLOW + "/microsoft.graph.industryData.reset", needs=permissions.OUTBOUND_FLOW_WRITE
+)
 async def reset_provisioning_flow_by_full_name(req: func.HttpRequest) -> func.HttpResponse:
     """Start a flow anew, as Graph's clients address the action."""
     return await _reset(req)

@@ -25,7 +25,7 @@ from functions.query import (
     plain_count,
     whole,
 )
-from shared import clients, definitions, odata, schemas
+from shared import clients, definitions, odata, permissions, schemas
 from shared.catalog import ROLE_REFERENCE_TYPE
 from shared.errors import NotFound
 
@@ -36,14 +36,14 @@ DEFINITION = DEFINITIONS + "/{definition_id}"
 _ID = re.compile(r"[A-Za-z0-9]{1,64}-[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-@operation(bp, "GET", DEFINITIONS, queried=True)
+@operation(bp, "GET", DEFINITIONS, needs=permissions.REFERENCE_LIST, queried=True)
 async def list_reference_definitions(req: func.HttpRequest) -> func.HttpResponse:
     """Return the reference definitions, built in and added."""
     request = ListRequest.read(req, odata.REFERENCE_DEFINITION, DEFINITIONS)
     return request.from_all(await _all_definitions())
 
 
-@operation(bp, "GET", DEFINITIONS + "/$count", queried=True)
+@operation(bp, "GET", DEFINITIONS + "/$count", needs=permissions.REFERENCE_LIST, queried=True)
 async def count_reference_definitions(req: func.HttpRequest) -> func.HttpResponse:
     """Return the number of reference definitions."""
     options = count_options(req, odata.REFERENCE_DEFINITION)
@@ -54,7 +54,7 @@ async def _all_definitions() -> list[dict[str, Any]]:
     return [definitions.printed(each) for each in await clients.catalog().definitions()]
 
 
-@operation(bp, "GET", DEFINITION, queried=True)
+@operation(bp, "GET", DEFINITION, needs=permissions.REFERENCE_GET, queried=True)
 async def get_reference_definition(req: func.HttpRequest) -> func.HttpResponse:
     """Return one reference definition."""
     options = item_options(req, odata.REFERENCE_DEFINITION)
@@ -62,7 +62,7 @@ async def get_reference_definition(req: func.HttpRequest) -> func.HttpResponse:
     return item(req, DEFINITIONS, options, definitions.printed(found))
 
 
-@operation(bp, "POST", DEFINITIONS)
+@operation(bp, "POST", DEFINITIONS, needs=permissions.REFERENCE_WRITE)
 async def create_reference_definition(req: func.HttpRequest) -> func.HttpResponse:
     """Add an entry to one of the code lists that can be extended."""
     document = definitions.new(schemas.load(schemas.ReferenceDefinition, json_body(req)))
@@ -75,7 +75,7 @@ async def create_reference_definition(req: func.HttpRequest) -> func.HttpRespons
     return created(req, whole(DEFINITIONS, printed))
 
 
-@operation(bp, "PATCH", DEFINITION)
+@operation(bp, "PATCH", DEFINITION, needs=permissions.REFERENCE_WRITE)
 async def update_reference_definition(req: func.HttpRequest) -> func.HttpResponse:
     """Change the name, the place or the state of an entry."""
     body = json_body(req)
@@ -89,7 +89,7 @@ async def update_reference_definition(req: func.HttpRequest) -> func.HttpRespons
     return updated(req, whole(DEFINITIONS, printed))
 
 
-@operation(bp, "DELETE", DEFINITION)
+@operation(bp, "DELETE", DEFINITION, needs=permissions.REFERENCE_WRITE)
 async def delete_reference_definition(req: func.HttpRequest) -> func.HttpResponse:
     """Disable an entry: it stays readable, for data that refers to it."""
     definition_id = _definition_id(req)

@@ -24,7 +24,7 @@ from functions.query import (
     plain_count,
     whole,
 )
-from shared import catalog, clients, flows, odata, schemas
+from shared import catalog, clients, flows, odata, permissions, schemas
 from shared.errors import NotFound
 from shared.ids import as_guid
 
@@ -34,13 +34,13 @@ GROUPS = f"{INDUSTRY_DATA}/roleGroups"
 GROUP = GROUPS + "/{group_id}"
 
 
-@operation(bp, "GET", GROUPS, queried=True)
+@operation(bp, "GET", GROUPS, needs=permissions.ROLE_GROUP_LIST, queried=True)
 async def list_role_groups(req: func.HttpRequest) -> func.HttpResponse:
     """Return the role groups, built in and created."""
     return ListRequest.read(req, odata.ROLE_GROUP, GROUPS).from_all(await _all_role_groups())
 
 
-@operation(bp, "GET", GROUPS + "/$count", queried=True)
+@operation(bp, "GET", GROUPS + "/$count", needs=permissions.ROLE_GROUP_LIST, queried=True)
 async def count_role_groups(req: func.HttpRequest) -> func.HttpResponse:
     """Return the number of role groups."""
     return plain_count(counted(count_options(req, odata.ROLE_GROUP), await _all_role_groups()))
@@ -50,7 +50,7 @@ async def _all_role_groups() -> list[dict[str, Any]]:
     return [flows.role_group(group) for group in await clients.catalog().role_groups()]
 
 
-@operation(bp, "GET", GROUP, queried=True)
+@operation(bp, "GET", GROUP, needs=permissions.ROLE_GROUP_GET, queried=True)
 async def get_role_group(req: func.HttpRequest) -> func.HttpResponse:
     """Return one role group."""
     options = item_options(req, odata.ROLE_GROUP)
@@ -58,7 +58,7 @@ async def get_role_group(req: func.HttpRequest) -> func.HttpResponse:
     return item(req, GROUPS, options, flows.role_group(group))
 
 
-@operation(bp, "POST", GROUPS)
+@operation(bp, "POST", GROUPS, needs=permissions.ROLE_GROUP_WRITE)
 async def create_role_group(req: func.HttpRequest) -> func.HttpResponse:
     """Create a role group beside the built-in ones."""
     document = flows.new_role_group(schemas.load(schemas.RoleGroup, json_body(req)))
@@ -66,7 +66,7 @@ async def create_role_group(req: func.HttpRequest) -> func.HttpResponse:
     return created(req, whole(GROUPS, document))
 
 
-@operation(bp, "PATCH", GROUP)
+@operation(bp, "PATCH", GROUP, needs=permissions.ROLE_GROUP_WRITE)
 async def update_role_group(req: func.HttpRequest) -> func.HttpResponse:
     """Change the name or the roles of a role group."""
     body = json_body(req)
@@ -80,7 +80,7 @@ async def update_role_group(req: func.HttpRequest) -> func.HttpResponse:
     return updated(req, whole(GROUPS, document))
 
 
-@operation(bp, "DELETE", GROUP)
+@operation(bp, "DELETE", GROUP, needs=permissions.ROLE_GROUP_WRITE)
 async def delete_role_group(req: func.HttpRequest) -> func.HttpResponse:
     """Delete a role group."""
     group_id = _group_id(req)

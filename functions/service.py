@@ -7,7 +7,7 @@ import json
 import azure.functions as func
 
 from functions.http import INDUSTRY_DATA, ROOT, dispatch, ok, operation
-from shared import clients, metadata
+from shared import clients, metadata, permissions
 
 bp = func.Blueprint()
 
@@ -23,20 +23,20 @@ async def health(req: func.HttpRequest) -> func.HttpResponse:
     )
 
 
-@operation(bp, "GET", "$metadata")
+@operation(bp, "GET", "$metadata", needs=None)
 async def get_metadata(req: func.HttpRequest) -> func.HttpResponse:
     """Return the service's types as CSDL 4.0 in XML."""
     return func.HttpResponse(metadata.csdl(), mimetype="application/xml")
 
 
-@operation(bp, "GET", "")
+@operation(bp, "GET", "", needs=None)
 async def get_service_document(req: func.HttpRequest) -> func.HttpResponse:
     """Return what is at the service root."""
     external = {"name": "external", "kind": "Singleton", "url": "external"}
     return ok(req, {"@odata.context": clients.printer().service_context(), "value": [external]})
 
 
-@operation(bp, "GET", INDUSTRY_DATA)
+@operation(bp, "GET", INDUSTRY_DATA, needs=permissions.OUTBOUND_FLOW_READ)
 async def get_industry_data(req: func.HttpRequest) -> func.HttpResponse:
     """Return the root of industryData, which holds collections only."""
     context = clients.printer().context(INDUSTRY_DATA, entity=True)

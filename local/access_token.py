@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from local.config import LocalConfig, LocalConfigError
-from local.issuer import DEFAULT_PORT, IssuerError, authority, claims, sign, signing_key
+from local.issuer import IssuerError, claims, sign, signing_key
 from shared import permissions
 from shared.permissions import Permission
 
@@ -27,6 +27,12 @@ def all_roles() -> tuple[str, ...]:
     return tuple(sorted({role for permission in needed for role in permission.application}))
 
 
+def application_token(config: LocalConfig, *roles: str) -> str:
+    """Return a token of an application with these roles, or with all there are."""
+    payload = claims(config.issuer, roles=roles or all_roles())
+    return sign(payload, signing_key(config.local_state / "issuer"))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns 2 with a sentence on stderr when no token can be made."""
     parser = argparse.ArgumentParser(prog="python -m local.access_token", description=__doc__)
@@ -37,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--expires", type=int, default=3600, help="seconds (default: 3600)")
     parser.add_argument(
         "--authority",
-        help=f"the issuer's base URL (default: AUTH_AUTHORITY, else {authority(DEFAULT_PORT)})",
+        help="the issuer's base URL (default: AUTH_AUTHORITY, else by ISSUER_PORT)",
     )
     parser.add_argument(
         "--state", type=Path, help="the issuer's folder (default: issuer in LOCAL_STATE)"
@@ -45,9 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if not 0 < given.expires <= MAX_LIFETIME:
         parser.error(f"--expires {given.expires}: give 1 to {MAX_LIFETIME} seconds")
-    issued_by = given.authority or os.environ.get("AUTH_AUTHORITY") or authority(DEFAULT_PORT)
     try:
-        state = given.state or LocalConfig.read(os.environ).local_state / "issuer"
+        config = LocalConfig.read(os.environ)
+        issued_by = given.authority or os.environ.get("AUTH_AUTHORITY") or config.issuer
+        state = given.state or config.local_state / "issuer"
         payload = claims(
             issued_by.rstrip("/"),
             roles=READ if given.read else given.roles or all_roles(),

@@ -106,6 +106,17 @@ def components(
             port_variables=("SERVICE_BUS_PORT",),
             healthy=lambda: _amqp_answers(config.service_bus_port),
         ),
+        Component(
+            name="issuer",
+            title="Token issuer",
+            command=(
+                *(sys.executable, "-m", "local.issuer"),
+                *("--port", str(config.issuer_port)),
+                *("--state", str(state / "issuer")),
+            ),
+            port_variables=("ISSUER_PORT",),
+            healthy=lambda: _http_answers(config.issuer_port),
+        ),
         _host(config, host, {**config.overrides(), **(host_settings or {})}),
     )
     return {part.name: part for part in parts}

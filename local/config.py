@@ -36,6 +36,7 @@ class LocalConfig:
     """
 
     functions_port: int = 7071
+    issuer_port: int = 7072
     cosmos_port: int = 8081
     service_bus_port: int = 5672
     azurite_blob_port: int = 10000
@@ -85,6 +86,11 @@ class LocalConfig:
         return f"http://{HOST}:{self.functions_port}/beta"
 
     @property
+    def issuer(self) -> str:
+        """The base URL of the local token issuer, which stands for Entra ID."""
+        return f"http://{HOST}:{self.issuer_port}"
+
+    @property
     def cosmos_endpoint(self) -> str:
         """The Cosmos DB emulator's base URL."""
         return f"http://{HOST}:{self.cosmos_port}"
@@ -119,6 +125,7 @@ class LocalConfig:
             "AzureWebJobsStorage": self.storage_connection,
             "ServiceBus": self.service_bus_connection,
             "COSMOS_ENDPOINT": self.cosmos_endpoint,
+            "AUTH_AUTHORITY": self.issuer,
         }
 
     def overrides(self) -> dict[str, str]:

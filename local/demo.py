@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from local.access_token import application_token
 from local.components import StackError, components
 from local.config import ROOT, LocalConfig, LocalConfigError
+from local.issuer import IssuerError
 from local.settings import SettingsFileError, make_settings_file
 from local.stack import Stack, say, short_path
 
@@ -56,13 +58,14 @@ class Answer:
         raise DemoError(f"The answer is not a JSON object: {self.text[:200]!r}")
 
 
-def call(method: str, url: str, body: bytes | None = None) -> Answer:
+def call(token: str, method: str, url: str, body: bytes | None = None) -> Answer:
     """Send one request, the body byte for byte, and read the answer whatever its status."""
     request = urllib.request.Request(  # noqa: S310 - the address is our own, on loopback
         url,
         method=method,
         data=body,
-        headers={} if body is None else {"Content-Type": "application/json"},
+        headers={"Authorization": f"Bearer {token}"}
+        | ({} if body is None else {"Content-Type": "application/json"}),
     )
     # No proxy, whatever the environment says: the stack is on this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -77,11 +80,12 @@ def call(method: str, url: str, body: bytes | None = None) -> Answer:
         return Answer(response.status, response.reason or "", text, time.monotonic())
 
 
-def _show_call(method: str, url: str, body: bytes) -> Answer:
+def _show_call(token: str, method: str, url: str, body: bytes) -> Answer:
     """Send a request and show it with its answer."""
     say(f"{method} {url}")
+    say("Authorization: Bearer (what `make token` prints)")
     say(f"Content-Type: application/json\n\n{body.decode('utf-8').rstrip()}")
-    answer = call(method, url, body)
+    answer = call(token, method, url, body)
     say(f"\n-> {answer.status} {answer.reason}\n\n{_pretty(answer.text)}")
     return answer
 
@@ -99,10 +103,10 @@ def _created(answer: Answer, what: str) -> dict[str, Any]:
     return answer.json()
 
 
-def _await_ready(url: str, status: str, since: float, deadline: float) -> bool:
+def _await_ready(token: str, url: str, status: str, since: float, deadline: float) -> bool:
     """Poll a flow until it is ready and show when its status changes; False at the deadline."""
     while True:
-        answer = call("GET", url)
+        answer = call(token, "GET", url)
         if answer.status != 200:
             raise DemoError(f"GET {url} answered {answer.status}: {answer.text[:500]}")
         now = str(answer.json().get("readinessStatus"))
@@ -117,12 +121,12 @@ def _await_ready(url: str, status: str, since: float, deadline: float) -> bool:
         time.sleep(POLL_SECONDS)
 
 
-def show_flows(api: str) -> None:
+def show_flows(api: str, token: str) -> None:
     """Create a flow set and the four flows in it; DemoError unless all four become ready."""
     sets = f"{api}/external/industryData/outboundProvisioningFlowSets"
     say("\n== A flow set ==\n")
     flow_set = _created(
-        _show_call("POST", sets, b'{"displayName": "Contoso schools"}'), "The flow set"
+        _show_call(token, "POST", sets, b'{"displayName": "Contoso schools"}'), "The flow set"
     )
     flows = f"{sets}/{flow_set['id']}/provisioningFlows"
     deadline = time.monotonic() + READY_SECONDS
@@ -130,11 +134,11 @@ def show_flows(api: str) -> None:
     for number, (name, title) in enumerate(FLOWS.items(), start=1):
         say(f"\n== {number}. {title} ==\n")
         body = (PAYLOADS / f"{name}.request.json").read_bytes()
-        answer = _show_call("POST", flows, body)
+        answer = _show_call(token, "POST", flows, body)
         flow = _created(answer, title)
         url, status = f"{flows}/{flow['id']}", str(flow["readinessStatus"])
         say(f"\nGET {url}")
-        if not _await_ready(url, status, answer.received, deadline):
+        if not _await_ready(token, url, status, answer.received, deadline):
             late.append(title)
     if late:
         raise DemoError(
@@ -174,8 +178,8 @@ def main() -> int:
         return 1
     try:
         with _whatever_runs(config):
-            show_flows(config.api)
-    except (SettingsFileError, StackError) as error:
+            show_flows(config.api, application_token(config))
+    except (IssuerError, SettingsFileError, StackError) as error:
         print(error, file=sys.stderr)
         return 1
     except DemoError as error:

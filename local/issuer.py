@@ -25,7 +25,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from local.config import HOST
+from local.config import HOST, LocalConfig
 
 # Made up for this stack; no such tenant, API or client exists in Entra ID.
 LOCAL_TENANT: Final = "10ca1000-0000-4000-8000-000000000001"
@@ -33,7 +33,6 @@ LOCAL_AUDIENCE: Final = "api://industry-data-local"
 LOCAL_CLIENT: Final = "10ca1000-0000-4000-8000-000000000002"
 LOCAL_SERVICE_PRINCIPAL: Final = "10ca1000-0000-4000-8000-000000000003"
 LOCAL_USER: Final = "10ca1000-0000-4000-8000-000000000004"
-DEFAULT_PORT: Final = 7072
 
 KEY_FILE: Final = "signing_key.pem"
 KEY_BITS = 2048
@@ -43,15 +42,10 @@ class IssuerError(Exception):
     """The issuer or its key cannot be used; the text says what to do next."""
 
 
-def authority(port: int) -> str:
-    """The issuer's base URL, as AUTH_AUTHORITY takes it."""
-    return f"http://{HOST}:{port}"
-
-
 def auth_settings(port: int) -> dict[str, str]:
     """The app settings with which the service accepts this issuer's tokens."""
     return {
-        "AUTH_AUTHORITY": authority(port),
+        "AUTH_AUTHORITY": LocalConfig(issuer_port=port).issuer,
         "AUTH_TENANTS": LOCAL_TENANT,
         "AUTH_AUDIENCES": LOCAL_AUDIENCE,
     }
@@ -206,7 +200,9 @@ async def serve(port: int, state: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns 0 after a stop by signal, 2 when the issuer cannot start."""
     parser = argparse.ArgumentParser(prog="python -m local.issuer", description=__doc__)
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 for any free one")
+    parser.add_argument(
+        "--port", type=int, default=LocalConfig().issuer_port, help="0 for any free one"
+    )
     parser.add_argument("--state", type=Path, required=True, help="the folder that holds the key")
     given = parser.parse_args(arguments)
     if not 0 <= given.port < 65536:

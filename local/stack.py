@@ -31,7 +31,7 @@ from local.config import ROOT, LocalConfig, LocalConfigError
 from local.reaper import signal_group
 from local.settings import SettingsFileError, make_settings_file
 
-EMULATORS = ("azurite", "cosmos", "service_bus")
+EMULATORS = ("azurite", "cosmos", "service_bus", "issuer")
 STOP_SECONDS = 10.0
 SETUP_SECONDS = 60.0
 TAIL_LINES = 25
@@ -361,6 +361,7 @@ def curl_line(config: LocalConfig) -> str:
     """A command that creates a flow set."""
     return (
         f"curl -i {config.api}/external/industryData/outboundProvisioningFlowSets "
+        """-H "Authorization: Bearer $(make -s token)" """
         """-H 'Content-Type: application/json' -d '{"displayName": "Contoso schools"}'"""
     )
 

@@ -33,15 +33,14 @@ IN_AZURE: Final = (
     "WEBSITE_SKU_NAME",
     "WEBSITE_POD_NAME",
     "LEGION_SERVICE_HOST",
-    "CONTAINER_NAME",
     "CONTAINER_APP_NAME",
     "FUNCTIONS_EXTENSION_VERSION",
 )
 """Variables of which each Functions plan sets some, and `func start` none.
 
-On Flex Consumption, by the host's source, WEBSITE_INSTANCE_ID is empty, while WEBSITE_SKU,
-LEGION_SERVICE_HOST, and one of CONTAINER_NAME and WEBSITE_POD_NAME are set. WEBSITE_HOSTNAME would
-not do: `func start` sets it.
+On Flex Consumption, by the host's source, WEBSITE_INSTANCE_ID is empty, while WEBSITE_SKU
+and LEGION_SERVICE_HOST are set. WEBSITE_HOSTNAME would not do: `func start` sets it. Neither would
+CONTAINER_NAME: development containers have it.
 """
 
 MAX_TOKEN_CHARACTERS: Final = 16 * 1024

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
     from shared.archive import Archive
+    from shared.auth import Authorizer
     from shared.catalog_store import CatalogStore
     from shared.cosmos import Cosmos
     from shared.messages import QueuePublisher
@@ -38,6 +39,16 @@ def settings() -> Settings:
     ):
         logging.getLogger(sdk).setLevel(logging.WARNING)
     return Settings.read(os.environ)
+
+
+@functools.cache
+def authorizer() -> Authorizer:
+    """Return what checks access tokens."""
+    from shared.auth import Authorizer
+    from shared.signing_keys import SigningKeys
+
+    config = settings().auth
+    return Authorizer(config, SigningKeys(config.authority))
 
 
 @functools.cache

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from shared.auth import AuthSettings
 from shared.errors import SettingsError
 from shared.keyring import Keyring
 
@@ -32,6 +33,7 @@ class Settings:
     identity_client_id: str | None
     keyring: Keyring
     graph_root: str
+    auth: AuthSettings
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Settings:
@@ -76,7 +78,12 @@ class Settings:
                 faults.append(str(exc))
         database = required("COSMOS_DATABASE")
         queue = required("READINESS_QUEUE")
-        if faults or keyring is None:
+        auth = None
+        try:
+            auth = AuthSettings.read(environ)
+        except SettingsError as exc:
+            faults.append(str(exc))
+        if faults or keyring is None or auth is None:
             raise SettingsError(" ".join([*faults, _SEE]))
         return cls(
             cosmos_endpoint=endpoint,
@@ -90,6 +97,7 @@ class Settings:
             identity_client_id=values.get("AZURE_CLIENT_ID") or None,
             keyring=keyring,
             graph_root=graph_root.rstrip("/"),
+            auth=auth,
         )
 
 

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from azure.servicebus.aio import ServiceBusClient
 
+from local.access_token import application_token
 from local.config import ROOT
 from local.settings import example_values
 from local.stack import Stack, throwaway_config
@@ -50,9 +51,16 @@ def api(stack: Stack) -> str:
 
 
 @pytest.fixture(scope="session")
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A shared HTTP client."""
-    async with aiohttp.ClientSession() as session:
+def token(stack: Stack) -> str:
+    """An access token with every permission."""
+    return application_token(stack.config)
+
+
+@pytest.fixture(scope="session")
+async def http(token: str) -> AsyncIterator[aiohttp.ClientSession]:
+    """A shared HTTP client that may do everything."""
+    headers = {"Authorization": f"Bearer {token}"}
+    async with aiohttp.ClientSession(headers=headers) as session:
         yield session
 
 

@@ -223,7 +223,8 @@ def test_compose_publishes_the_default_ports_on_loopback_only() -> None:
     ]
     assert all(re.fullmatch(r"127\.0\.0\.1:(\d+):\1", port) for port in published)
     service_bus_health = 5300
-    emulators = set(LocalConfig().ports().values()) - {LocalConfig().functions_port}
+    ours = {LocalConfig().functions_port, LocalConfig().issuer_port}
+    emulators = set(LocalConfig().ports().values()) - ours
     assert {int(port.rpartition(":")[2]) for port in published} == emulators | {service_bus_health}
 
 

@@ -21,12 +21,14 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 from azure.cosmos.aio import CosmosClient
-from azure.servicebus import ServiceBusMessage, ServiceBusReceivedMessage, ServiceBusSubQueue
-from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
+from azure.servicebus import ServiceBusMessage
+from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
+from azure.storage.blob.aio import BlobServiceClient
 
 from local.components import QUEUES_FILE
 from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, HOST, READINESS_QUEUE
 from local.stack import Stack
+from shared.archive import Archive
 from tests.conftest import CosmosRequests
 
 PAYLOADS = Path(__file__).parent / "payloads"
@@ -689,11 +691,9 @@ async def test_an_unknown_set_is_one_request(service: Api, counted: Counted) -> 
 class Queue:
     """The readiness queue as a provisioning engine and an operator use it."""
 
-    def __init__(
-        self, sender: ServiceBusSender, dead_letters: ServiceBusReceiver, stack: Stack
-    ) -> None:
+    def __init__(self, sender: ServiceBusSender, archive: Archive, stack: Stack) -> None:
         self.sender = sender
-        self.dead_letters = dead_letters
+        self.archive = archive
         self.stack = stack
 
     async def send(self, *messages: ServiceBusMessage) -> None:
@@ -714,29 +714,26 @@ class Queue:
         await until(told, f"event {event_id} is delivered {deliveries} times")
         return found
 
-    async def dead_lettered(self, *message_ids: object) -> list[ServiceBusReceivedMessage]:
-        """Wait until messages are in the dead-letter queue; return them as they lie there."""
-        found: list[ServiceBusReceivedMessage] = []
+    async def dead_lettered(self, *message_ids: object) -> list[dict[str, Any]]:
+        """Wait until messages are archived as dead letters; return what is kept of each."""
+        found: dict[str, dict[str, Any]] = {}
 
         async def there() -> bool:
-            lying = await self.dead_letters.peek_messages(250, sequence_number=1)
-            found[:] = [message for message in lying if message.message_id in message_ids]
-            return len(found) == len(message_ids)
+            async for name in self.archive.names():
+                if name not in found:
+                    found[name] = await self.archive.read(name)
+            return {letter["messageId"] for letter in found.values()} >= set(message_ids)
 
-        await until(there, f"{len(message_ids)} messages are dead-lettered")
-        return found
+        await until(there, f"{len(message_ids)} messages are archived as dead letters")
+        return [letter for letter in found.values() if letter["messageId"] in message_ids]
 
 
 @pytest.fixture(scope="module")
 async def queue(service_bus_client: ServiceBusClient, stack: Stack) -> AsyncIterator[Queue]:
-    """The readiness queue and its dead letters; opening a link costs the SDK half a second."""
-    async with (
-        service_bus_client.get_queue_sender(READINESS_QUEUE) as sender,
-        service_bus_client.get_queue_receiver(
-            READINESS_QUEUE, sub_queue=ServiceBusSubQueue.DEAD_LETTER
-        ) as dead_letters,
-    ):
-        yield Queue(sender, dead_letters, stack)
+    """The readiness queue and what became of its dead letters."""
+    storage = BlobServiceClient.from_connection_string(stack.config.storage_connection)
+    async with storage, service_bus_client.get_queue_sender(READINESS_QUEUE) as sender:
+        yield Queue(sender, Archive(storage), stack)
 
 
 @pytest.fixture
@@ -827,7 +824,8 @@ async def test_an_illegal_step_is_dead_lettered_and_changes_nothing(
     _, message = ready_flow.report("notReady", datetime.now(UTC) + timedelta(seconds=1))
     await queue.send(message)
     [dead] = await queue.dead_lettered(message.message_id)
-    assert dead.dead_letter_reason == "MaxDeliveryCountExceeded"
+    assert dead["deadLetterReason"] == "MaxDeliveryCountExceeded"
+    assert "readinessStatus" in dead["fault"]
     assert await ready_flow.status() == "ready"
 
 
@@ -842,8 +840,9 @@ async def test_what_is_no_event_is_dead_lettered_and_holds_nothing_up(
     flow = await service.new_flow()
     await flow.until_status("ready")
     dead = await queue.dead_lettered(*(message.message_id for message in broken))
-    assert {message.dead_letter_reason for message in dead} == {"MaxDeliveryCountExceeded"}
-    assert {message.delivery_count for message in dead} == {MAX_DELIVERIES}
+    assert {letter["deadLetterReason"] for letter in dead} == {"MaxDeliveryCountExceeded"}
+    assert all(f"after {MAX_DELIVERIES} " in letter["deadLetterDescription"] for letter in dead)
+    assert all(letter["fault"].startswith("The message is not") for letter in dead)
 
 
 # --- passwords ---------------------------------------------------------------------------------

@@ -269,9 +269,9 @@ def test_registration_says_what_the_azure_cli_said(
 
 @pytest.fixture
 def token_file(tmp_path: Path) -> Path:
-    """An access token for the local stack."""
+    """A file with a token that a scripted service looks at no further."""
     path = tmp_path / "token"
-    path.write_text("local")
+    path.write_text("some-token")
     return path
 
 
@@ -286,7 +286,8 @@ def run_smoke(*arguments: str, **environment: str) -> subprocess.CompletedProces
     )
 
 
-def test_smoke_passes_on_a_service_that_works(api: str, token_file: Path) -> None:
+def test_smoke_passes_on_a_service_that_works(api: str, token: str, token_file: Path) -> None:
+    token_file.write_text(token)
     done = run_smoke("--url", api, "--token-file", str(token_file), "--patience", "60")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(

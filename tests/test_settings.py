@@ -13,6 +13,7 @@ import pytest
 
 from local.config import ROOT, LocalConfig
 from local.settings import example_values
+from shared.auth import IN_AZURE
 from shared.errors import SettingsError
 from shared.schemas import Secret
 from shared.settings import Settings
@@ -26,6 +27,9 @@ LOCAL = {
     "READINESS_QUEUE": "readiness",
     "AzureWebJobsStorage": "UseDevelopmentStorage=true",
     "PASSWORD_KEYS": KEYS,
+    "AUTH_AUTHORITY": "http://127.0.0.1:7072",
+    "AUTH_TENANTS": "10ca1000-0000-4000-8000-000000000001",
+    "AUTH_AUDIENCES": "api://industry-data-local",
 }
 AZURE = {
     "COSMOS_ENDPOINT": "https://contoso.documents.azure.com",
@@ -35,6 +39,8 @@ AZURE = {
     "AzureWebJobsStorage__accountName": "contoso",
     "PASSWORD_KEYS": KEYS,
     "AZURE_CLIENT_ID": "8f7f3f5c-0000-4000-8000-000000000000",
+    "AUTH_TENANTS": "8f7f3f5c-0000-4000-8000-000000000001",
+    "AUTH_AUDIENCES": "api://8f7f3f5c-0000-4000-8000-000000000002",
 }
 # What the Functions host reads by itself; the app never asks for them.
 OF_THE_HOST = {"FUNCTIONS_WORKER_RUNTIME"}
@@ -45,6 +51,7 @@ NOT_NEEDED_LOCALLY = {
     "AzureWebJobsStorage__blobServiceUri",
     "AZURE_CLIENT_ID",
     "GRAPH_ROOT",
+    "AUTH_MODE",
 }
 EXAMPLE: dict[str, str] = json.loads((ROOT / "local.settings.example.json").read_text("utf-8"))[
     "Values"
@@ -123,7 +130,13 @@ def test_spaces_around_values_do_not_count() -> None:
 
 
 def test_settings_of_others_are_ignored() -> None:
-    assert Settings.read({**LOCAL, "PATH": "/bin", "WEBSITE_SITE_NAME": "x"}).cosmos_key == "a2V5"
+    assert Settings.read({**LOCAL, "PATH": "/bin", "HOSTNAME": "x"}).cosmos_key == "a2V5"
+
+
+def test_the_faults_of_authentication_are_told_with_the_others() -> None:
+    text = faults({"COSMOS_DATABASE": "industryData"})
+    assert "Set COSMOS_ENDPOINT." in text
+    assert "Set AUTH_TENANTS" in text
 
 
 @pytest.mark.parametrize(
@@ -234,12 +247,15 @@ def test_the_example_has_no_setting_that_nobody_reads(name: str) -> None:
 
 
 def test_every_setting_that_the_code_names_is_in_the_example_or_known_to_be_optional() -> None:
-    tree = ast.parse((ROOT / "shared" / "settings.py").read_text("utf-8"))
+    modules = [ROOT / "shared" / name for name in ("settings.py", "auth.py")]
     named = {
         node.value
-        for node in ast.walk(tree)
+        for module in modules
+        for node in ast.walk(ast.parse(module.read_text("utf-8")))
         if isinstance(node, ast.Constant)
         and isinstance(node.value, str)
-        and re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+|(ServiceBus|AzureWebJobsStorage)(__\w+)?", node.value)
+        and re.fullmatch(
+            r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+|(ServiceBus|AzureWebJobsStorage)(__\w+)?", node.value
+        )
     }
-    assert named == (set(EXAMPLE) - OF_THE_HOST) | NOT_NEEDED_LOCALLY
+    assert named - set(IN_AZURE) == (set(EXAMPLE) - OF_THE_HOST) | NOT_NEEDED_LOCALLY

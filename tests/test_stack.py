@@ -293,7 +293,8 @@ async def test_a_killed_part_starts_again_on_its_port(stack: Stack) -> None:
 async def test_the_printed_curl_line_creates_a_flow_set(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
-    curl, _include, url, _h, header, _d, body = shlex.split(curl_line(stack.config))
+    curl, _i, url, _h, bearer, _h, header, _d, body = shlex.split(curl_line(stack.config))
+    assert bearer == "Authorization: Bearer $(make -s token)"
     name, value = header.split(": ")
     async with http.post(url, headers={name: value}, data=body) as response:
         assert curl == "curl"
