@@ -11,10 +11,10 @@ NEEDS_PYTHON = command -v $(PYTHON) >/dev/null 2>&1 || \
 	{ echo "There is no \`$(PYTHON)\` on PATH: install Python 3.11, 3.12 or 3.13." >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help run stack demo token test check clean install install-test install-check
+.PHONY: infra-check help run stack demo token test check clean install install-test install-check
 
 help: ## List these commands
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: install ## Run everything: emulators and functions; Ctrl-C stops them (HOST=func uses func start)
 	@exec $(VENV_PYTHON) -m local.stack run --host $(HOST)
@@ -36,6 +36,9 @@ check: install-check ## Check style, format and types
 	@$(VENV_PYTHON) -m ruff check .
 	@$(VENV_PYTHON) -m ruff format --check .
 	@$(VENV_PYTHON) -m mypy
+
+infra-check: ## Compile and lint infra/ (needs the Azure CLI)
+	@sh infra/check.sh
 
 clean: ## Remove what the local stack stored (.local)
 	@$(NEEDS_PYTHON)

@@ -10,10 +10,6 @@ import time
 # 100-nanosecond ticks between year 1 and 1970, the two epochs.
 _TICKS_TO_UNIX_EPOCH = 621_355_968_000_000_000
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_DATE_TIME = re.compile(
-    r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
-    r"T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{7}Z"
-)
 
 _counter = itertools.count(_TICKS_TO_UNIX_EPOCH + time.time_ns() // 100)
 
@@ -51,7 +47,3 @@ def printed_time(stored: str) -> str:
     """Return a stored timestamp as Graph prints it: trailing zeros of the fraction dropped."""
     return stored[:-1].rstrip("0").removesuffix(".") + "Z" if "." in stored else stored
 
-
-def is_stored_time(text: str) -> bool:
-    """Tell whether `text` has the form that `utc_now` gives."""
-    return _DATE_TIME.fullmatch(text) is not None
