@@ -16,7 +16,7 @@ NEEDS_PYTHON = command -v $(PYTHON) >/dev/null 2>&1 || \
 help: ## List these commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
-run: install ## Run everything: emulators and functions; Ctrl-C stops them (HOST=func uses func start)
+run: install ## Run emulators and functions; Ctrl-C stops them (HOST=func uses func start)
 	@exec $(VENV_PYTHON) -m local.stack run --host $(HOST)
 
 stack: install ## Run the emulators only, for `func start` in another terminal
