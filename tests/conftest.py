@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
@@ -16,6 +14,7 @@ from local.access_token import application_token
 from local.config import ROOT
 from local.settings import example_values
 from local.stack import Stack, throwaway_config
+from tests.api import Api, CosmosRequests, Counted
 
 NOT_COPIED = (".git", ".venv*", "node_modules", ".local", "local.settings.json", ".*_cache")
 
@@ -64,26 +63,6 @@ async def http(token: str) -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-@dataclass(frozen=True)
-class CosmosRequests:
-    """What reached the Cosmos DB emulator."""
-
-    http: aiohttp.ClientSession
-    url: str
-
-    async def reset(self) -> None:
-        """Forget what came so far."""
-        async with self.http.delete(self.url) as response:
-            response.raise_for_status()
-
-    async def read(self) -> list[dict[str, Any]]:
-        """The requests since the last reset: method, path, operation and status of each."""
-        async with self.http.get(self.url) as response:
-            response.raise_for_status()
-            log: list[dict[str, Any]] = (await response.json())["log"]
-            return log
-
-
 @pytest.fixture(scope="session")
 def cosmos_requests(stack: Stack, http: aiohttp.ClientSession) -> CosmosRequests:
     """Counts the requests that reach the Cosmos DB emulator."""
@@ -97,3 +76,25 @@ async def service_bus_client(stack: Stack) -> AsyncIterator[ServiceBusClient]:
         stack.config.service_bus_connection
     ) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+async def service(http: aiohttp.ClientSession, api: str) -> Api:
+    """The service under test."""
+    return Api(http, api)
+
+
+@pytest.fixture
+async def set_id(service: Api) -> str:
+    """A flow set of the test's own."""
+    return await service.new_set()
+
+
+@pytest.fixture
+async def counted(
+    service: Api, stack: Stack, set_id: str, cosmos_requests: CosmosRequests
+) -> Counted:
+    """A fresh count, after the clients of the host have made their first connections."""
+    await (await service.new_flow()).until_status("ready")
+    await cosmos_requests.reset()
+    return Counted(cosmos_requests, set_id)

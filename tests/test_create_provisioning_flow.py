@@ -6,19 +6,15 @@ import asyncio
 import base64
 import json
 import os
-import re
 import secrets
 import signal
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import aiohttp
 import pytest
 from azure.cosmos.aio import CosmosClient
 from azure.servicebus import ServiceBusMessage
@@ -29,176 +25,31 @@ from local.components import QUEUES_FILE
 from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, HOST, READINESS_QUEUE
 from local.stack import Stack
 from shared.archive import Archive
-from tests.conftest import CosmosRequests
-
-PAYLOADS = Path(__file__).parent / "payloads"
-NAMES = ("administrative_unit", "class_group", "security_group", "user")
-PUBLISHED_SET = "9ab41255-5364-4c53-e15c-08dc4ab6ee03"
-GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
-DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{0,6}[1-9])?Z")
-CONTENT_TYPE = (
-    "application/json;odata.metadata=minimal;odata.streaming=true;"
-    "IEEE754Compatible=false;charset=utf-8"
+from tests.api import (
+    CONTENT_TYPE,
+    DATE_TIME,
+    DEADLINE_SECONDS,
+    GUID,
+    NAMES,
+    PAYLOADS,
+    UNKNOWN,
+    Api,
+    Counted,
+    Flow,
+    assert_envelope,
+    event_outcomes,
+    in_order,
+    request_body,
+    until,
 )
-DEADLINE_SECONDS = 30.0
+
+PUBLISHED_SET = "9ab41255-5364-4c53-e15c-08dc4ab6ee03"
 # "A few seconds": the publisher gives up after three, and a slow machine may add some.
 CALLER_WAITS_SECONDS = 6.0
 [QUEUE_DEFINITION] = json.loads(QUEUES_FILE.read_text("utf-8"))["UserConfig"]["Namespaces"][0][
     "Queues"
 ]
 MAX_DELIVERIES = QUEUE_DEFINITION["Properties"]["MaxDeliveryCount"]
-
-
-def request_body(name: str) -> bytes:
-    """A published request body, byte for byte."""
-    return (PAYLOADS / f"{name}.request.json").read_bytes()
-
-
-def in_order(text: str) -> Any:
-    """JSON as nested tuples: two are equal only with the same members in the same order."""
-    return json.loads(text, object_pairs_hook=lambda pairs: ("object", *pairs))
-
-
-async def until(happened: Callable[[], Awaitable[bool]], what: str) -> None:
-    """Poll until something happened, fail at the deadline."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not await happened():
-        assert time.monotonic() < deadline, f"not within {DEADLINE_SECONDS:.0f} s: {what}"
-        await asyncio.sleep(0.02)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back for one request."""
-
-    status: int
-    text: str
-    headers: Any
-
-    def json(self) -> Any:
-        """The body, read as JSON."""
-        return json.loads(self.text)
-
-
-class Api:
-    """The service as a client sees it."""
-
-    def __init__(self, http: aiohttp.ClientSession, root: str) -> None:
-        self.http = http
-        self.sets = f"{root}/external/industryData/outboundProvisioningFlowSets"
-        # The documented requests write the segment with a capital letter.
-        self.documented = f"{root}/external/industryData/OutboundProvisioningFlowSets"
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        port = urlsplit(self.sets).port
-        assert port is not None
-        return port
-
-    async def send(
-        self, method: str, url: str, body: bytes | None = None, **headers: str
-    ) -> Answer:
-        """Send one request; the body, if any, is JSON."""
-        if body is not None:
-            headers.setdefault("Content-Type", "application/json")
-        names = {name.replace("_", "-"): value for name, value in headers.items()}
-        async with self.http.request(method, url, data=body, headers=names) as response:
-            return Answer(response.status, await response.text(), response.headers)
-
-    async def new_set(self) -> str:
-        """Create a flow set; return its id."""
-        answer = await self.send("POST", self.sets, b'{"displayName": "Contoso schools"}')
-        assert answer.status == 201, answer.text
-        set_id: str = answer.json()["id"]
-        return set_id
-
-    def flows(self, set_id: str) -> str:
-        """The address of a set's flows, as documented."""
-        return f"{self.documented}/{set_id}/provisioningFlows"
-
-    async def create(self, set_id: str, name: str = "administrative_unit") -> Answer:
-        """Send a published body."""
-        return await self.send("POST", self.flows(set_id), request_body(name))
-
-    async def new_flow(self, name: str = "administrative_unit") -> Flow:
-        """Create a flow in a set of its own."""
-        set_id = await self.new_set()
-        answer = await self.create(set_id, name)
-        assert answer.status == 201, answer.text
-        body = answer.json()
-        return Flow(self, set_id, body["id"], body["@odata.type"].rpartition(".")[2])
-
-
-@dataclass(frozen=True)
-class Flow:
-    """A flow that was created."""
-
-    api: Api
-    set_id: str
-    id: str
-    kind: str
-
-    @property
-    def url(self) -> str:
-        """Where it is read."""
-        return f"{self.api.flows(self.set_id)}/{self.id}"
-
-    async def status(self) -> str:
-        """Its readinessStatus now."""
-        answer = await self.api.send("GET", self.url)
-        assert answer.status == 200, answer.text
-        status: str = answer.json()["readinessStatus"]
-        return status
-
-    async def until_status(self, status: str) -> None:
-        """Wait for a readinessStatus."""
-
-        async def reached() -> bool:
-            return await self.status() == status
-
-        await until(reached, f"{self.kind} {self.id} is {status}")
-
-    def report(
-        self,
-        status: str,
-        at: datetime,
-        *,
-        event_id: str | None = None,
-        revision: int = 1,
-        flow_id: str | None = None,
-    ) -> tuple[str, ServiceBusMessage]:
-        """A report as a provisioning engine sends it: its event id, and the message."""
-        event_id = event_id or str(uuid.uuid4())
-        about = {"flowId": flow_id or self.id, "revision": revision, "readinessStatus": status}
-        return event_id, self.event("readinessReported", event_id, at, about)
-
-    def event(
-        self, kind: str, event_id: str, at: datetime, about: dict[str, Any]
-    ) -> ServiceBusMessage:
-        """An event of one kind about this flow."""
-        event = {
-            "specversion": "1.0",
-            "id": event_id,
-            "source": "/tests",
-            "type": f"industryData.provisioningFlow.{kind}",
-            "time": at.isoformat(),
-            "data": {"flowSetId": self.set_id, "flowId": self.id, "kind": self.kind, **about},
-        }
-        # A message id of its own: what the queue drops as a duplicate never reaches the rule.
-        return ServiceBusMessage(json.dumps(event), message_id=str(uuid.uuid4()))
-
-
-@pytest.fixture(scope="session")
-async def service(http: aiohttp.ClientSession, api: str) -> Api:
-    """The service under test."""
-    return Api(http, api)
-
-
-@pytest.fixture
-async def set_id(service: Api) -> str:
-    """A flow set of the test's own."""
-    return await service.new_set()
 
 
 # --- the published answers ---------------------------------------------------------------------
@@ -365,30 +216,6 @@ async def test_a_set_is_read_as_it_was_created(service: Api) -> None:
 
 
 # --- refusals ----------------------------------------------------------------------------------
-
-
-def assert_envelope(answer: Answer, status: int, code: str) -> dict[str, Any]:
-    """An error in Graph's envelope, its ids those of the headers; return the error."""
-    assert answer.status == status, answer.text
-    assert answer.headers["Content-Type"].startswith("application/json")
-    body = answer.json()
-    assert list(body) == ["error"]
-    error: dict[str, Any] = body["error"]
-    assert list(error) in (
-        ["code", "message", "innerError"],
-        ["code", "message", "details", "innerError"],
-    )
-    assert error["code"] == code
-    assert error["message"]
-    inner = error["innerError"]
-    assert list(inner) == ["date", "request-id", "client-request-id"]
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", inner["date"])
-    assert inner["request-id"] == answer.headers["request-id"]
-    assert inner["client-request-id"] == answer.headers["client-request-id"]
-    return error
-
-
-UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.mark.parametrize("key", [UNKNOWN, "not-a-guid", "1", f"{UNKNOWN}0", "'"])
@@ -606,33 +433,6 @@ async def test_the_four_kinds_never_collide(service: Api) -> None:
         assert len(listed) == 4
 
 
-class Counted:
-    """Looks at what one operation asked of Cosmos DB."""
-
-    def __init__(self, requests: CosmosRequests, set_id: str) -> None:
-        self.requests = requests
-        self.set_id = set_id
-
-    async def read(self) -> list[str]:
-        """The methods of all requests but those about documents of other tests."""
-        methods = []
-        for entry in await self.requests.read():
-            document = re.search(r"/docs/([^/]+)", entry["path"])
-            if document is None or document[1] == self.set_id:
-                methods.append(str(entry["method"]))
-        return methods
-
-
-@pytest.fixture
-async def counted(
-    service: Api, stack: Stack, set_id: str, cosmos_requests: CosmosRequests
-) -> Counted:
-    """A fresh count, after the clients of the host have made their first connections."""
-    await (await service.new_flow()).until_status("ready")
-    await cosmos_requests.reset()
-    return Counted(cosmos_requests, set_id)
-
-
 async def test_creating_a_set_is_one_request(service: Api, counted: Counted) -> None:
     await service.new_set()
     assert await counted.read() == ["POST"]
@@ -703,16 +503,7 @@ class Queue:
 
     async def outcomes(self, event_id: str, deliveries: int = 1) -> list[str]:
         """What became of each delivery of an event, as the log says."""
-        found: list[str] = []
-
-        async def told() -> bool:
-            log = self.stack.log_file("host").read_text("utf-8", errors="replace")
-            lines = [line for line in log.splitlines() if f'"eventId": "{event_id}"' in line]
-            found[:] = [json.loads(line[line.index("{") :])["outcome"] for line in lines]
-            return len(found) >= deliveries
-
-        await until(told, f"event {event_id} is delivered {deliveries} times")
-        return found
+        return await event_outcomes(self.stack, event_id, deliveries)
 
     async def dead_lettered(self, *message_ids: object) -> list[dict[str, Any]]:
         """Wait until messages are archived as dead letters; return what is kept of each."""
