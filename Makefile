@@ -25,7 +25,7 @@ stack: install ## Run the emulators only, for `func start` in another terminal
 demo: install ## Create the four published flows and watch them become ready
 	@exec $(VENV_PYTHON) -m local.demo
 
-token: ## Print an access token for the local service (ARGS="--read" for one that only reads)
+token: ## Print an access token for the local service (ARGS=--read: only to read)
 	@test -x $(VENV_PYTHON) || { echo "Run \`make install\` first." >&2; exit 1; }
 	@$(VENV_PYTHON) -m local.access_token $(ARGS)
 
