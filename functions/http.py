@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote
 import azure.functions as func
 
 from shared import clients, logs, trace
-from shared.auth import Forbidden, Unauthenticated
+from shared.auth import Forbidden, Unauthenticated, current_caller
 from shared.errors import (
     BodyTooLarge,
     Conflict,
@@ -29,6 +29,7 @@ from shared.errors import (
     ServiceError,
     StoreUnavailable,
     UnknownPath,
+    UrlTooLong,
 )
 from shared.ids import as_guid
 from shared.odata import parse_prefer
@@ -51,12 +52,23 @@ STATUSES: Final[dict[type[ServiceError], tuple[int, str]]] = {
     Conflict: (409, "Conflict"),
     PreconditionFailed: (412, "PreconditionFailed"),
     BodyTooLarge: (413, "RequestEntityTooLarge"),
+    UrlTooLong: (414, "RequestUriTooLong"),
     Unauthenticated: (401, "InvalidAuthenticationToken"),
     Forbidden: (403, "Authorization_RequestDenied"),
     StoreUnavailable: (503, "serviceNotAvailable"),
     KeysUnavailable: (503, "serviceNotAvailable"),
 }
 """Error class to HTTP status and Graph error code; a subclass counts as its base."""
+
+MAX_URL_CHARACTERS: Final = 8000
+"""The hosts in front read request lines of 8 KiB; the parts of a batch have no other limit."""
+
+SECURITY_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Strict-Transport-Security": "max-age=31536000",
+    "X-Content-Type-Options": "nosniff",
+}
 
 Door = Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]
 
@@ -159,8 +171,11 @@ async def answered(
     started = time.perf_counter()
     caller = None
     try:
+        if len(req.url) > MAX_URL_CHARACTERS:
+            raise UrlTooLong(len(req.url), MAX_URL_CHARACTERS)
         if needs is not None:
             caller = await clients.authorizer().authorize(req.headers.get("authorization"), needs)
+        current_caller.set(caller)
         response = await door(req)
     except ServiceError as exc:
         response = _refusal(exc, request_id, client_id)
@@ -169,9 +184,8 @@ async def answered(
     response.headers["request-id"] = request_id
     response.headers["client-request-id"] = client_id
     response.headers["OData-Version"] = "4.0"
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["Strict-Transport-Security"] = "max-age=31536000"
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    for name, value in SECURITY_HEADERS.items():
+        response.headers[name] = value
     logs.line(
         "request",
         operation=door.__name__,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import azure.functions as func
@@ -28,7 +29,8 @@ from functions.query import (
     plain_count,
     whole,
 )
-from shared import clients, events, flows, odata, permissions, schemas, trace
+from shared import clients, events, flows, logs, odata, permissions, schemas, trace
+from shared.auth import current_caller
 
 bp = func.Blueprint()
 
@@ -142,6 +144,29 @@ async def reset_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
 async def reset_provisioning_flow_by_full_name(req: func.HttpRequest) -> func.HttpResponse:
     """Start a flow anew, as Graph's clients address the action."""
     return await _reset(req)
+
+
+@operation(bp, "POST", FLOW + "/readPasswords", needs=permissions.PASSWORD_READ)
+async def read_passwords(req: func.HttpRequest) -> func.HttpResponse:
+    """Return the initial passwords of a flow's users in clear, to the provisioning engine.
+
+    Not one of Graph's operations. A flow of a kind that has no passwords gives an empty list. Each
+    reading leaves a log line that names the caller.
+    """
+    set_id, flow_id = guid_param(req, "set_id"), guid_param(req, "flow_id")
+    _, flow = await clients.flow_store().read_flow(set_id, flow_id)
+    found = flows.passwords(flow, clients.settings().keyring)
+    caller = current_caller.get()
+    logs.line(
+        "passwordsRead",
+        flowSetId=set_id,
+        flowId=flow_id,
+        caller=None if caller is None else dataclasses.asdict(caller),
+        count=len(found),
+    )
+    context = clients.printer().context(f"{flows.flows_path(set_id)}('{flow_id}')/readPasswords")
+    value = [{"roleGroup": group, "password": secret.reveal()} for group, secret in found]
+    return ok(req, {"@odata.context": context, "value": value})
 
 
 async def _role_groups_in(body: Any) -> flows.RoleGroups:

@@ -6,7 +6,7 @@ import json
 
 import azure.functions as func
 
-from functions.http import INDUSTRY_DATA, ROOT, dispatch, ok, operation
+from functions.http import INDUSTRY_DATA, ROOT, SECURITY_HEADERS, dispatch, ok, operation
 from shared import clients, metadata, permissions
 
 bp = func.Blueprint()
@@ -19,7 +19,8 @@ async def health(req: func.HttpRequest) -> func.HttpResponse:
     """Say that the app is loaded and its settings are complete; asks no other service."""
     clients.settings()
     return func.HttpResponse(
-        json.dumps({"status": "healthy"}), headers={"Content-Type": "application/json"}
+        json.dumps({"status": "healthy"}),
+        headers={"Content-Type": "application/json", **SECURITY_HEADERS},
     )
 
 

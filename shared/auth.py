@@ -11,6 +11,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -76,6 +77,10 @@ class Caller:
     tenant: str | None = None
     object_id: str | None = None
     app_id: str | None = None
+
+
+current_caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
+"""Whose request is being served; None for an operation that is open to anyone."""
 
 
 class Unauthenticated(ServiceError):

@@ -4,10 +4,12 @@ ServiceError
     InvalidRequest          the caller's request breaks the API's contract; carries every fault
         UnreadableBody      the body is not JSON that this API takes
     BodyTooLarge            the body is longer than the service reads
+    UrlTooLong              the URL is longer than the service reads
     NotFound                no flow set, flow or other entity under that id
     UnknownPath             the API has no such path at all
     MethodNotAllowed        the path exists, but not with this method
     Conflict                the state of the set forbids it: it has a flow of that kind already
+        UnreadablePassword  a stored password opens with no key that the service has
     PreconditionFailed      If-Match names another version of the entity than the stored one
     StoreUnavailable        Cosmos DB did not answer, or asked us to slow down
     PublishFailed           Service Bus did not take an event
@@ -58,6 +60,13 @@ class BodyTooLarge(ServiceError):
         super().__init__(f"The request body is {size} bytes long; send at most {limit} bytes.")
 
 
+class UrlTooLong(ServiceError):
+    """The URL is longer than the service reads."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"The URL is {size} characters long; send at most {limit} characters.")
+
+
 class NotFound(ServiceError):
     """No entity is stored under the id that the caller named."""
 
@@ -85,6 +94,20 @@ class MethodNotAllowed(ServiceError):
 
 class Conflict(ServiceError):
     """The state of what is stored forbids the operation."""
+
+
+class UnreadablePassword(Conflict):
+    """A stored password cannot be decrypted: its key is not in the ring, or it was changed."""
+
+    def __init__(self, key_id: str, *, known: bool) -> None:
+        self.key_id = key_id
+        super().__init__(
+            f"A password does not open with the key '{key_id}': the key under that id is another "
+            "one, or what is stored was changed. Set a new password on the flow."
+            if known
+            else f"A password is sealed by the key '{key_id}', which PASSWORD_KEYS does not hold: "
+            "add that key behind the others, or set a new password on the flow."
+        )
 
 
 class PreconditionFailed(ServiceError):

@@ -49,6 +49,14 @@ class Seals(Protocol):
         ...
 
 
+class Opens(Protocol):
+    """What decrypts the password of one flow."""
+
+    def open(self, sealed: Mapping[str, str], flow_id: str) -> schemas.Secret:
+        """Return the clear text; raises UnreadablePassword."""
+        ...
+
+
 # --- storing -----------------------------------------------------------------------------------
 
 
@@ -204,6 +212,18 @@ def without_passwords(configuration: Mapping[str, Any]) -> dict[str, Any]:
     return _with_user_configurations(configuration, entries)
 
 
+def passwords(stored: Stored, keyring: Opens) -> list[tuple[str, schemas.Secret]]:
+    """Decrypt the passwords of a stored flow: a role group and its users' password each.
+
+    A flow of another kind has none. Raises UnreadablePassword for the first that does not open.
+    """
+    return [
+        (entry["roleGroup"], keyring.open(settings["password"], stored["id"]))
+        for entry in _user_configurations(stored["configuration"])
+        if (settings := entry["defaultPasswordSettings"]) is not None
+    ]
+
+
 def _with_user_configurations(
     configuration: Mapping[str, Any], entries: list[dict[str, Any]]
 ) -> dict[str, Any]:
@@ -229,7 +249,8 @@ def _user_configurations(configuration: Mapping[str, Any]) -> list[dict[str, Any
 def entity_tag(stored: Stored) -> str:
     """Return the weak ETag of a stored flow set or flow: another one whenever what is read changes.
 
-    A set's flows are entities of their own and do not count for the set's tag.
+    A set's flows are entities of their own and do not count for the set's tag. Neither do sealed
+    passwords: a new one raises the revision, the same one under another key is no change.
     """
     hidden = (
         "flows",
@@ -242,6 +263,8 @@ def entity_tag(stored: Stored) -> str:
         "history",
     )
     visible = {k: v for k, v in stored.items() if k not in hidden and not k.startswith("_")}
+    if "configuration" in visible:
+        visible["configuration"] = without_passwords(visible["configuration"])
     digest = hashlib.sha256(json.dumps(visible, sort_keys=True).encode())
     return f'W/"{digest.hexdigest()[:32]}"'
 

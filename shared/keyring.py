@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import hmac
 import secrets
+from collections.abc import Mapping
 
-from shared.errors import SettingsError
+from shared.errors import SettingsError, UnreadablePassword
 from shared.schemas import Secret
 
 _NONCE_BYTES = 12
@@ -38,6 +39,11 @@ class Keyring:
             keys[key_id] = key
         return cls(keys)
 
+    @property
+    def current(self) -> str:
+        """The id of the key that seals."""
+        return self._current
+
     def signing_key(self, purpose: str) -> bytes:
         """Derive a key for signing; another purpose or another current key gives another one."""
         return hmac.digest(self._keys[self._current], f"sign {purpose}".encode(), "sha256")
@@ -52,14 +58,22 @@ class Keyring:
         sealed = nonce + cipher.encrypt(nonce, password.reveal().encode(), flow_id.encode())
         return {"keyId": self._current, "sealed": base64.b64encode(sealed).decode()}
 
-    def open(self, sealed: dict[str, str], flow_id: str) -> Secret:
+    def open(self, sealed: Mapping[str, str], flow_id: str) -> Secret:
         """Decrypt what `seal` made for this flow.
 
-        Raises KeyError for a key that is not in the ring, InvalidTag for a changed or moved value.
+        Raises UnreadablePassword for a key that is not in the ring, and for a changed or moved
+        value.
         """
+        from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+        key_id = sealed["keyId"]
+        if key_id not in self._keys:
+            raise UnreadablePassword(key_id, known=False)
         raw = base64.b64decode(sealed["sealed"])
-        cipher = AESGCM(self._keys[sealed["keyId"]])
-        clear = cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], flow_id.encode())
+        cipher = AESGCM(self._keys[key_id])
+        try:
+            clear = cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], flow_id.encode())
+        except InvalidTag as exc:
+            raise UnreadablePassword(key_id, known=True) from exc
         return Secret(clear.decode())

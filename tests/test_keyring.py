@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 
 import pytest
-from cryptography.exceptions import InvalidTag
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import SettingsError
+from shared.errors import SettingsError, UnreadablePassword
 from shared.keyring import Keyring
 from shared.schemas import Secret
 
@@ -41,7 +40,7 @@ def test_the_same_password_never_looks_the_same_twice() -> None:
 def test_a_sealed_password_opens_for_its_own_flow_only() -> None:
     ring = Keyring.read(NEW)
     sealed = ring.seal(Secret("correct horse"), FLOW)
-    with pytest.raises(InvalidTag):
+    with pytest.raises(UnreadablePassword, match="Set a new password"):
         ring.open(sealed, OTHER_FLOW)
 
 
@@ -51,7 +50,7 @@ def test_a_changed_byte_is_noticed(at: int) -> None:
     sealed = ring.seal(Secret("correct horse"), FLOW)
     raw = bytearray(base64.b64decode(sealed["sealed"]))
     raw[at] ^= 1
-    with pytest.raises(InvalidTag):
+    with pytest.raises(UnreadablePassword, match="was changed"):
         ring.open({**sealed, "sealed": base64.b64encode(raw).decode()}, FLOW)
 
 
@@ -67,13 +66,13 @@ def test_what_an_older_key_sealed_still_opens_after_a_new_one_came_first() -> No
 
 def test_a_key_that_was_taken_out_is_named_by_its_id() -> None:
     sealed = Keyring.read(OLD).seal(Secret("correct horse"), FLOW)
-    with pytest.raises(KeyError, match="old"):
+    with pytest.raises(UnreadablePassword, match="'old', which PASSWORD_KEYS does not hold"):
         Keyring.read(NEW).open(sealed, FLOW)
 
 
 def test_another_key_under_the_same_id_does_not_open() -> None:
     sealed = Keyring.read(OLD).seal(Secret("correct horse"), FLOW)
-    with pytest.raises(InvalidTag):
+    with pytest.raises(UnreadablePassword, match="the key under that id is another"):
         Keyring.read(NEW.replace("new:", "old:")).open(sealed, FLOW)
 
 
