@@ -131,9 +131,12 @@ def test_pages_neither_repeat_nor_miss_while_entities_come_and_go() -> None:
     assert token is not None
     changed = [each for each in entities if each["id"] not in ("003", "005")]
     changed += [{"id": "000a"}, {"id": "006a"}]
-    rest, _ = page_of(changed, 100, skiptoken=token)
+    second, token = page_of(changed, skiptoken=token)
+    assert token is not None
+    third, token = page_of(changed, skiptoken=token)
     assert first == ["000", "001", "002", "003"]
-    assert rest == ["004", "006", "006a", "007", "008", "009"]
+    assert second == ["004", "006", "006a", "007"]
+    assert (third, token) == (["008", "009"], None)
 
 
 OPTIONS = parse(FLOW_SET, orderby="displayName desc")
@@ -146,6 +149,16 @@ def test_a_token_opens_to_the_place_it_was_made_of() -> None:
     page = open_page(parse(FLOW_SET, orderby="displayName desc", skiptoken=TOKEN), KEY)
     assert page.after == (LAST["displayName"], LAST["id"])
     assert page.served == 1
+
+
+def test_the_size_of_the_first_page_is_that_of_all() -> None:
+    entities = [{"id": f"{number}", "displayName": "x"} for number in range(7)]
+    ids, token = page_of(entities, 3)
+    sizes = [len(ids)]
+    while token is not None:
+        ids, token = page_of(entities, skiptoken=token)
+        sizes.append(len(ids))
+    assert sizes == [3, 3, 1]
 
 
 def refused(token: str, key: bytes = KEY, entity: EntityType = FLOW_SET, /, **params: str) -> None:

@@ -1,6 +1,6 @@
 """Pages that stay put while entities come and go: each continues behind the last one's place.
 
-A $skiptoken is that place and the number of entities served, signed, for one collection and one
+A $skiptoken is that place, the page size and the number served, signed, for one collection and one
 set of options. What it holds is the caller's own data; the signature keeps anyone from inventing a
 place, not from reading it.
 """
@@ -33,12 +33,14 @@ class Page:
     """Which entities to answer with: behind `after`, leaving out `skip`, at most `limit`.
 
     `after` has a value for each key of QueryOptions.order. `served` counts those on earlier pages.
+    `size` is how many a page of this list holds; the last one may have to hold less.
     """
 
     limit: int
     skip: int = 0
     after: tuple[Value, ...] | None = None
     served: int = 0
+    size: int = PAGE_SIZE
 
 
 def open_page(
@@ -49,13 +51,13 @@ def open_page(
     `scope` names the collection among those of one type (for flows, the id of their set).
     Raises InvalidRequest for a $skiptoken that is not ours, or not for this request.
     """
-    after, served = None, 0
+    after, served, size = None, 0, PAGE_SIZE
     if options.skiptoken is not None:
-        after, served = _opened(options.skiptoken, options, key, scope)
-    size = min(PAGE_SIZE, max_page_size or PAGE_SIZE)
-    if options.top is not None:
-        size = min(size, options.top - served)
-    return Page(size, options.skip if after is None else 0, after, served)
+        after, served, size = _opened(options.skiptoken, options, key, scope)
+    # A client states its preference once: the links lead through pages of the first one's size.
+    size = min(size, max_page_size or size)
+    limit = size if options.top is None else min(size, options.top - served)
+    return Page(limit, options.skip if after is None else 0, after, served, size)
 
 
 def next_token(
@@ -76,7 +78,9 @@ def next_token(
     if options.top is not None and served >= options.top:
         return None
     place = [value_at(sort.path, last) for sort in options.order]
-    payload = json.dumps([served, *place], ensure_ascii=False, separators=(",", ":")).encode()
+    payload = json.dumps(
+        [served, page.size, *place], ensure_ascii=False, separators=(",", ":")
+    ).encode()
     signed = _VERSION + _digest(options, scope) + payload
     return _encode(signed + _tag(signed, key))
 
@@ -94,7 +98,7 @@ def _is_token(pair: str) -> bool:
 
 def _opened(
     token: str, options: QueryOptions, key: bytes, scope: str
-) -> tuple[tuple[Value, ...], int]:
+) -> tuple[tuple[Value, ...], int, int]:
     raw = _decode(token)
     signed, tag = raw[:-_TAG_BYTES], raw[-_TAG_BYTES:]
     if not hmac.compare_digest(tag, _tag(signed, key)) or signed[:1] != _VERSION:
@@ -112,8 +116,8 @@ def _opened(
             "the first page, and follow @odata.nextLink unchanged.",
             "InvalidToken",
         )
-    served, *place = json.loads(payload)
-    return tuple(place), served
+    served, size, *place = json.loads(payload)
+    return tuple(place), served, size
 
 
 def _digest(options: QueryOptions, scope: str) -> bytes:
