@@ -46,4 +46,3 @@ def microseconds() -> int:
 def printed_time(stored: str) -> str:
     """Return a stored timestamp as Graph prints it: trailing zeros of the fraction dropped."""
     return stored[:-1].rstrip("0").removesuffix(".") + "Z" if "." in stored else stored
-
