@@ -72,7 +72,8 @@ def plain(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
         {
             "main": threading.current_thread() is threading.main_thread(),
             "id": context.invocation_id,
-            "local": context.thread_local_storage.invocation_id,
+            # Annotated as the class although it is one of its instances.
+            "local": vars(context.thread_local_storage)["invocation_id"],
         }
     )
 
