@@ -24,7 +24,7 @@ MAX_REQUESTS: Final = 20
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _MAX_ID: Final = 128
 # What the batch itself was sent with counts for each request in it, unless that says otherwise.
-_INHERITED: Final = ("authorization", "client-request-id")
+_INHERITED: Final = ("authorization", "client-request-id", "traceparent")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 
 import azure.functions as func
 
-from shared import clients, logs, trace
+from shared import clients, deadline, logs, trace
 from shared.auth import Forbidden, Unauthenticated, current_caller
 from shared.errors import (
     BodyTooLarge,
@@ -26,6 +26,7 @@ from shared.errors import (
     MethodNotAllowed,
     NotFound,
     PreconditionFailed,
+    PublishFailed,
     ServiceError,
     StoreUnavailable,
     UnknownPath,
@@ -38,6 +39,8 @@ from shared.permissions import Permission
 from shared.signing_keys import KeysUnavailable
 
 ROOT: Final = "beta"
+# For the store; an event may take a few seconds more (shared/messages.py).
+CALLER_WAITS_SECONDS: Final = 10.0
 INDUSTRY_DATA: Final = "external/industryData"
 JSON: Final = (
     "application/json;odata.metadata=minimal;odata.streaming=true;"
@@ -56,6 +59,7 @@ STATUSES: Final[dict[type[ServiceError], tuple[int, str]]] = {
     Unauthenticated: (401, "InvalidAuthenticationToken"),
     Forbidden: (403, "Authorization_RequestDenied"),
     StoreUnavailable: (503, "serviceNotAvailable"),
+    PublishFailed: (503, "serviceNotAvailable"),
     KeysUnavailable: (503, "serviceNotAvailable"),
 }
 """Error class to HTTP status and Graph error code; a subclass counts as its base."""
@@ -176,7 +180,8 @@ async def answered(
         if needs is not None:
             caller = await clients.authorizer().authorize(req.headers.get("authorization"), needs)
         current_caller.set(caller)
-        response = await door(req)
+        with deadline.within(CALLER_WAITS_SECONDS):
+            response = await door(req)
     except ServiceError as exc:
         response = _refusal(exc, request_id, client_id)
         if isinstance(exc, Forbidden):
@@ -392,7 +397,7 @@ def _refusal(error: ServiceError, request_id: str, client_id: str) -> func.HttpR
         "client-request-id": client_id,
     }
     headers = {"Content-Type": "application/json"}
-    if isinstance(error, (StoreUnavailable, KeysUnavailable)):
+    if isinstance(error, (StoreUnavailable, PublishFailed, KeysUnavailable)):
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = error.challenge

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import AsyncIterator
 
 from shared import clients, events, logs, trace
 from shared.catalog import CACHE_SECONDS
@@ -16,25 +18,30 @@ async def publish(message: events.Message) -> bool:
     try:
         await clients.publisher().publish(message)
     except PublishFailed as exc:
-        logs.line("notPublished", logging.WARNING, eventId=message.id, why=str(exc)[:200])
+        logs.line("notPublished", logging.WARNING, eventId=message.id, why=exc.why[:200])
         return False
     return True
 
 
-async def tell_catalog_changed(
+@contextlib.asynccontextmanager
+async def catalog_change(
     *, role_group: str | None = None, role_code: str | None = None
-) -> None:
-    """Have the flows checked anew that use a role group or a role.
+) -> AsyncIterator[None]:
+    """Change a role group or a role inside, and have the flows that use it checked anew.
 
     Twice: at once, and when no instance can have the former state in its cache any more, for flows
-    that are created meanwhile.
+    that are created meanwhile. The later one is published before the change, which nothing else
+    would make good if it were lost: without it, raises PublishFailed and nothing is changed.
     """
-    for delay in (0.0, _LATER_SECONDS):
-        await publish(
-            events.catalog_changed(
-                role_group=role_group,
-                role_code=role_code,
-                delay=delay,
-                traceparent=trace.current.get(),
-            )
+
+    def message(delay: float) -> events.Message:
+        return events.catalog_changed(
+            role_group=role_group,
+            role_code=role_code,
+            delay=delay,
+            traceparent=trace.current.get(),
         )
+
+    await clients.publisher().publish(message(_LATER_SECONDS))
+    yield
+    await publish(message(0.0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import uuid
 from datetime import UTC, datetime
 
@@ -11,20 +12,22 @@ import azure.functions as func
 
 from shared import clients, logs, trace
 from shared.dead_letters import DeadLetter
-from shared.errors import StoreUnavailable
+from shared.errors import PublishFailed, StoreUnavailable
 from shared.events import ATTEMPTS_PROPERTY, Message, read_event
 
 bp = func.Blueprint()
 
-# While Cosmos DB is away, events wait in the queue: 10 s, 20 s, ... up to 5 min, for about a day.
+# While Cosmos DB is away, events wait in the queue: 2 s, 4 s, ... up to 5 min, for about a day.
 MAX_ATTEMPTS = 300
-_FIRST_WAIT_SECONDS = 10.0
+_FIRST_WAIT_SECONDS = 2.0
 _LONGEST_WAIT_SECONDS = 300.0
 
 RECONCILE_MOST = 500
-RECONCILE_SECONDS = 40.0
-# A dead letter that cannot be archived comes back at once, for ever: so it is held for a moment.
-ARCHIVE_PAUSE_SECONDS = 5.0
+# With a last batch that just began, less than functionTimeout in host.json.
+RECONCILE_SECONDS = 30.0
+# What is given back comes again at once, and the queue counts how often: so it is held for a moment
+# where the fault is not its own. That is longer than the publisher rests.
+PAUSE_SECONDS = 6.0
 
 
 @bp.service_bus_queue_trigger(
@@ -35,17 +38,38 @@ async def update_readiness_status(msg: func.ServiceBusMessage) -> None:
     event = read_event(msg.get_body())
     trace.current.set(event.traceparent)
     try:
-        await clients.processor().process(event, msg.delivery_count or 1)
-    except StoreUnavailable:
-        # Giving it back would deliver it again at once, and a few times are all it has.
-        attempts = int((msg.application_properties or {}).get(ATTEMPTS_PROPERTY, 0)) + 1
-        if attempts > MAX_ATTEMPTS:
-            raise
-        delay = min(_FIRST_WAIT_SECONDS * 2 ** min(attempts - 1, 5), _LONGEST_WAIT_SECONDS)
-        await clients.publisher().publish(
-            Message(str(uuid.uuid4()), msg.get_body(), event.traceparent, delay, attempts)
-        )
-        logs.line("eventPutBack", logging.WARNING, eventId=event.id, attempts=attempts, wait=delay)
+        try:
+            await clients.processor().process(event, msg.delivery_count or 1)
+        except StoreUnavailable:
+            attempts = attempts_of(msg) + 1
+            if attempts > MAX_ATTEMPTS:
+                raise
+            delay = put_back_delay(attempts)
+            await clients.publisher().publish(
+                Message(str(uuid.uuid4()), msg.get_body(), event.traceparent, delay, attempts)
+            )
+            logs.line(
+                "eventPutBack",
+                logging.WARNING,
+                eventId=event.id,
+                attempts=attempts,
+                wait=round(delay, 1),
+            )
+    except PublishFailed:
+        await asyncio.sleep(PAUSE_SECONDS)
+        raise
+
+
+def attempts_of(msg: func.ServiceBusMessage) -> int:
+    """Return how often an event was put back; what is no number of ours counts as never."""
+    given = (msg.application_properties or {}).get(ATTEMPTS_PROPERTY)
+    return given if isinstance(given, int) and given > 0 else 0
+
+
+def put_back_delay(attempts: int) -> float:
+    """Return the seconds that an event waits: longer each time, and not the same for all."""
+    doubled = _FIRST_WAIT_SECONDS * 2.0 ** min(attempts - 1, 16)
+    return min(doubled, _LONGEST_WAIT_SECONDS) * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
 
 
 @bp.service_bus_queue_trigger(
@@ -65,7 +89,7 @@ async def archive_dead_letters(msg: func.ServiceBusMessage) -> None:
     try:
         name = await clients.archive().keep(letter)
     except StoreUnavailable:
-        await asyncio.sleep(ARCHIVE_PAUSE_SECONDS)
+        await asyncio.sleep(PAUSE_SECONDS)
         raise
     logs.line("deadLetterArchived", logging.WARNING, name=name, messageId=letter.message_id)
 

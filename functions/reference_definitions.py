@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import azure.functions as func
@@ -15,7 +16,7 @@ from functions.http import (
     operation,
     updated,
 )
-from functions.publishing import tell_catalog_changed
+from functions.publishing import catalog_change
 from functions.query import (
     ListRequest,
     count_options,
@@ -83,8 +84,7 @@ async def update_reference_definition(req: func.HttpRequest) -> func.HttpRespons
     def change(stored: definitions.Stored) -> dict[str, Any]:
         return definitions.updated(stored, body)
 
-    document = await clients.catalog().update_definition(_definition_id(req), change)
-    await _tell_of(document)
+    document = await _update(_definition_id(req), change)
     printed = definitions.printed(document)
     return updated(req, whole(DEFINITIONS, printed))
 
@@ -92,16 +92,20 @@ async def update_reference_definition(req: func.HttpRequest) -> func.HttpRespons
 @operation(bp, "DELETE", DEFINITION, needs=permissions.REFERENCE_WRITE)
 async def delete_reference_definition(req: func.HttpRequest) -> func.HttpResponse:
     """Disable an entry: it stays readable, for data that refers to it."""
-    definition_id = _definition_id(req)
-    document = await clients.catalog().update_definition(definition_id, definitions.disabled)
-    await _tell_of(document)
+    await _update(_definition_id(req), definitions.disabled)
     return no_content()
 
 
-async def _tell_of(document: definitions.Stored) -> None:
-    # Flows refer to roles only; no other list bears on their readiness.
-    if document["referenceType"] == ROLE_REFERENCE_TYPE:
-        await tell_catalog_changed(role_code=document["code"])
+async def _update(
+    definition_id: str, change: Callable[[definitions.Stored], dict[str, Any]]
+) -> dict[str, Any]:
+    catalog = clients.catalog()
+    known = await catalog.definition(definition_id)
+    if known["referenceType"] != ROLE_REFERENCE_TYPE:
+        # Flows refer to roles only; no other list bears on their readiness.
+        return await catalog.update_definition(definition_id, change)
+    async with catalog_change(role_code=known["code"]):
+        return await catalog.update_definition(definition_id, change)
 
 
 def _definition_id(req: func.HttpRequest) -> str:

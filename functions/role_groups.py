@@ -14,7 +14,7 @@ from functions.http import (
     operation,
     updated,
 )
-from functions.publishing import tell_catalog_changed
+from functions.publishing import catalog_change
 from functions.query import (
     ListRequest,
     count_options,
@@ -75,8 +75,8 @@ async def update_role_group(req: func.HttpRequest) -> func.HttpResponse:
         return flows.updated_role_group(stored, body)
 
     group_id = _group_id(req)
-    document = await clients.catalog().update_role_group(group_id, change)
-    await tell_catalog_changed(role_group=group_id)
+    async with catalog_change(role_group=group_id):
+        document = await clients.catalog().update_role_group(group_id, change)
     return updated(req, whole(GROUPS, document))
 
 
@@ -84,8 +84,8 @@ async def update_role_group(req: func.HttpRequest) -> func.HttpResponse:
 async def delete_role_group(req: func.HttpRequest) -> func.HttpResponse:
     """Delete a role group."""
     group_id = _group_id(req)
-    await clients.catalog().delete_role_group(group_id)
-    await tell_catalog_changed(role_group=group_id)
+    async with catalog_change(role_group=group_id):
+        await clients.catalog().delete_role_group(group_id)
     return no_content()
 
 

@@ -73,8 +73,12 @@ class CatalogStore:
 
     async def create_role_group(self, document: Mapping[str, Any]) -> None:
         """Store a new role group."""
-        async with self._cosmos.request():
-            await self._groups.create_item(dict(document), no_response=True)
+        try:
+            async with self._cosmos.request():
+                await self._groups.create_item(dict(document), no_response=True)
+        except CosmosResourceExistsError:
+            # Ids are never given twice: the SDK repeated a request whose answer was lost.
+            return
 
     async def update_role_group(self, group_id: str, change: Change) -> dict[str, Any]:
         """Replace a role group by what `change` makes of it; raises NotFound or Conflict."""
@@ -167,7 +171,16 @@ class CatalogStore:
             async with self._cosmos.request():
                 await self._definitions.create_item(dict(document), no_response=True)
         except CosmosResourceExistsError as exc:
-            raise _taken(document) from exc
+            if not await self._is_stored(document):
+                raise _taken(document) from exc
+
+    async def _is_stored(self, document: Mapping[str, Any]) -> bool:
+        # As above: the SDK may have repeated a request whose answer was lost.
+        try:
+            stored = await self.definition(document["id"])
+        except NotFound:
+            return False
+        return all(stored[name] == document[name] for name in document)
 
     async def update_definition(self, definition_id: str, change: Change) -> dict[str, Any]:
         """Replace a definition by what `change` makes of it; raises NotFound or Conflict."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared.flows import Printer
 from shared.settings import Settings
@@ -57,18 +57,26 @@ def printer() -> Printer:
     return Printer(settings().graph_root)
 
 
+def _in_azure() -> bool:
+    # Set wherever Azure gives an app an identity, and nowhere else.
+    return bool(os.environ.get("IDENTITY_ENDPOINT"))
+
+
 @functools.cache
 def _credential() -> AsyncTokenCredential:
-    from azure.identity.aio import ManagedIdentityCredential
+    """The app's own identity; on an operator's machine that of `az login`, `azd auth login`, ..."""
+    from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
 
-    return ManagedIdentityCredential(client_id=settings().identity_client_id)
+    if _in_azure():
+        return ManagedIdentityCredential(client_id=settings().identity_client_id)
+    return DefaultAzureCredential()
 
 
 @functools.cache
 def _cosmos() -> Cosmos:
     from azure.cosmos.aio import CosmosClient
 
-    from shared.cosmos import Cosmos
+    from shared.cosmos import Cosmos, spread_retry
 
     config = settings()
     client = CosmosClient(
@@ -78,6 +86,15 @@ def _cosmos() -> Cosmos:
         enable_endpoint_discovery=config.cosmos_key is None,
         connection_timeout=5,
         read_timeout=5,
+        # Inside the ten seconds that a caller waits: a throttled request is tried again as the
+        # service tells, at most nine times and until it has waited for five seconds; a lost
+        # connection at once and once more after half a second.
+        retry_throttle_total=9,
+        retry_throttle_backoff_max=5,
+        retry_connect=2,
+        retry_read=2,
+        retry_backoff_factor=0.5,
+        raw_response_hook=spread_retry,
     )
     return Cosmos(client, config.cosmos_database)
 
@@ -114,10 +131,19 @@ def archive() -> Archive:
     from shared.archive import Archive
 
     config = settings()
+    # By default the SDK goes on for a minute, which is all that a function has.
+    patience: dict[str, Any] = {
+        "connection_timeout": 5,
+        "read_timeout": 5,
+        "retry_total": 1,
+        "initial_backoff": 1,
+    }
     if config.storage_connection is not None:
-        return Archive(BlobServiceClient.from_connection_string(config.storage_connection))
+        return Archive(
+            BlobServiceClient.from_connection_string(config.storage_connection, **patience)
+        )
     assert config.storage_blob_uri is not None  # noqa: S101 - Settings.read saw to it
-    return Archive(BlobServiceClient(config.storage_blob_uri, _credential()))
+    return Archive(BlobServiceClient(config.storage_blob_uri, _credential(), **patience))
 
 
 @functools.cache
@@ -125,9 +151,10 @@ def publisher() -> QueuePublisher:
     """Return the one sender to the readiness queue."""
     from azure.servicebus.aio import ServiceBusClient
 
-    from shared.messages import QueuePublisher
+    from shared.messages import TIMEOUT_SECONDS, QueuePublisher
 
     config = settings()
+    seconds = TIMEOUT_SECONDS
     if config.service_bus_connection is not None:
         client = ServiceBusClient.from_connection_string(
             config.service_bus_connection, retry_total=1, retry_backoff_factor=0.2
@@ -137,4 +164,16 @@ def publisher() -> QueuePublisher:
         client = ServiceBusClient(
             config.service_bus_namespace, _credential(), retry_total=1, retry_backoff_factor=0.2
         )
-    return QueuePublisher(client, config.readiness_queue)
+        if not _in_azure():
+            seconds = 30.0  # the Azure CLI alone may take many for a token
+    return QueuePublisher(client, config.readiness_queue, seconds)
+
+
+async def close() -> None:
+    """Close whatever was opened, for a command that ends; a host keeps it all."""
+    for opened in (publisher, archive, _cosmos, _credential):
+        if opened.cache_info().currsize:
+            await opened().close()
+            opened.cache_clear()
+    for built_on_it in (flow_store, catalog, processor):
+        built_on_it.cache_clear()

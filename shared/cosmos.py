@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import random
 from collections.abc import AsyncIterator
+from typing import Any
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError
+from azure.core.pipeline import PipelineResponse
+from azure.core.pipeline.transport import AsyncHttpResponse
 from azure.cosmos.aio import ContainerProxy, CosmosClient
 from azure.cosmos.exceptions import (
     CosmosAccessConditionFailedError,
@@ -15,11 +20,14 @@ from azure.cosmos.exceptions import (
     CosmosResourceNotFoundError,
 )
 
+from shared import deadline
 from shared.errors import StoreUnavailable
 
-# What a caller can wait for, the SDK's own retries included.
+# For one request, the SDK's own retries included; a caller's deadline may leave it less.
 TIMEOUT_SECONDS = 10.0
+_MOST_RETRY_AFTER = 10
 _OVERLOADED = (408, 429, 449)
+_WAIT = "x-ms-retry-after-ms"
 _ANSWERS = (
     CosmosAccessConditionFailedError,
     CosmosResourceExistsError,
@@ -48,7 +56,7 @@ class Cosmos:
         SDK raises them.
         """
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
+            async with asyncio.timeout(deadline.left(TIMEOUT_SECONDS)):
                 await self._enter()
                 yield
         except _ANSWERS:
@@ -61,7 +69,7 @@ class Cosmos:
         except ClientAuthenticationError:
             raise
         except (AzureError, TimeoutError) as exc:
-            raise StoreUnavailable from exc
+            raise StoreUnavailable(_retry_after(None)) from exc
 
     async def close(self) -> None:
         """Close the connections."""
@@ -78,6 +86,20 @@ class Cosmos:
                 self._entered = True
 
 
-def _retry_after(error: CosmosHttpResponseError) -> int:
-    milliseconds = (error.headers or {}).get("x-ms-retry-after-ms", "1000")
-    return max(1, -(-int(float(milliseconds)) // 1000))
+def spread_retry(response: PipelineResponse[Any, AsyncHttpResponse]) -> None:
+    """Lengthen the wait that a throttled request is told, by up to half of it.
+
+    The SDK waits exactly as long as it is told; without this, all who were refused together would
+    come back together.
+    """
+    answer = response.http_response
+    if answer.status_code == 429 and _WAIT in answer.headers:
+        wait = float(answer.headers[_WAIT]) * random.uniform(1.0, 1.5)  # noqa: S311 - no secret
+        answer.headers[_WAIT] = str(math.ceil(wait))
+
+
+def _retry_after(error: CosmosHttpResponseError | None) -> int:
+    """Return the seconds after which a caller may try again, not the same for all."""
+    headers = (error.headers if error is not None else None) or {}
+    seconds = math.ceil(float(headers.get(_WAIT, 1000)) / 1000)
+    return min(max(1, seconds) + random.randint(0, 2), _MOST_RETRY_AFTER)  # noqa: S311 - no secret

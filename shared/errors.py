@@ -126,7 +126,12 @@ class StoreUnavailable(ServiceError):
 
 
 class PublishFailed(ServiceError):
-    """Service Bus did not take an event in the time that a caller can wait."""
+    """Service Bus did not take an event in the time that a caller can wait; `why` says more."""
+
+    def __init__(self, why: str, retry_after: int = 6) -> None:
+        self.why = why
+        self.retry_after = retry_after
+        super().__init__(f"The queue is not available just now. Repeat after {retry_after} s.")
 
 
 class InvalidEvent(ServiceError):

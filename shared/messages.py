@@ -18,6 +18,7 @@ from shared.events import ATTEMPTS_PROPERTY, CONTENT_TYPE, Message
 log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 3.0
+_CLOSE_SECONDS = 1.0
 # While the queue cannot be reached, callers do not wait for it: the flow is stored, and notReady
 # itself says that a check is due.
 REST_SECONDS = 5.0
@@ -50,8 +51,11 @@ class _Waiting:
 class QueuePublisher:
     """Publishes to one queue. Events that wait for a running send leave together in the next."""
 
-    def __init__(self, client: ServiceBusClient, queue: str) -> None:
+    def __init__(
+        self, client: ServiceBusClient, queue: str, seconds: float = TIMEOUT_SECONDS
+    ) -> None:
         self._client = client
+        self._seconds = seconds
         self._queue = queue
         self._sender: ServiceBusSender | None = None
         self._sending = asyncio.Lock()
@@ -59,14 +63,16 @@ class QueuePublisher:
         self._rest_until = 0.0
 
     async def publish(self, message: Message) -> None:
-        """Send an event; raises PublishFailed when it was not taken within TIMEOUT_SECONDS."""
+        """Send an event; raises PublishFailed when it was not taken in time."""
         loop = asyncio.get_running_loop()
-        if loop.time() < self._rest_until:
-            raise PublishFailed("Service Bus did not answer a moment ago.")
         waiting = _Waiting(message, loop.create_future())
         self._waiting.append(waiting)
         async with self._sending:
             while not waiting.outcome.done():
+                # Asked here, not before: those who waited for a send that failed rest as well.
+                if loop.time() < self._rest_until:
+                    self._waiting.remove(waiting)
+                    raise PublishFailed("Service Bus did not answer a moment ago.")
                 await self._send_waiting()
         failure = waiting.outcome.result()
         if failure is not None:
@@ -81,7 +87,7 @@ class QueuePublisher:
         batch, self._waiting = _split(self._waiting)
         failure: BaseException | None = None
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
+            async with asyncio.timeout(self._seconds):
                 if self._sender is None:
                     self._sender = self._client.get_queue_sender(self._queue)
                 await self._sender.send_messages([entry.as_sent() for entry in batch])
@@ -103,7 +109,7 @@ class QueuePublisher:
         sender, self._sender = self._sender, None
         if sender is not None:
             try:
-                async with asyncio.timeout(TIMEOUT_SECONDS):
+                async with asyncio.timeout(_CLOSE_SECONDS):
                     await sender.close()
             except (ServiceBusError, TimeoutError, OSError) as exc:
                 log.warning("sender not closed cleanly: %s", type(exc).__name__)

@@ -11,7 +11,7 @@ from typing import Any
 
 from shared import events, flows, logs, readiness
 from shared.catalog_store import CatalogStore
-from shared.errors import PublishFailed
+from shared.errors import PublishFailed, ServiceError, StoreUnavailable
 from shared.events import CatalogChanged, Message, ReadinessEvent
 from shared.ids import microseconds
 from shared.messages import QueuePublisher
@@ -19,6 +19,7 @@ from shared.readiness import Change, Outcome, Surroundings, Verdict
 from shared.store import Applied, FlowStore
 
 SETS_AT_ONCE = 200
+ASKS_AT_ONCE = 50
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Processor:
     store: FlowStore
     catalog: CatalogStore
     publisher: QueuePublisher
+    sets_at_once: int = SETS_AT_ONCE
 
     async def process(self, event: ReadinessEvent | CatalogChanged, delivery_count: int) -> None:
         """Apply one event, whatever was applied before it.
@@ -94,7 +96,7 @@ class Processor:
                 if event.role_code in group.roles
             }
         found, more = await self.store.flows_that_use(
-            groups, event.role_code, event.after, SETS_AT_ONCE
+            groups, event.role_code, event.after, self.sets_at_once
         )
         await self._publish(
             events.check_request(set_id, kind, flow, fresh=True, traceparent=event.traceparent)
@@ -121,28 +123,54 @@ class Processor:
     async def reconcile(self, most: int, seconds: float) -> int:
         """Ask again for flows that are notReady for too long; return for how many.
 
-        Stops at `most` flows or after `seconds`; whatever is left is due in the next run. The ask
-        is noted before it is published: should that fail, the flow is asked for later, not lost.
+        Stops at `most` flows, after `seconds` or where something is away; whatever is left is due
+        in the next run.
         """
-        deadline = time.monotonic() + seconds
+        until = time.monotonic() + seconds
         due = await self.store.due_flows(microseconds(), most)
         asked = 0
-        for start in range(0, len(due), 50):
-            if time.monotonic() > deadline:
+        failure: ServiceError | None = None
+        for start in range(0, len(due), ASKS_AT_ONCE):
+            if failure is not None or time.monotonic() > until:
                 break
-            noted = await asyncio.gather(*(self._note(*each) for each in due[start : start + 50]))
-            again = [each for each, was_due in zip(due[start:], noted, strict=False) if was_due]
-            try:
-                await self._publish(events.check_request(*each) for each in again)
-            except PublishFailed as exc:
-                logs.line("reconcileStopped", level=logging.WARNING, why=str(exc)[:200])
-                break
-            asked += len(again)
-        logs.line("reconciled", due=len(due), asked=asked)
+            batch = due[start : start + ASKS_AT_ONCE]
+            for each in await asyncio.gather(*(self._ask_again(*flow) for flow in batch)):
+                if isinstance(each, ServiceError):
+                    failure = each
+                else:
+                    asked += each
+        logs.line(
+            "reconciled",
+            logging.INFO if failure is None else logging.WARNING,
+            due=len(due),
+            asked=asked,
+            failure=None if failure is None else type(failure).__name__,
+        )
         return asked
 
-    async def _note(self, set_id: str, kind: str, flow: Mapping[str, Any]) -> bool:
-        return await self.store.note_ask(set_id, kind, flow, flows.ask_again_at(flow["asks"]))
+    async def _ask_again(
+        self, set_id: str, kind: str, flow: Mapping[str, Any]
+    ) -> bool | ServiceError:
+        """Ask for a flow unless somebody else does; return whether, or what kept us from it.
+
+        The ask is noted first, so that of two reconcilers one asks, and withdrawn where it could
+        not be published: an outage of the queue is no reason to wait longer afterwards.
+        """
+        asks = flow["asks"]
+        try:
+            if not await self.store.note_ask(
+                set_id, kind, flow, asks + 1, flows.ask_again_at(asks)
+            ):
+                return False
+            try:
+                await self.publisher.publish(events.check_request(set_id, kind, flow))
+            except PublishFailed:
+                noted = {**flow, "asks": asks + 1}
+                await self.store.note_ask(set_id, kind, noted, asks, flow["askAgainAt"])
+                raise
+        except (PublishFailed, StoreUnavailable) as exc:
+            return exc
+        return True
 
     async def _publish(self, messages: Iterable[Message]) -> None:
         await asyncio.gather(*(self.publisher.publish(message) for message in messages))

@@ -29,6 +29,9 @@ FLOW_SETS = "flowSets"
 # How often an update is tried anew because another write came between its read and its write.
 ATTEMPTS = 5
 
+_USER = "userProvisioningFlow"
+_USER_ENTRIES = f"c.flows.{_USER}.configuration.creationOptions.configurations"
+
 SetCheck = Callable[[Mapping[str, Any]], None]
 SetChange = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 FlowCheck = Callable[[Mapping[str, Any]], None]
@@ -117,8 +120,12 @@ class FlowStore:
         `change` sees the stored set and may refuse it by raising. Where another write comes
         between, it is asked again. Raises NotFound for the set.
         """
+        members: Mapping[str, Any] | None = None
         for _ in range(ATTEMPTS):
             stored = await self.read_set(set_id)
+            if members is not None and all(stored[name] == members[name] for name in members):
+                # The SDK repeated a request whose answer was lost: it was ours that counted.
+                return stored
             members = change(stored)
             written = await self._patch(
                 set_id,
@@ -157,8 +164,12 @@ class FlowStore:
 
         As for update_set. Raises NotFound for the set or the flow.
         """
+        flow: dict[str, Any] | None = None
         for _ in range(ATTEMPTS):
             kind, stored = await self.read_flow(set_id, flow_id)
+            if flow is not None and _same_revision(stored, flow):
+                # The SDK repeated a request whose answer was lost: it was ours that counted.
+                return kind, stored
             flow = change(kind, stored)
             operation = {"op": "set", "path": f"/flows/{kind}", "value": flow}
             written = await self._patch(set_id, [operation], _unchanged(kind, stored))
@@ -281,15 +292,20 @@ class FlowStore:
             if flow["readinessStatus"] == "notReady" and flow["askAgainAt"] <= now
         ][:most]
 
-    async def note_ask(self, set_id: str, kind: str, flow: Mapping[str, Any], at: int) -> bool:
-        """Note that a flow is asked for again, next at `at`; False where it is not due any more."""
+    async def note_ask(
+        self, set_id: str, kind: str, flow: Mapping[str, Any], asks: int, at: int
+    ) -> bool:
+        """Note that a flow was asked for `asks` times and is due at `at`; False where it changed.
+
+        Only a flow that is notReady and was asked for as often as `flow` says is written to.
+        """
         path = f"/flows/{kind}"
         condition = (
             f"{_unchanged(kind, flow)} AND c.flows.{kind}.asks = {flow['asks']} "
             f"AND c.flows.{kind}.readinessStatus = 'notReady'"
         )
         operations: list[dict[str, Any]] = [
-            {"op": "incr", "path": f"{path}/asks", "value": 1},
+            {"op": "set", "path": f"{path}/asks", "value": asks},
             {"op": "set", "path": f"{path}/askAgainAt", "value": at},
         ]
         try:
@@ -311,8 +327,7 @@ class FlowStore:
             {"name": "@after", "value": after},
         ]
         if role_groups:
-            entries = "c.flows.userProvisioningFlow.configuration.creationOptions.configurations"
-            conditions.append(_some(entries, "e.roleGroup", "@groups"))
+            conditions.append(_some(_USER_ENTRIES, "e.roleGroup", "@groups"))
             parameters.append({"name": "@groups", "value": sorted(role_groups)})
         if role_code is not None:
             mappings = "c.flows.classGroupProvisioningFlow.configuration.configuration"
@@ -334,6 +349,50 @@ class FlowStore:
         ]
         return found, documents[-1]["id"] if len(documents) == most else None
 
+    async def flows_sealed_otherwise(
+        self, key_id: str, after: str, most: int
+    ) -> tuple[list[tuple[str, dict[str, Any]]], str | None]:
+        """Return user flows (set id, flow) with a password that another key than `key_id` seals.
+
+        At most `most` sets behind the id `after` are given; the second value is the id to go on
+        behind, None at the end.
+        """
+        within = (
+            f"SELECT VALUE e FROM e IN {_USER_ENTRIES} "  # noqa: S608 - all words are our own
+            "WHERE e.defaultPasswordSettings.password.keyId != @key"
+        )
+        query = Query(
+            "SELECT TOP @most * FROM c WHERE c.id > @after "  # noqa: S608 - as above
+            f"AND (IS_ARRAY({_USER_ENTRIES}) ? EXISTS({within}) : false) ORDER BY c.id",
+            [
+                {"name": "@most", "value": most},
+                {"name": "@after", "value": after},
+                {"name": "@key", "value": key_id},
+            ],
+        )
+        documents = await self.query_sets(query, most)
+        found = [(document["id"], document["flows"][_USER]) for document in documents]
+        return found, documents[-1]["id"] if len(documents) == most else None
+
+    async def put_resealed(
+        self, set_id: str, flow: Mapping[str, Any], configuration: Mapping[str, Any]
+    ) -> bool:
+        """Store a user flow's configuration with other seals; False: it is gone or was changed.
+
+        Nothing else of the flow is written: for its readers and its engine it stays as it is.
+        """
+        operations = [
+            {"op": "set", "path": f"/flows/{_USER}/configuration", "value": configuration}
+        ]
+        # Each change of a configuration raises the revision; readiness may change meanwhile.
+        condition = (
+            f"c.flows.{_USER}.id = '{flow['id']}' AND c.flows.{_USER}.revision = {flow['revision']}"
+        )
+        try:
+            return await self._patch(set_id, operations, condition) is not None
+        except NotFound:
+            return False
+
 
 def _some(entries: str, member: str, wanted: str) -> str:
     # `? :`, and not AND: the local emulator looks into a missing collection otherwise.
@@ -343,6 +402,10 @@ def _some(entries: str, member: str, wanted: str) -> str:
 
 def _uses(flow: Mapping[str, Any], role_groups: set[str], role_code: str | None) -> bool:
     return bool(role_groups & role_groups_of(flow)) or role_code in role_codes_of(flow)
+
+
+def _same_revision(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return (one["revision"], one["revisedAt"]) == (other["revision"], other["revisedAt"])
 
 
 def _unchanged(kind: str, flow: Mapping[str, Any]) -> str:
