@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import time
@@ -30,6 +31,14 @@ CONTENT_TYPE = (
 )
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 DEADLINE_SECONDS = 30.0
+
+
+_sort_indexes = itertools.count(1_000_000)
+
+
+def sort_index() -> int:
+    """A sortIndex that no other definition has."""
+    return next(_sort_indexes)
 
 
 def request_body(name: str) -> bytes:

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from azure.cosmos.aio import ContainerProxy, CosmosClient
 from azure.servicebus.aio import ServiceBusClient
 
 from local.access_token import application_token
-from local.config import ROOT
+from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, ROOT
 from local.settings import example_values
 from local.stack import Stack, throwaway_config
+from shared.keyring import Keyring
+from shared.store import FLOW_SETS
 from tests.api import Api, CosmosRequests, Counted
 
 NOT_COPIED = (".git", ".venv*", "node_modules", ".local", "local.settings.json", ".*_cache")
@@ -29,7 +32,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def password_keys() -> str:
+    """The stack's PASSWORD_KEYS."""
+    return example_values()["PASSWORD_KEYS"]
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, password_keys: str) -> Iterator[Stack]:
     """The running stack; the first test that asks for it waits until it is healthy.
 
     `stack.kill(name)` and `stack.start(name)` end and restart one part on its port ("azurite",
@@ -38,9 +47,24 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """
     config = throwaway_config(tmp_path_factory.mktemp("stack"))
     # Everything by environment: a developer's local.settings.json must not change a test.
-    settings = {**example_values(), **config.app_settings()}
+    settings = {**example_values(), **config.app_settings(), "PASSWORD_KEYS": password_keys}
     with Stack(config, host_settings=settings) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+async def stored_sets(stack: Stack) -> AsyncIterator[ContainerProxy]:
+    """The container of flow sets, as the app stores them."""
+    async with CosmosClient(
+        stack.config.cosmos_endpoint, COSMOS_EMULATOR_KEY, enable_endpoint_discovery=False
+    ) as client:
+        yield client.get_database_client(COSMOS_DATABASE).get_container_client(FLOW_SETS)
+
+
+@pytest.fixture(scope="session")
+def keyring(password_keys: str) -> Keyring:
+    """The keys with which the app encrypts passwords."""
+    return Keyring.read(password_keys)
 
 
 @pytest.fixture(scope="session")
