@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -34,17 +35,15 @@ class Archive:
 
     async def names(self, day: str = "") -> AsyncIterator[str]:
         """Yield the names of all dead letters, or of those of a day (2026/11/24), oldest first."""
-        try:
-            async for name in self._container.list_blob_names(name_starts_with=_LETTERS + day):
-                yield name.removeprefix(_LETTERS)
-        except ResourceNotFoundError:
-            return  # nothing was ever archived
+        async for name in self._names(_LETTERS + day):
+            yield name.removeprefix(_LETTERS)
 
     async def read(self, name: str) -> dict[str, Any]:
         """Return what was kept of a dead letter; raises NotFound."""
         try:
-            blob = await self._container.download_blob(_LETTERS + name)
-            found: dict[str, Any] = json.loads(await blob.readall())
+            with _asking():
+                blob = await self._container.download_blob(_LETTERS + name)
+                found: dict[str, Any] = json.loads(await blob.readall())
         except ResourceNotFoundError as exc:
             raise NotFound(name) from exc
         return found
@@ -55,34 +54,38 @@ class Archive:
 
     async def release(self, name: str) -> None:
         """Take the note back, because the dead letter could not be put back."""
-        await self._container.delete_blob(_REPLAYS + name)
+        with _asking():
+            await self._container.delete_blob(_REPLAYS + name)
 
     async def replayed(self) -> set[str]:
         """Return the names of those that were put back."""
-        try:
-            found = self._container.list_blob_names(name_starts_with=_REPLAYS)
-            return {name.removeprefix(_REPLAYS) async for name in found}
-        except ResourceNotFoundError:
-            return set()
+        return {name.removeprefix(_REPLAYS) async for name in self._names(_REPLAYS)}
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
 
+    async def _names(self, prefix: str) -> AsyncIterator[str]:
+        try:
+            with _asking():
+                async for name in self._container.list_blob_names(name_starts_with=prefix):
+                    yield name
+        except ResourceNotFoundError:
+            return  # nothing was ever archived
+
     async def _write_once(self, name: str, content: bytes) -> bool:
         try:
-            for _ in range(2):
-                try:
-                    await self._container.upload_blob(name, content, overwrite=False)
-                except ResourceNotFoundError:
-                    # The first letter of all: the container is made now, by whoever comes first.
-                    await self._make_container()
-                else:
-                    return True
+            with _asking():
+                for _ in range(2):
+                    try:
+                        await self._container.upload_blob(name, content, overwrite=False)
+                    except ResourceNotFoundError:
+                        # The first letter of all: the container is made by whoever comes first.
+                        await self._make_container()
+                    else:
+                        return True
         except ResourceExistsError:
             return False
-        except AzureError as exc:
-            raise StoreUnavailable from exc
         raise StoreUnavailable
 
     async def _make_container(self) -> None:
@@ -90,3 +93,14 @@ class Archive:
             await self._container.create_container()
         except ResourceExistsError:
             return
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    """Tell what keeps Blob Storage from answering as StoreUnavailable; 404 and 409 are answers."""
+    try:
+        yield
+    except (ResourceExistsError, ResourceNotFoundError):
+        raise
+    except AzureError as exc:
+        raise StoreUnavailable from exc

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from shared import schemas
 from shared.catalog import BUILT_IN_ROLE_GROUPS, RoleGroup
-from shared.errors import Fault, InvalidRequest
+from shared.errors import Fault, InvalidRequest, UnreadablePassword
 from shared.ids import microseconds, new_id, printed_time, utc_now
 
 HISTORY_ENTRIES = 20
@@ -54,6 +54,15 @@ class Opens(Protocol):
 
     def open(self, sealed: Mapping[str, str], flow_id: str) -> schemas.Secret:
         """Return the clear text; raises UnreadablePassword."""
+        ...
+
+
+class Ring(Seals, Opens, Protocol):
+    """What does both, with several keys."""
+
+    @property
+    def current(self) -> str:
+        """The id of the key that seals."""
         ...
 
 
@@ -222,6 +231,27 @@ def passwords(stored: Stored, keyring: Opens) -> list[tuple[str, schemas.Secret]
         for entry in _user_configurations(stored["configuration"])
         if (settings := entry["defaultPasswordSettings"]) is not None
     ]
+
+
+def resealed(stored: Stored, keyring: Ring) -> tuple[dict[str, Any], int, list[str]]:
+    """Seal a stored flow's passwords with the current key where another one has sealed them.
+
+    Return the new configuration, how many were sealed, and why others stay as they are.
+    """
+    count, faults = 0, []
+    entries = []
+    for entry in _user_configurations(stored["configuration"]):
+        settings = entry["defaultPasswordSettings"]
+        if settings is not None and settings["password"]["keyId"] != keyring.current:
+            try:
+                clear = keyring.open(settings["password"], stored["id"])
+            except UnreadablePassword as exc:
+                faults.append(str(exc))
+            else:
+                count += 1
+                settings = {**settings, "password": keyring.seal(clear, stored["id"])}
+        entries.append({**entry, "defaultPasswordSettings": settings})
+    return _with_user_configurations(stored["configuration"], entries), count, faults
 
 
 def _with_user_configurations(

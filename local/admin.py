@@ -1,0 +1,436 @@
+"""What operators do by hand: `python -m local.admin COMMAND`; docs/operations.md has the occasions.
+
+It uses the service's own queue, archive and store, in Azure or on this machine. Which ones, the
+environment says; without COSMOS_ENDPOINT there, it is the stack of local.settings.json. In Azure it
+acts as whoever is signed in to the Azure CLI. Nothing here is deployed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import re
+import sys
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+from azure.core.exceptions import AzureError, ClientAuthenticationError
+from azure.servicebus.exceptions import (
+    ServiceBusAuthenticationError,
+    ServiceBusAuthorizationError,
+)
+
+from local.config import ROOT, LocalConfig, LocalConfigError
+from local.host.errors import HostError
+from local.host.settings import apply_local_settings
+from local.settings import SETTINGS_FILE, new_password_key
+from shared import clients, events, rotation
+from shared.archive import Archive
+from shared.errors import (
+    InvalidEvent,
+    NotFound,
+    PublishFailed,
+    ServiceError,
+    SettingsError,
+    StoreUnavailable,
+)
+from shared.events import MAX_REASON, Message, read_event
+from shared.ids import as_guid
+from shared.readiness import MAY_SET, EventType
+from shared.schemas import FLOW_SCHEMAS
+
+DONE, FAILED, WRONG = 0, 1, 2
+INTERRUPTED = 130
+READS_AT_ONCE = 16
+PASSES = 3
+_DAY = re.compile(r"\d{4}/\d{2}/\d{2}")
+_NAME = re.compile(r"\d{4}/\d{2}/\d{2}/\d{6}-\d+\.json")
+# The settings must be whole, but nothing here looks at tokens.
+_NOT_USED = {
+    "AUTH_TENANTS": "00000000-0000-0000-0000-000000000000",
+    "AUTH_AUDIENCES": "api://not-used",
+}
+
+
+_REFUSALS = (
+    ClientAuthenticationError,
+    ServiceBusAuthenticationError,
+    ServiceBusAuthorizationError,
+)
+
+
+class AdminError(Exception):
+    """The command cannot do what it was asked for; the text says why and what to do next."""
+
+
+def say(text: str) -> None:
+    """Print a line for a person."""
+    print(text, flush=True)
+
+
+# --- report -------------------------------------------------------------------------------------
+
+
+async def report(given: argparse.Namespace) -> int:
+    """Send a report about a flow as a provisioning engine would."""
+    message = events.report(
+        given.flow_set,
+        given.kind,
+        given.flow,
+        given.status,
+        revision=given.revision,
+        reason=given.reason,
+    )
+    read_event(message.body)
+    await clients.publisher().publish(message)
+    if given.json:
+        print(json.dumps({"eventId": message.id}))
+    else:
+        say(
+            f"Sent as event {message.id}. Whether it counted is in the flow's readinessHistory: "
+            "an event older than the last one applied, or about another revision, changes nothing."
+        )
+    return DONE
+
+
+# --- dead letters -------------------------------------------------------------------------------
+
+
+async def list_letters(given: argparse.Namespace) -> int:
+    """Show the archived dead letters, oldest first."""
+    archive = clients.archive()
+    replayed = await archive.replayed()
+    names = [name async for name in archive.names(given.day or "")]
+    rows = [
+        {
+            "name": name,
+            "messageId": letter["messageId"],
+            "type": (letter["body"] or {}).get("type"),
+            "reason": letter["deadLetterReason"],
+            "fault": letter["fault"],
+            "replayed": name in replayed,
+        }
+        async for name, letter in _read(archive, names)
+    ]
+    if given.json:
+        print(json.dumps(rows, indent=2))
+        return DONE
+    for row in rows:
+        why = row["fault"] or f"well-formed; {row['reason']}"
+        say(f"{row['name']}  {'put back' if row['replayed'] else 'waiting '}  {_short(why)}")
+    say(f"{len(rows)} dead letter{'' if len(rows) == 1 else 's'}.")
+    return DONE
+
+
+async def show_letter(given: argparse.Namespace) -> int:
+    """Print what is kept of one dead letter."""
+    print(json.dumps(await _letter(clients.archive(), given.name), indent=2, ensure_ascii=False))
+    return DONE
+
+
+async def replay_letters(given: argparse.Namespace) -> int:
+    """Put dead letters back on the queue, each once."""
+    if bool(given.name) == given.all:
+        raise AdminError("Name the dead letters to put back, or give --all.")
+    archive = clients.archive()
+    replayed = set() if given.again else await archive.replayed()
+    if given.all:
+        names = [name async for name in archive.names(given.day or "") if name not in replayed]
+    else:
+        names = list(dict.fromkeys(given.name))
+    results: list[dict[str, Any]] = []
+    for name in names:
+        refusal = await _put_back(archive, name, again=given.again)
+        results.append({"name": name, "putBack": refusal is None, "why": refusal})
+        if not given.json:
+            say(f"{name}  {'put back' if refusal is None else refusal}")
+    left = sum(not result["putBack"] for result in results)
+    if given.json:
+        print(json.dumps(results, indent=2))
+    else:
+        say(f"{len(results) - left} put back, {left} not.")
+    # What cannot be put back was not asked for by name with --all.
+    return DONE if given.all or not left else FAILED
+
+
+async def _put_back(archive: Archive, name: str, *, again: bool) -> str | None:
+    """Send one dead letter; say why where it is not sent."""
+    try:
+        body = _body_to_send(await _letter(archive, name))
+    except AdminError as exc:
+        return str(exc)
+    claimed = await archive.claim(name)
+    if not claimed and not again:
+        return "It was put back before, or that was interrupted; --again sends it once more."
+    try:
+        # By this id the queue drops a second one within its five minutes, if the first arrived.
+        await clients.publisher().publish(Message(replay_id(name), body))
+    except BaseException:
+        if claimed:
+            await archive.release(name)
+        raise
+    return None
+
+
+def replay_id(name: str) -> str:
+    """Return the message id under which a dead letter is put back."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"replay {name}"))
+
+
+def _body_to_send(letter: dict[str, Any]) -> bytes:
+    """Return the event of a dead letter; raises AdminError where it would only come back."""
+    event = letter["body"]
+    if event is None:
+        raise AdminError(
+            "It is not a JSON object, so only its size and hash are kept; have its sender send it."
+        )
+    data = event.get("data")
+    if isinstance(data, dict) and event.get("type") == EventType.CHECK_REQUESTED:
+        # What looked like a secret in it was hidden. Without it, the check reads the store.
+        data.pop("configuration", None)
+    body = json.dumps(event, ensure_ascii=False).encode(errors="backslashreplace")
+    try:
+        read_event(body)
+    except InvalidEvent as exc:
+        raise AdminError(f"It would be refused again; have its sender mend it. {exc}") from exc
+    return body
+
+
+async def _letter(archive: Archive, name: str) -> dict[str, Any]:
+    try:
+        return await archive.read(name)
+    except NotFound:
+        raise AdminError(
+            f"There is no dead letter '{name}'; `dead-letters list` names all."
+        ) from None
+
+
+async def _read(archive: Archive, names: Sequence[str]) -> Any:
+    """Yield dead letters with their names, reading several at a time."""
+    for start in range(0, len(names), READS_AT_ONCE):
+        some = names[start : start + READS_AT_ONCE]
+        for name, letter in zip(some, await asyncio.gather(*map(archive.read, some)), strict=True):
+            yield name, letter
+
+
+# --- passwords ----------------------------------------------------------------------------------
+
+
+async def rotate_passwords(given: argparse.Namespace) -> int:
+    """Seal stored passwords with the newest key; an interrupted run is gone on with by another."""
+    store, keyring = clients.flow_store(), clients.settings().keyring
+    progress = rotation.Progress()
+
+    def note(so_far: rotation.Progress) -> None:
+        if not given.json:
+            say(f"  {_count(so_far)}, up to flow set {so_far.after or '(none)'}")
+
+    if not given.json:
+        what = "Counting what" if given.dry_run else "Sealing what"
+        say(f"{what} is not sealed by the key '{keyring.current}' yet ...")
+    try:
+        await rotation.rotate(
+            store, keyring, progress, batch=given.batch, dry_run=given.dry_run, note=note
+        )
+    except asyncio.CancelledError:
+        print(
+            f"Interrupted after {_count(progress)}, at flow set {progress.after or '(none)'}. "
+            "Nothing is half done: run the same command again, and it goes on.",
+            file=sys.stderr,
+        )
+        raise
+    left = rotation.Progress()
+    if not given.dry_run:
+        # A flow that was changed in between may have been stored with its former seal.
+        for _ in range(PASSES):
+            left = rotation.Progress()
+            await rotation.rotate(store, keyring, left, batch=given.batch, dry_run=True)
+            if not left.passwords:
+                break
+            await rotation.rotate(store, keyring, progress, batch=given.batch)
+    unreadable = left.unreadable or progress.unreadable
+    if given.json:
+        print(
+            json.dumps(
+                {
+                    "key": keyring.current,
+                    "dryRun": given.dry_run,
+                    "flows": progress.flows,
+                    "passwords": progress.passwords,
+                    "left": left.passwords,
+                    "unreadable": [
+                        {"flowSetId": set_id, "flowId": flow_id, "why": why}
+                        for set_id, flow_id, why in unreadable
+                    ],
+                },
+                indent=2,
+            )
+        )
+    else:
+        say(f"{_count(progress)} {'would be' if given.dry_run else 'were'} sealed anew.")
+        for set_id, flow_id, why in unreadable:
+            say(f"Flow {flow_id} of set {set_id} stays as it is: {why}")
+        if left.passwords:
+            say(f"{_count(left)} are left: they change all the time. Run the command again.")
+    return FAILED if unreadable or left.passwords else DONE
+
+
+def _count(progress: rotation.Progress) -> str:
+    return f"{progress.passwords} passwords of {progress.flows} flows"
+
+
+# --- the command line ---------------------------------------------------------------------------
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 100 else f"{line[:99]}…"
+
+
+def _guid(text: str) -> str:
+    guid = as_guid(text)
+    if guid is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a GUID")
+    return guid
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 2**53):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def _batch(text: str) -> int:
+    number = _whole(text)
+    if number > 1000:
+        raise argparse.ArgumentTypeError("give 1 to 1000 flow sets a request")
+    return number
+
+
+def _reason(text: str) -> str:
+    if len(text) > MAX_REASON:
+        raise argparse.ArgumentTypeError(f"give at most {MAX_REASON} characters")
+    return text
+
+
+def _matching(pattern: re.Pattern[str], example: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if pattern.fullmatch(text) is None:
+            raise argparse.ArgumentTypeError(f"{text!r} is not of the form {example}")
+        return text
+
+    return check
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m local.admin", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(
+        within: Any, name: str, run: Callable[[argparse.Namespace], Awaitable[int]]
+    ) -> argparse.ArgumentParser:
+        made: argparse.ArgumentParser = within.add_parser(
+            name, help=run.__doc__, description=run.__doc__
+        )
+        made.add_argument("--json", action="store_true", help="print JSON, for scripts")
+        made.set_defaults(run=run)
+        return made
+
+    of_report = command(commands, "report", report)
+    of_report.add_argument("--flow-set", required=True, type=_guid, metavar="ID")
+    of_report.add_argument("--flow", required=True, type=_guid, metavar="ID")
+    of_report.add_argument("--kind", required=True, choices=list(FLOW_SCHEMAS))
+    of_report.add_argument("--status", required=True, choices=sorted(MAY_SET[EventType.REPORTED]))
+    of_report.add_argument("--reason", type=_reason, metavar="TEXT")
+    of_report.add_argument("--revision", type=_whole, metavar="N", help="default: the current one")
+
+    day = _matching(_DAY, "2026/11/24")
+    letters = commands.add_parser("dead-letters", help="List, show and put back dead letters.")
+    of_letters = letters.add_subparsers(required=True, metavar="COMMAND")
+    listing = command(of_letters, "list", list_letters)
+    listing.add_argument("--day", type=day, metavar="YYYY/MM/DD")
+    name = _matching(_NAME, "2026/11/24/091500-17.json, as `dead-letters list` prints it")
+    command(of_letters, "show", show_letter).add_argument("name", type=name, metavar="NAME")
+    replay = command(of_letters, "replay", replay_letters)
+    replay.add_argument("name", nargs="*", type=name, metavar="NAME")
+    replay.add_argument("--all", action="store_true", help="all that were not put back yet")
+    replay.add_argument("--day", type=day, metavar="YYYY/MM/DD", help="with --all")
+    replay.add_argument("--again", action="store_true", help="also those that were put back")
+
+    passwords = commands.add_parser("passwords", help="Seal stored passwords with the newest key.")
+    of_passwords = passwords.add_subparsers(required=True, metavar="COMMAND")
+    rotate = command(of_passwords, "rotate", rotate_passwords)
+    rotate.add_argument("--batch", type=_batch, default=100, metavar="N", help="default: 100")
+    rotate.add_argument("--dry-run", action="store_true", help="only count them")
+    return parser
+
+
+def _load_settings(run: Callable[..., Any]) -> None:
+    """Complete the environment, which is where shared/clients.py reads settings."""
+    if not os.environ.get("COSMOS_ENDPOINT"):
+        if not SETTINGS_FILE.is_file():
+            raise AdminError(
+                f"Set COSMOS_ENDPOINT and the other settings of the service (docs/operations.md), "
+                f"or make {SETTINGS_FILE.name} by `make run` for the stack on this machine."
+            )
+        for name, value in LocalConfig.read(os.environ).overrides().items():
+            os.environ.setdefault(name, value)
+        apply_local_settings(ROOT, os.environ)
+    unused: Iterable[tuple[str, str]] = _NOT_USED.items()
+    if run is not rotate_passwords:
+        # Who puts a message on the queue needs no key of passwords.
+        unused = [*unused, ("PASSWORD_KEYS", new_password_key())]
+    for name, value in unused:
+        if not os.environ.get(name):
+            os.environ[name] = value
+    clients.settings()
+
+
+def _explained(error: Exception) -> str:
+    """Say what an operator can do about a service that refused or did not answer."""
+    cause = error if isinstance(error, AzureError) else error.__cause__
+    if isinstance(cause, _REFUSALS) or getattr(cause, "status_code", None) in (401, 403):
+        return (
+            "Azure does not let you: sign in by `az login`, with the roles that "
+            f"docs/operations.md names. {_short(str(cause))}"
+        )
+    if isinstance(error, AzureError):
+        return f"Azure refused: {_short(str(error))}"
+    if clients.settings().cosmos_key is not None:
+        return f"{error} Is the stack running? `make run` starts it."
+    return f"{error} {_short(str(cause or ''))}"
+
+
+async def _run(given: argparse.Namespace) -> int:
+    try:
+        return int(await given.run(given))
+    finally:
+        await clients.close()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line: 0 done, 1 not or not all done, 2 asked for wrongly; sentences on stderr."""
+    given = _parser().parse_args(arguments)
+    # What matters of what the SDKs log is raised, too.
+    logging.disable(logging.CRITICAL)
+    try:
+        _load_settings(given.run)
+        return asyncio.run(_run(given))
+    except (HostError, InvalidEvent, LocalConfigError, SettingsError) as exc:
+        print(exc, file=sys.stderr)
+        return WRONG
+    except (AzureError, PublishFailed, StoreUnavailable) as exc:
+        print(_explained(exc), file=sys.stderr)
+    except (AdminError, ServiceError) as exc:
+        print(exc, file=sys.stderr)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())
