@@ -6,6 +6,7 @@ import azure.functions as func
 
 from functions import (
     batch,
+    docs,
     flow_sets,
     provisioning_flows,
     readiness,
@@ -23,6 +24,7 @@ for module in (
     reference_definitions,
     batch,
     readiness,
+    docs,
     service,
 ):
     app.register_functions(module.bp)

@@ -16,12 +16,14 @@ from shared.settings import Settings
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
+    from azure.servicebus.aio import ServiceBusClient
 
     from shared.archive import Archive
     from shared.auth import Authorizer
     from shared.catalog_store import CatalogStore
     from shared.cosmos import Cosmos
-    from shared.messages import QueuePublisher
+    from shared.messages import QueueDepth, QueuePublisher
+    from shared.overview import Overview
     from shared.processing import Processor
     from shared.store import FlowStore
 
@@ -87,13 +89,13 @@ def _cosmos() -> Cosmos:
         connection_timeout=5,
         read_timeout=5,
         # Inside the ten seconds that a caller waits: a throttled request is tried again as the
-        # service tells, at most nine times and until it has waited for five seconds; a lost
-        # connection at once and once more after half a second.
+        # service tells, at most nine times and until it has waited for five seconds; without a
+        # connection at once and twice more, a second apart.
         retry_throttle_total=9,
         retry_throttle_backoff_max=5,
-        retry_connect=2,
-        retry_read=2,
-        retry_backoff_factor=0.5,
+        retry_connect=3,
+        retry_read=3,
+        retry_backoff_factor=1,
         raw_response_hook=spread_retry,
     )
     return Cosmos(client, config.cosmos_database)
@@ -149,31 +151,50 @@ def archive() -> Archive:
 @functools.cache
 def publisher() -> QueuePublisher:
     """Return the one sender to the readiness queue."""
-    from azure.servicebus.aio import ServiceBusClient
-
     from shared.messages import TIMEOUT_SECONDS, QueuePublisher
 
     config = settings()
-    seconds = TIMEOUT_SECONDS
+    # The Azure CLI alone may take many seconds for a token.
+    from_cli = config.service_bus_connection is None and not _in_azure()
+    seconds = 30.0 if from_cli else TIMEOUT_SECONDS
+    return QueuePublisher(_service_bus(), config.readiness_queue, seconds)
+
+
+def _service_bus() -> ServiceBusClient:
+    from azure.servicebus.aio import ServiceBusClient
+
+    config = settings()
     if config.service_bus_connection is not None:
-        client = ServiceBusClient.from_connection_string(
+        return ServiceBusClient.from_connection_string(
             config.service_bus_connection, retry_total=1, retry_backoff_factor=0.2
         )
-    else:
-        assert config.service_bus_namespace is not None  # noqa: S101 - Settings.read saw to it
-        client = ServiceBusClient(
-            config.service_bus_namespace, _credential(), retry_total=1, retry_backoff_factor=0.2
-        )
-        if not _in_azure():
-            seconds = 30.0  # the Azure CLI alone may take many for a token
-    return QueuePublisher(client, config.readiness_queue, seconds)
+    assert config.service_bus_namespace is not None  # noqa: S101 - Settings.read saw to it
+    return ServiceBusClient(
+        config.service_bus_namespace, _credential(), retry_total=1, retry_backoff_factor=0.2
+    )
+
+
+@functools.cache
+def queue_depth() -> QueueDepth:
+    """Return what looks how full the readiness queue is."""
+    from shared.messages import QueueDepth
+
+    return QueueDepth(_service_bus(), settings().readiness_queue)
+
+
+@functools.cache
+def overview() -> Overview:
+    """Return what reads the status page's data."""
+    from shared.overview import Overview
+
+    return Overview(flow_store(), archive(), queue_depth())
 
 
 async def close() -> None:
     """Close whatever was opened, for a command that ends; a host keeps it all."""
-    for opened in (publisher, archive, _cosmos, _credential):
+    for opened in (publisher, queue_depth, archive, _cosmos, _credential):
         if opened.cache_info().currsize:
             await opened().close()
             opened.cache_clear()
-    for built_on_it in (flow_store, catalog, processor):
+    for built_on_it in (flow_store, catalog, processor, overview):
         built_on_it.cache_clear()
