@@ -5,6 +5,8 @@ PYTHON ?= python3
 # Not "?=": some shells export HOST as the machine's name.
 HOST = local
 ARGS =
+# Tests wait more than they compute; each worker has a stack of its own.
+WORKERS = 3
 
 VENV_PYTHON = .venv/bin/python
 NEEDS_PYTHON = command -v $(PYTHON) >/dev/null 2>&1 || \
@@ -30,7 +32,7 @@ token: ## Print an access token for the local service (ARGS=--read: only to read
 	@$(VENV_PYTHON) -m local.access_token $(ARGS)
 
 test: install-test ## Run the tests (ARGS="-k name" to choose)
-	@$(VENV_PYTHON) -m pytest $(ARGS)
+	@$(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: install-check ## Check style, format and types
 	@$(VENV_PYTHON) -m ruff check .
