@@ -13,7 +13,7 @@ NEEDS_PYTHON = command -v $(PYTHON) >/dev/null 2>&1 || \
 	{ echo "There is no \`$(PYTHON)\` on PATH: install Python 3.11, 3.12 or 3.13." >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: infra-check help run stack demo token test check clean install install-test install-check
+.PHONY: infra-check help run stack demo token test chaos check clean install install-test install-check
 
 help: ## List these commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,9 @@ token: ## Print an access token for the local service (ARGS=--read: only to read
 
 test: install-test ## Run the tests (ARGS="-k name" to choose)
 	@$(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+chaos: install-test ## Kill parts and cut connections; nothing may be lost (ARGS="--seed 7")
+	@$(VENV_PYTHON) -m bench.chaos $(ARGS)
 
 check: install-check ## Check style, format and types
 	@$(VENV_PYTHON) -m ruff check .

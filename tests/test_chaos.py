@@ -1,0 +1,28 @@
+"""The short fault run: nothing that was accepted is lost or stuck, whatever dies meanwhile."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+from local.config import ROOT
+
+DEADLINE_SECONDS = 180.0
+
+
+def test_a_short_fault_run_loses_nothing() -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "bench.chaos", "--short", "--seed", "7"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_SECONDS,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    for action in ("kills of the host", "kills of the Service Bus emulator", "cuts at the API"):
+        assert re.search(rf"[1-9]\d* {action}", run.stdout), run.stdout
+    assert "accepted 80, lost 0, stuck 0;" in run.stdout
+    assert "in the state that the newest event says: 40 of 40" in run.stdout
+    assert run.stdout.count(" p99 ") == 2
