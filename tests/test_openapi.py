@@ -48,7 +48,7 @@ class Described:
 
 def operations() -> Iterator[Described]:
     for path, item in description()["paths"].items():
-        for method in item.keys() & set(METHODS):
+        for method in sorted(item.keys() & set(METHODS)):
             yield Described(method, path, item[method])
 
 
