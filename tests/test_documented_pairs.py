@@ -770,12 +770,12 @@ class Story:
         return value
 
     def in_id_order(self, answer: Any) -> Any:
-        """Put the entities of a list, which stand as they were created, in the order of their ids."""
+        """Put the entities of a list, which stand as they were created, in id order."""
         if "value" not in answer:
             return answer
 
         def id_of(printed: Any) -> str:
-            name = printed["id"].strip("<>")
+            name: str = printed["id"].strip("<>")
             return self.ids.get(name, name)
 
         return {**answer, "value": sorted(answer["value"], key=id_of)}
