@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,9 +18,11 @@ from urllib.parse import quote, urlsplit
 
 import aiohttp
 from azure.servicebus import ServiceBusMessage
+from azure.servicebus.aio import ServiceBusSender
 from yarl import URL
 
 from local.stack import Stack
+from shared.archive import Archive
 
 PAYLOADS = Path(__file__).parent / "payloads"
 NAMES = ("administrative_unit", "class_group", "security_group", "user")
@@ -262,6 +265,54 @@ async def event_outcomes(stack: Stack, event_id: str, deliveries: int = 1) -> li
     return found
 
 
+async def logged(stack: Stack, *texts: str, lines: int = 1) -> list[dict[str, Any]]:
+    """Wait for log lines of the app that hold all these texts; what they say."""
+    found: list[dict[str, Any]] = []
+
+    async def told() -> bool:
+        log = stack.log_file("host").read_text("utf-8", errors="replace")
+        found[:] = [
+            json.loads(line[line.index("{") :])
+            for line in log[: log.rfind("\n") + 1].splitlines()
+            if '{"event": ' in line and all(text in line for text in texts)
+        ]
+        return len(found) >= lines
+
+    await until(told, f"the log has {lines} lines with {texts}")
+    return found
+
+
+class Queue:
+    """The readiness queue as a provisioning engine and an operator use it."""
+
+    def __init__(self, sender: ServiceBusSender, archive: Archive, stack: Stack) -> None:
+        self.sender = sender
+        self.archive = archive
+        self.stack = stack
+
+    async def send(self, *messages: ServiceBusMessage) -> None:
+        """Send each message by itself, in this order."""
+        for message in messages:
+            await self.sender.send_messages(message)
+
+    async def outcomes(self, event_id: str, deliveries: int = 1) -> list[str]:
+        """What became of each delivery of an event, as the log says."""
+        return await event_outcomes(self.stack, event_id, deliveries)
+
+    async def dead_lettered(self, *message_ids: object) -> list[dict[str, Any]]:
+        """Wait until messages are archived as dead letters; return what is kept of each."""
+        found: dict[str, dict[str, Any]] = {}
+
+        async def there() -> bool:
+            async for name in self.archive.names():
+                if name not in found:
+                    found[name] = await self.archive.read(name)
+            return {letter["messageId"] for letter in found.values()} >= set(message_ids)
+
+        await until(there, f"{len(message_ids)} messages are archived as dead letters")
+        return [letter for letter in found.values() if letter["messageId"] in message_ids]
+
+
 @dataclass(frozen=True)
 class CosmosRequests:
     """What reached the Cosmos DB emulator."""
@@ -297,3 +348,22 @@ class Counted:
             if document is None or document[1] == self.set_id:
                 methods.append(str(entry["method"]))
         return methods
+
+
+@dataclass(frozen=True)
+class CosmosFaults:
+    """Makes requests to the Cosmos DB emulator fail, while its block runs."""
+
+    http: aiohttp.ClientSession
+    url: str
+
+    @contextlib.asynccontextmanager
+    async def __call__(self, **fault: Any) -> AsyncIterator[None]:
+        """Have requests fail as local/cosmos/README.md says, until the block ends."""
+        async with self.http.post(self.url, json=fault) as response:
+            response.raise_for_status()
+        try:
+            yield
+        finally:
+            async with self.http.delete(self.url) as response:
+                response.raise_for_status()

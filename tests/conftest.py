@@ -10,14 +10,16 @@ import aiohttp
 import pytest
 from azure.cosmos.aio import ContainerProxy, CosmosClient
 from azure.servicebus.aio import ServiceBusClient
+from azure.storage.blob.aio import BlobServiceClient
 
 from local.access_token import application_token
-from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, ROOT
+from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, READINESS_QUEUE, ROOT
 from local.settings import example_values
 from local.stack import Stack, throwaway_config
+from shared.archive import Archive
 from shared.keyring import Keyring
 from shared.store import FLOW_SETS
-from tests.api import Api, CosmosRequests, Counted
+from tests.api import Api, CosmosFaults, CosmosRequests, Counted, Queue
 
 NOT_COPIED = (".git", ".venv*", "node_modules", ".local", "local.settings.json", ".*_cache")
 
@@ -122,3 +124,17 @@ async def counted(
     await (await service.new_flow()).until_status("ready")
     await cosmos_requests.reset()
     return Counted(cosmos_requests, set_id)
+
+
+@pytest.fixture(scope="session")
+def cosmos_faults(stack: Stack, http: aiohttp.ClientSession) -> CosmosFaults:
+    """Makes requests to the Cosmos DB emulator fail: `async with cosmos_faults(status=503)`."""
+    return CosmosFaults(http, f"{stack.config.cosmos_endpoint}/_emulator/faults")
+
+
+@pytest.fixture(scope="module")
+async def queue(service_bus_client: ServiceBusClient, stack: Stack) -> AsyncIterator[Queue]:
+    """The readiness queue and what became of its dead letters."""
+    storage = BlobServiceClient.from_connection_string(stack.config.storage_connection)
+    async with storage, service_bus_client.get_queue_sender(READINESS_QUEUE) as sender:
+        yield Queue(sender, Archive(storage), stack)

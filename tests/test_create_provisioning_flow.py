@@ -10,7 +10,7 @@ import secrets
 import signal
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,11 @@ from typing import Any
 import pytest
 from azure.cosmos.aio import CosmosClient
 from azure.servicebus import ServiceBusMessage
-from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
-from azure.storage.blob.aio import BlobServiceClient
+from azure.servicebus.aio import ServiceBusClient
 
 from local.components import QUEUES_FILE
 from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, HOST, READINESS_QUEUE
 from local.stack import Stack
-from shared.archive import Archive
 from tests.api import (
     CONTENT_TYPE,
     DATE_TIME,
@@ -36,8 +34,8 @@ from tests.api import (
     Api,
     Counted,
     Flow,
+    Queue,
     assert_envelope,
-    event_outcomes,
     in_order,
     request_body,
     until,
@@ -486,45 +484,6 @@ async def test_an_unknown_set_is_one_request(service: Api, counted: Counted) -> 
 
 
 # --- the queue ---------------------------------------------------------------------------------
-
-
-class Queue:
-    """The readiness queue as a provisioning engine and an operator use it."""
-
-    def __init__(self, sender: ServiceBusSender, archive: Archive, stack: Stack) -> None:
-        self.sender = sender
-        self.archive = archive
-        self.stack = stack
-
-    async def send(self, *messages: ServiceBusMessage) -> None:
-        """Send each message by itself, in this order."""
-        for message in messages:
-            await self.sender.send_messages(message)
-
-    async def outcomes(self, event_id: str, deliveries: int = 1) -> list[str]:
-        """What became of each delivery of an event, as the log says."""
-        return await event_outcomes(self.stack, event_id, deliveries)
-
-    async def dead_lettered(self, *message_ids: object) -> list[dict[str, Any]]:
-        """Wait until messages are archived as dead letters; return what is kept of each."""
-        found: dict[str, dict[str, Any]] = {}
-
-        async def there() -> bool:
-            async for name in self.archive.names():
-                if name not in found:
-                    found[name] = await self.archive.read(name)
-            return {letter["messageId"] for letter in found.values()} >= set(message_ids)
-
-        await until(there, f"{len(message_ids)} messages are archived as dead letters")
-        return [letter for letter in found.values() if letter["messageId"] in message_ids]
-
-
-@pytest.fixture(scope="module")
-async def queue(service_bus_client: ServiceBusClient, stack: Stack) -> AsyncIterator[Queue]:
-    """The readiness queue and what became of its dead letters."""
-    storage = BlobServiceClient.from_connection_string(stack.config.storage_connection)
-    async with storage, service_bus_client.get_queue_sender(READINESS_QUEUE) as sender:
-        yield Queue(sender, Archive(storage), stack)
 
 
 @pytest.fixture
