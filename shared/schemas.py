@@ -1027,8 +1027,8 @@ def _with_kept_password(entry: Any, stored: Mapping[str | None, Mapping[str, Any
         return named
     settings = named.setdefault("defaultPasswordSettings", kept)
     if isinstance(settings, Mapping) and settings is not kept:
-        settings = merge(instance(SimplePasswordSettings), {}, settings)
-        if settings.get("password", MASKED_PASSWORD) == MASKED_PASSWORD:
+        settings = merge(instance(SimplePasswordSettings), kept, settings)
+        if settings["password"] == MASKED_PASSWORD:
             settings["password"] = kept["password"]
         named["defaultPasswordSettings"] = settings
     return named
