@@ -26,8 +26,9 @@ from shared.readiness import Change, Outcome, explain
 from shared.schemas import FLOW_SCHEMAS
 
 FLOW_SETS = "flowSets"
-# How often an update is tried anew because another write came between its read and its write.
-ATTEMPTS = 5
+# How often an update is tried in all where other writes come between its read and its write. Each
+# failure is another's success: so many may write to one set at once, and all succeed.
+ATTEMPTS = 10
 
 _USER = "userProvisioningFlow"
 _USER_ENTRIES = f"c.flows.{_USER}.configuration.creationOptions.configurations"
