@@ -91,6 +91,7 @@ from functions.http import OPERATIONS
 from local.config import HOST
 from shared.keyring import Keyring
 from tests.api import GUID, UNKNOWN, sort_index, until
+from tests.stored import stored_passwords
 
 # The client's own classes warn of each other when they are imported, at the first use of each.
 pytestmark = pytest.mark.filterwarnings(
@@ -539,19 +540,6 @@ async def test_a_flow_becomes_ready(client: Client, set_id: str) -> None:
 
 
 # --- what was read is written back -------------------------------------------------------------
-
-
-async def stored_passwords(
-    stored_sets: ContainerProxy, keyring: Keyring, set_id: str
-) -> dict[str, str]:
-    """The passwords of a set's user flow in clear, by role group."""
-    flow = (await stored_sets.read_item(set_id, set_id))["flows"]["userProvisioningFlow"]
-    return {
-        entry["roleGroup"]: keyring.open(
-            entry["defaultPasswordSettings"]["password"], flow["id"]
-        ).reveal()
-        for entry in flow["configuration"]["creationOptions"]["configurations"]
-    }
 
 
 def as_sent(model: Any) -> Any:
