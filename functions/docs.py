@@ -147,7 +147,11 @@ def _has(req: func.HttpRequest, tag: str) -> bool:
 def _file(req: func.HttpRequest, name: str) -> func.HttpResponse:
     found = _files().get(name)
     if found is None:
-        return func.HttpResponse("There is no such page.\n", status_code=404, mimetype="text/plain")
+        return func.HttpResponse(
+            "There is no such page.\n",
+            status_code=404,
+            headers={**_PAGE_HEADERS, "Content-Type": "text/plain; charset=utf-8"},
+        )
     return _static(req, *found)
 
 
