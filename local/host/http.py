@@ -24,6 +24,8 @@ from local.host.settings import HostSettings
 HOST_ADDRESS = "127.0.0.1"
 VERSION = "4.0.0-local"
 BODY_LIMIT = 104_857_600
+# Kestrel's, which counts all headers together; here it is for each.
+HEADER_LIMIT = 32_768
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
 _HOME = (
@@ -152,7 +154,13 @@ class HttpHost:
                 message, payload, protocol, writer, task, loop, client_max_size=self._body_limit
             )
 
-        return web.Server(self.handle, request_factory=make, access_log=None, lingering_time=5.0)
+        return web.Server(
+            self.handle,
+            request_factory=make,
+            access_log=None,
+            lingering_time=5.0,
+            max_field_size=HEADER_LIMIT,
+        )
 
     async def handle(self, request: BaseRequest) -> web.StreamResponse:
         """Answer one request."""
