@@ -82,7 +82,7 @@ async def test_an_entry_says_when_the_event_was_and_when_it_counted(
     assert before <= times[0] < times[1] <= datetime.now(UTC)
 
 
-async def test_an_update_and_a_reset_are_told_with_their_revision(ready_flow: Flow) -> None:
+async def test_an_update_is_told_with_its_revision(ready_flow: Flow) -> None:
     options = {"creationOptions": {"createBasedOnOrg": True, "createBasedOnOrgPlusRoleGroup": True}}
     body = json.loads(request_body("administrative_unit"))
     changed = await ready_flow.api.patch(
@@ -133,7 +133,7 @@ async def test_a_report_without_a_revision_from_before_a_reset_is_stale(
 ) -> None:
     seen = datetime.now(UTC)
     answer = await ready_flow.api.send("POST", f"{ready_flow.url}/reset")
-    assert answer.status in (200, 204), answer.text
+    assert answer.status == 202, answer.text
     await ready_flow.until_status("ready")
     event_id = str(uuid.uuid4())
     about = {"readinessStatus": "failed"}
@@ -374,7 +374,7 @@ async def test_a_letter_is_named_by_its_day_and_written_once(queue: Queue) -> No
 async def test_poison_about_one_set_does_not_hold_up_another(
     service: Api, queue: Queue, ready_flow: Flow
 ) -> None:
-    await queue.sender.send_messages([poison(ready_flow) for _ in range(100)])
+    await queue.sender.send_messages([poison(ready_flow) for _ in range(30)])
     last = poison(ready_flow)
     await queue.send(last)
     flow = await service.new_flow("user")
