@@ -15,7 +15,7 @@ import azure.functions as func
 
 from functions.http import ROOT, dispatch, json_body, ok, operation
 from shared.errors import Fault, InvalidRequest
-from shared.payload import RepeatedMembers
+from shared.payload import repeated_names
 
 bp = func.Blueprint()
 log = logging.getLogger("provisioning.batch")
@@ -130,7 +130,7 @@ def _read_part(given: Any, path: str, earlier: set[str], faults: list[Fault]) ->
 
 def _has_repeated_members(value: Any) -> bool:
     # Told here: in a body that is written again for its own request they could not be seen.
-    if isinstance(value, RepeatedMembers) and value.repeated:
+    if isinstance(value, Mapping) and repeated_names(value):
         return True
     inner = value.values() if isinstance(value, Mapping) else value
     return isinstance(value, (Mapping, list)) and any(map(_has_repeated_members, inner))

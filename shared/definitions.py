@@ -27,7 +27,7 @@ _ORDER = (
 def new(values: Mapping[str, Any]) -> dict[str, Any]:
     """Make the document of a definition that a tenant adds."""
     now = utc_now()
-    members = schemas.instance(schemas.ReferenceDefinition).dump(values)
+    members = schemas.dump(schemas.ReferenceDefinition, values)
     return {
         "id": definition_id(members["referenceType"], members["code"]),
         **members,
@@ -58,7 +58,11 @@ def updated(stored: Stored, body: Any) -> dict[str, Any]:
         raise InvalidRequest(*exc.faults, *faults) from exc
     if faults:
         raise InvalidRequest(*faults)
-    return {**stored, **schema.dump(values), "lastModifiedDateTime": utc_now()}
+    return {
+        **stored,
+        **schemas.dump(schemas.ReferenceDefinitionUpdate, values),
+        "lastModifiedDateTime": utc_now(),
+    }
 
 
 def disabled(stored: Stored) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def new_flow_set(values: Mapping[str, Any]) -> dict[str, Any]:
         "id": new_id(),
         "createdDateTime": now,
         "lastModifiedDateTime": now,
-        **schemas.instance(schemas.FlowSet).dump(values),
+        **schemas.dump(schemas.FlowSet, values),
         "flows": {},
     }
 
@@ -88,7 +88,7 @@ def updated_flow_set(stored: Stored, body: Any) -> dict[str, Any]:
     schema = schemas.instance(schemas.FlowSet)
     current = {"displayName": stored["displayName"], "filter": stored["filter"]}
     values = schemas.load(schemas.FlowSet, schemas.merge(schema, current, body))
-    return {**schema.dump(values), "lastModifiedDateTime": utc_now()}
+    return {**schemas.dump(schemas.FlowSet, values), "lastModifiedDateTime": utc_now()}
 
 
 def new_flow(kind: str, values: Mapping[str, Any], keyring: Seals) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def reset_flow(stored: Stored) -> dict[str, Any]:
 
 def new_role_group(values: Mapping[str, Any]) -> dict[str, Any]:
     """Make the document of a role group."""
-    return {"id": new_id(), **schemas.instance(schemas.RoleGroup).dump(values)}
+    return {"id": new_id(), **schemas.dump(schemas.RoleGroup, values)}
 
 
 def updated_role_group(stored: Stored, body: Any) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def updated_role_group(stored: Stored, body: Any) -> dict[str, Any]:
     schema = schemas.instance(schemas.RoleGroup)
     current = {"displayName": stored["displayName"], "roles": stored["roles"]}
     values = schemas.load(schemas.RoleGroup, schemas.merge(schema, current, body))
-    return {"id": stored["id"], **schema.dump(values)}
+    return {"id": stored["id"], **schemas.dump(schemas.RoleGroup, values)}
 
 
 def _unchecked(revision: int, why: str, history: Sequence[Any]) -> dict[str, Any]:
@@ -179,7 +179,7 @@ def ask_again_at(asks: int) -> int:
 def _stored_configuration(
     kind: str, values: Mapping[str, Any], keyring: Seals, flow_id: str
 ) -> dict[str, Any]:
-    configuration = schemas.instance(schemas.FLOW_SCHEMAS[kind]).dump(values)
+    configuration = schemas.dump(schemas.FLOW_SCHEMAS[kind], values)
     del configuration[schemas.TYPE_MEMBER]
     for entry in _user_configurations(configuration):
         entry["roleGroup"] = entry.pop("roleGroup@odata.bind")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
+
+import orjson
 
 from shared.errors import BodyTooLarge, UnreadableBody
 
@@ -13,10 +16,14 @@ MAX_BODY_BYTES = 1024 * 1024
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-class RepeatedMembers(dict[str, Any]):
-    """A JSON object that names a member more than once, also where only the case differs.
+_WHITE_SPACE = b" \t\r\n"
 
-    Reading goes on, so that the schema reports this beside everything else that is wrong.
+
+class RepeatedMembers(dict[str, Any]):
+    """A JSON object that names a member more than once, which a dict cannot show.
+
+    Reading goes on, so that the schema reports this beside everything else that is wrong. Names
+    that differ in case only stand beside each other in any dict.
     """
 
     repeated: tuple[str, ...] = ()
@@ -33,6 +40,39 @@ def read_json(body: bytes, content_type: str | None) -> Any:
     _check_content_type(content_type)
     if not body.strip():
         raise UnreadableBody("Empty Payload. JSON content expected.")
+    try:
+        return _read_plain(body)
+    except ValueError:
+        return _read_slowly(body)
+
+
+def write_json(value: Mapping[str, Any]) -> bytes:
+    """Write JSON in UTF-8, without white space; raises TypeError for what is not JSON."""
+    return orjson.dumps(value)
+
+
+def repeated_names(value: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names that an object has twice, where case does not count."""
+    return value.repeated if isinstance(value, RepeatedMembers) else _repeated(value)
+
+
+def _read_plain(body: bytes) -> Any:
+    """Read a body that orjson would write in the same way; raises ValueError for every other.
+
+    So nothing is lost on the way, be it a member that is repeated or digits of a number.
+    """
+    value = orjson.loads(body)
+    try:
+        written = orjson.dumps(value)
+    except TypeError as exc:
+        raise ValueError("nested too deeply to be written") from exc
+    condensed = body.translate(None, _WHITE_SPACE)
+    if written != condensed and written.translate(None, _WHITE_SPACE) != condensed:
+        raise ValueError("not plain")
+    return value
+
+
+def _read_slowly(body: bytes) -> Any:
     try:
         text = body.decode("utf-8-sig")
         value = json.loads(text, object_pairs_hook=_members, parse_constant=_refuse_constant)
@@ -68,6 +108,8 @@ _UNREADABLE = (
 
 
 def _check_content_type(content_type: str | None) -> None:
+    if content_type == "application/json":
+        return
     if not content_type or not content_type.strip():
         raise UnreadableBody(
             "Write requests (excluding DELETE) must contain the Content-Type header declaration."
@@ -83,17 +125,22 @@ def _check_content_type(content_type: str | None) -> None:
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
-    if len({name.lower() for name in members}) == len(pairs):
+    if len(members) == len(pairs):
         return members
+    marked = RepeatedMembers(members)
+    marked.repeated = _repeated(name for name, _ in pairs)
+    return marked
+
+
+def _repeated(names: Iterable[str]) -> tuple[str, ...]:
     seen: set[str] = set()
     repeated: dict[str, None] = {}
-    for name, _ in pairs:
-        if name.lower() in seen:
+    for name in names:
+        lowered = name.lower()
+        if lowered in seen:
             repeated[name] = None
-        seen.add(name.lower())
-    marked = RepeatedMembers(members)
-    marked.repeated = tuple(repeated)
-    return marked
+        seen.add(lowered)
+    return tuple(repeated)
 
 
 def _refuse_constant(name: str) -> NoReturn:

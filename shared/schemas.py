@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from contextvars import ContextVar
+from types import ModuleType
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
@@ -24,10 +25,11 @@ from shared.catalog import (
     declared_role_code,
 )
 from shared.errors import Fault, InvalidRequest
-from shared.payload import RepeatedMembers
+from shared.payload import RepeatedMembers, repeated_names
 
 NAMESPACE = "microsoft.graph.industryData."
 TYPE_MEMBER = "@odata.type"
+_TYPE_PREFIX = "#" + NAMESPACE
 MASKED_PASSWORD = "*" * 15
 
 MAX_NAME = 256
@@ -154,7 +156,7 @@ class Text(fields.Field[str]):
                     f"This text has {len(value)} characters; at most {self.longest} are kept.",
                 )
             )
-        if _CONTROL.search(value):
+        if not value.isprintable() and _CONTROL.search(value):
             raise ValidationError(
                 Message("InvalidValue", "Take the control characters out of this text.")
             )
@@ -276,7 +278,7 @@ class Wire(Schema):
     @validates_schema(pass_original=True, skip_on_field_errors=False)
     def names_come_once(self, data: Any, original: Any, **kwargs: Any) -> None:
         """Refuse a member that is given twice, by the same name or in two casings."""
-        repeated = _repeated_names(original)
+        repeated = repeated_names(original) if isinstance(original, Mapping) else ()
         if repeated:
             raise ValidationError(
                 {
@@ -318,24 +320,13 @@ def _is_ignored_annotation(lowered: str) -> bool:
     return "@" in lowered and not lowered.endswith("@odata.bind")
 
 
-def _repeated_names(original: Any) -> tuple[str, ...]:
-    if isinstance(original, RepeatedMembers):
-        return original.repeated
-    if not isinstance(original, Mapping):
-        return ()
-    seen: set[str] = set()
-    repeated = []
-    for name in original:
-        if name.lower() in seen:
-            repeated.append(name)
-        seen.add(name.lower())
-    return tuple(repeated)
-
-
 def _given_type(original: Any) -> Any:
     if not isinstance(original, Mapping):
         return None
-    return next((value for key, value in original.items() if key.lower() == TYPE_MEMBER), None)
+    for key, value in original.items():
+        if key == TYPE_MEMBER or key.lower() == TYPE_MEMBER:
+            return value
+    return None
 
 
 def type_name(given: object) -> str:
@@ -350,11 +341,15 @@ def type_name(given: object) -> str:
 def chosen_schema(value: Any, schemas: Mapping[str, type[Wire]], abstract: str) -> type[Wire]:
     """Return the schema that an object's @odata.type names, or raise a fault that lists them."""
     given = _given_type(value)
-    expected = ", ".join(f"'#{NAMESPACE}{name}'" for name in schemas)
+    if isinstance(given, str) and given.startswith(_TYPE_PREFIX):
+        exact = schemas.get(given[len(_TYPE_PREFIX) :])
+        if exact is not None:
+            return exact
     name = type_name(given)
     for declared, schema in schemas.items():
         if name == declared.lower():
             return schema
+    expected = ", ".join(f"'#{NAMESPACE}{name}'" for name in schemas)
     if given is None:
         fault = Message("MissingType", f"Say which type this is; expected {expected}.")
     elif name == abstract.lower():
@@ -436,8 +431,8 @@ class FlowSet(Wire):
     filter = OneOf("filter", FILTER_SCHEMAS, allow_none=True, load_default=None)
     provisioning_flows = fields.Raw(data_key="provisioningFlows", allow_none=True, load_only=True)
 
-    @validates_schema(pass_original=True, skip_on_field_errors=False)
-    def flows_come_later(self, data: Any, original: Any, **kwargs: Any) -> None:
+    @validates_schema(skip_on_field_errors=False)
+    def flows_come_later(self, data: Any, **kwargs: Any) -> None:
         """A set is created alone; flows have a collection of their own."""
         if isinstance(data, Mapping) and data.get("provisioning_flows"):
             raise ValidationError(
@@ -912,11 +907,27 @@ def load(schema: type[Wire], body: Any) -> dict[str, Any]:
 
     Raises InvalidRequest with every fault, each with the JSONPath (RFC 9535) of its place.
     """
+    plain: dict[str, Any] | None = _fast().load(schema, body)
+    if plain is not None:
+        return plain
     try:
         values: dict[str, Any] = instance(schema).load(body)
     except ValidationError as exc:
         raise InvalidRequest(*_faults(exc)) from exc
     return values
+
+
+def dump(schema: type[Wire], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return loaded values under their declared names, in the server's order."""
+    dumped: dict[str, Any] = _fast().dump(schema, values)
+    return dumped
+
+
+@functools.cache
+def _fast() -> ModuleType:
+    from shared import fast  # which reads the declarations of this module
+
+    return fast
 
 
 def load_flow(
@@ -966,8 +977,10 @@ def merge(schema: Wire, current: Mapping[str, Any], patch: Mapping[str, Any]) ->
     Members of complex values are merged; collections, null and plain values replace. The result
     has declared names and is still to be loaded: a wrong member of the patch is in it.
     """
-    merged = RepeatedMembers(current)
-    merged.repeated = _repeated_names(patch)
+    merged: dict[str, Any] = dict(current)
+    if repeated := repeated_names(patch):
+        merged = RepeatedMembers(current)
+        merged.repeated = repeated
     for name, value in patch.items():
         declared = schema.declared_name(name)
         before = current.get(declared)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import BodyTooLarge, UnreadableBody
-from shared.payload import MAX_BODY_BYTES, RepeatedMembers, read_json
+from shared.payload import MAX_BODY_BYTES, RepeatedMembers, read_json, repeated_names, write_json
 
 JSON = "application/json"
 
@@ -201,7 +201,7 @@ def test_another_charset_is_refused(charset: str) -> None:
     ("text", "repeated"),
     [
         ('{"a": 1, "a": 1}', ("a",)),
-        ('{"a": 1, "A": 1}', ("A",)),
+        ('{"a": 1, "b": {}, "a": 1}', ("a",)),
         ('{"a": 1, "A": 1, "a": 2}', ("A", "a")),
         ('{"a": 1, "b": 2, "B": 3, "a": 4}', ("B", "a")),
     ],
@@ -210,6 +210,11 @@ def test_repeated_members_are_marked_not_lost(text: str, repeated: tuple[str, ..
     value = read_json(text.encode(), JSON)
     assert isinstance(value, RepeatedMembers)
     assert value.repeated == repeated
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "a": 1}', '{"a": 1, "A": 1}', '{"\\u00e9": 1, "É": 1}'])
+def test_names_are_repeated_whatever_their_case(text: str) -> None:
+    assert len(repeated_names(read_json(text.encode(), JSON))) == 1
 
 
 def test_a_repetition_is_marked_at_its_own_level() -> None:
@@ -234,6 +239,51 @@ json_values = st.recursive(
 def test_every_json_value_comes_back_unchanged(value: Any, escaped: bool) -> None:
     body = json.dumps(value, ensure_ascii=escaped).encode()
     assert json.dumps(read_json(body, JSON)) == json.dumps(value)
+
+
+json_texts = st.recursive(
+    st.sampled_from(
+        ["0", "-0", "1.0", "1e5", "1E5", "1e400", "9" * 19, "9" * 20, "-" + "9" * 20, "0.10"]
+    )
+    | st.sampled_from(
+        ["true", "null", '"a b"', '"\\u0041"', '"\\ud83d\\ude00"', '"\\n"', '"é"', '""']
+    ),
+    lambda inner: (
+        st.lists(inner).map(lambda each: f"[{' , '.join(each)}]")
+        | st.lists(st.tuples(st.sampled_from(["a", "A", "a b", "ab", "\\u0061"]), inner)).map(
+            lambda pairs: "{" + ",\n".join(f'"{name}": {text}' for name, text in pairs) + "}"
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(json_texts)
+def test_a_text_is_read_as_python_reads_it_with_nothing_lost(text: str) -> None:
+    pairs_seen: list[list[tuple[str, Any]]] = []
+
+    def keep(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        pairs_seen.append(pairs)
+        return dict(pairs)
+
+    expected = json.loads(text, object_pairs_hook=keep)
+    value = read_json(text.encode(), JSON)
+    assert repr(value) == repr(expected)
+    assert repeated_in(value) == any(len(dict(pairs)) < len(pairs) for pairs in pairs_seen)
+
+
+def repeated_in(value: Any) -> bool:
+    """Whether an object in a value is marked as one that names a member twice."""
+    inner = value.values() if isinstance(value, dict) else value
+    return isinstance(value, RepeatedMembers) or (
+        isinstance(value, (dict, list)) and any(map(repeated_in, inner))
+    )
+
+
+@given(json_values)
+def test_what_is_written_reads_as_the_same_value(value: Any) -> None:
+    with contextlib.suppress(TypeError):  # numbers beyond 64 bits, halves of surrogate pairs
+        assert json.loads(write_json({"a": value})) == {"a": value}
 
 
 @given(st.binary(max_size=200))
