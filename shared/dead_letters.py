@@ -14,9 +14,16 @@ from shared.errors import InvalidEvent
 from shared.events import read_event
 
 _HIDDEN: Final = "[hidden]"
-_SECRET_NAME = re.compile(r"password|secret|token|credential|authorization|apikey|accesskey", re.I)
+_SECRET_NAME = re.compile(
+    r"password|passphrase|pwd|secret|token|credential|authorization|signature|connectionstring"
+    r"|(?:api|access|account|private)[_-]?key",
+    re.I,
+)
+# Parts of connection strings, shared access signatures, headers and JSON web tokens.
 _SECRET_TEXT = re.compile(
-    r"(?P<name>(?:Account|SharedAccess)(?:Key|Signature)=)[^;\s\"]+|eyJ[\w-]+\.[\w-]+\.[\w-]*"
+    r"(?P<name>(?:(?:Account|SharedAccess)(?:Key|Signature)|Password|Pwd|\bsig)=|Bearer\s+)"
+    r"[^;&\s\"]+|eyJ[\w-]+\.[\w-]+\.[\w-]*",
+    re.I,
 )
 
 
@@ -49,13 +56,13 @@ def record(letter: DeadLetter, archived: datetime) -> dict[str, Any]:
     body = _json_object(letter.body)
     return {
         "archivedDateTime": archived.isoformat(),
-        "messageId": letter.message_id,
+        "messageId": _hidden(letter.message_id),
         "sequenceNumber": letter.sequence_number,
         "enqueuedDateTime": letter.enqueued.isoformat(),
         "deliveryCount": letter.delivery_count,
         "contentType": letter.content_type,
-        "deadLetterReason": properties.pop("DeadLetterReason", None),
-        "deadLetterDescription": properties.pop("DeadLetterErrorDescription", None),
+        "deadLetterReason": _hidden(properties.pop("DeadLetterReason", None)),
+        "deadLetterDescription": _hidden(properties.pop("DeadLetterErrorDescription", None)),
         "fault": _fault(letter.body),
         "properties": _hidden(properties),
         "body": None if body is None else _hidden(body),

@@ -120,8 +120,8 @@ async def set_id(service: Api) -> str:
 async def counted(
     service: Api, stack: Stack, set_id: str, cosmos_requests: CosmosRequests
 ) -> Counted:
-    """A fresh count, after the clients of the host have made their first connections."""
-    await (await service.new_flow()).until_status("ready")
+    """A fresh count, when the host has its connections and knows which roles are disabled."""
+    await (await service.new_flow("user")).until_status("ready")
     await cosmos_requests.reset()
     return Counted(cosmos_requests, set_id)
 
