@@ -18,7 +18,6 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 LOGS = ROOT / ".local" / "logs"
-NODE_MODULES = ROOT / "local" / "node_modules"
 
 OLDEST_PYTHON = (3, 11)
 NEWEST_PYTHON = (3, 13)
@@ -26,12 +25,18 @@ OLDEST_NODE = 20
 HEARTBEAT_SECONDS = 5
 TAIL_LINES = 25
 
-# For each kind of target: its requirements file, and whether it runs the emulators of npm.
+# For each kind of target: its requirements file, and the folders whose npm packages it needs.
 KINDS = {
-    "run": ("requirements.txt", True),
-    "test": ("requirements-dev.txt", True),
-    "check": ("requirements-dev.txt", False),
+    "run": ("requirements.txt", ("local",)),
+    "test": ("requirements-dev.txt", ("local", "tests")),
+    "check": ("requirements-dev.txt", ()),
 }
+NPM_PACKAGES = {
+    "local": "Azurite and the Cosmos DB emulator",
+    "tests": "the accessibility checker axe",
+}
+# By any of these names tests/browser.py finds the browser in which the pages are tested.
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # What each requirements file consists of: one includes the other.
 PARTS = {
     "requirements.txt": ("requirements.txt",),
@@ -132,19 +137,43 @@ def install_python(requirements: str) -> None:
             stamp.write_text(_fingerprint(PARTS[name]), "ascii")
 
 
-def install_node() -> None:
-    """Install the emulators' npm packages, unless that was done already."""
-    stamp = NODE_MODULES / "installed-package-lock.json"
-    fingerprint = _fingerprint(["local/package.json", "local/package-lock.json"])
+def install_node(folder: str) -> None:
+    """Install the npm packages of a folder, unless that was done already."""
+    stamp = ROOT / folder / "node_modules" / "installed-package-lock.json"
+    fingerprint = _fingerprint([f"{folder}/package.json", f"{folder}/package-lock.json"])
     if _is_stamped(stamp, fingerprint):
         return
-    # npm ci removes local/node_modules, and the stamp with it, before it starts.
+    # npm ci removes node_modules, and the stamp with it, before it starts.
     _step(
-        "Installing Azurite and the Cosmos DB emulator from npm into local/node_modules (about "
-        "half a minute)",
-        ["npm", "ci", "--prefix", "local", "--no-audit", "--no-fund"],
+        f"Installing {NPM_PACKAGES[folder]} from npm into {folder}/node_modules",
+        ["npm", "ci", "--prefix", folder, "--no-audit", "--no-fund"],
     )
     stamp.write_text(fingerprint, "ascii")
+
+
+def install_browser() -> None:
+    """Install Chromium where that takes nothing but apt-get as root; say so where it takes more.
+
+    Without it the tests of the pages fail, and say the same.
+    """
+    named = os.environ.get("CHROMIUM")
+    on_mac = Path("/Applications/Google Chrome.app").exists() and not named
+    if on_mac or any(shutil.which(name) for name in ((named,) if named else BROWSERS)):
+        return
+    if named or shutil.which("apt-get") is None or os.geteuid() != 0:
+        print(
+            "There is no Chromium, in which the pages are tested: install it (on Debian as root: "
+            "apt-get install chromium), or set CHROMIUM to the program.",
+            file=sys.stderr,
+        )
+        return
+    apt = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300"]
+    os.environ["DEBIAN_FRONTEND"] = "noninteractive"
+    _step("Reading the lists of Debian's packages", [*apt, "update"])
+    _step(
+        "Installing Chromium, in which the pages are tested (about a minute)",
+        [*apt, "install", "--no-install-recommends", "chromium"],
+    )
 
 
 def _step(what: str, command: "list[str]") -> None:
@@ -178,15 +207,17 @@ def main(arguments: "list[str]") -> int:
     if len(arguments) != 1 or arguments[0] not in KINDS:
         print(f"usage: python3 local/install.py {'|'.join(KINDS)}", file=sys.stderr)
         return 2
-    requirements, needs_node = KINDS[arguments[0]]
-    faults = missing_prerequisites(needs_node)
+    requirements, npm_folders = KINDS[arguments[0]]
+    faults = missing_prerequisites(needs_node=bool(npm_folders))
     if faults:
         print("\n".join(faults), file=sys.stderr)
         return 1
     try:
         install_python(requirements)
-        if needs_node:
-            install_node()
+        for folder in npm_folders:
+            install_node(folder)
+        if arguments[0] == "test":
+            install_browser()
     except InstallError as error:
         print(error, file=sys.stderr)
         return 1

@@ -30,9 +30,9 @@ async function exchange(box, method, path, body, trigger) {
 
 function show_exchange(box, method, path, body, response, text) {
   const parts = [
-    make("h4", {}, "Request"),
+    make("h3", {}, "Request"),
     code(`${method} ${path}\nAuthorization: Bearer …${body === undefined ? "" : `\nContent-Type: application/json\n\n${body}`}`, "Request"),
-    make("h4", {}, "Answer"),
+    make("h3", {}, "Answer"),
   ];
   if (response.ok) parts.push(make("p", { role: "status" }, `${response.status} ${meaning(response.status)}`));
   else {
@@ -103,12 +103,12 @@ function set_up_tour() {
 // --- the operations -------------------------------------------------------------------------
 
 function show_operations() {
-  const main = at("main");
+  const list = at("operations");
   for (const { name: tag } of description.tags) {
-    main.append(make("h2", {}, tag));
+    list.append(make("h2", {}, tag));
     for (const [path, methods] of Object.entries(description.paths)) {
       for (const [method, operation] of Object.entries(methods)) {
-        if (operation.tags[0] === tag) main.append(operation_of(method.toUpperCase(), path, operation));
+        if (operation.tags[0] === tag) list.append(operation_of(method.toUpperCase(), path, operation));
       }
     }
   }
@@ -231,6 +231,7 @@ function open_target() {
   const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (target instanceof HTMLDetailsElement) {
     target.open = true;
+    if (at("types").contains(target)) at("all-types").open = true;
     target.querySelector("summary").focus();
     target.scrollIntoView();
   }

@@ -20,7 +20,7 @@ const STATUSES = {
   notReady: ["…", "not ready"],
   failed: ["✕", "failed"],
   disabled: ["–", "disabled"],
-  expired: ["⧗", "expired"],
+  expired: ["!", "expired"],
 };
 const REASONS = {
   created: "Created; its check is on the way.",
@@ -197,7 +197,7 @@ function show_counts(counts) {
 function new_set(set) {
   const title = `set-${set.id}`;
   return make(
-    "section", { class: "panel set", "aria-labelledby": title },
+    "article", { class: "panel set", "aria-labelledby": title },
     make("h3", { id: title }), make("p", { class: "quiet id" }, set.id), make("div", { class: "flows" }),
   );
 }
@@ -311,6 +311,8 @@ at("more").addEventListener("click", () => {
   refresh();
 });
 document.addEventListener("visibilitychange", refresh);
+addEventListener("online", refresh);
+addEventListener("offline", refresh);
 
 function choose() {
   top_ = PAGE;
