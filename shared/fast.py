@@ -114,9 +114,6 @@ def _loader(field: fields.Field[Any]) -> Load:
             return _choosing_loader(field)
         case Items():
             return _list_loader(field)
-        case fields.Raw():
-            # What a hook makes of it depends on the rest of the object.
-            return _refuse
     return field._deserialize
 
 

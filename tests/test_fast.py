@@ -18,6 +18,7 @@ from shared.errors import InvalidRequest
 from shared.payload import RepeatedMembers
 from shared.schemas import (
     FLOW_SCHEMAS,
+    MAX_MAPPINGS,
     FlowSet,
     ReferenceDefinition,
     ReferenceDefinitionUpdate,
@@ -99,6 +100,19 @@ def test_values_are_dumped_alike_and_in_the_same_order(
     values = instance(schema).load(body)
     dumped = fast.dump(schema, values)
     assert exactly(dumped, ordered=True) == exactly(instance(schema).dump(values), ordered=True)
+
+
+@pytest.mark.parametrize("name", ["createUnmatchedUsers", "creationOptions"])
+def test_null_is_loaded_the_fast_way_where_it_is_allowed(name: str) -> None:
+    schema, body = FLOWS[3]
+    assert fast.load(schema, {**body, name: None}) is not None
+
+
+@pytest.mark.parametrize(("count", "plain"), [(MAX_MAPPINGS, True), (MAX_MAPPINGS + 1, False)])
+def test_a_list_is_loaded_up_to_its_limit(count: int, plain: bool) -> None:
+    schema, body = BODIES[5]
+    loaded = fast.load(schema, {**body, "roles": [{"code": "aide"}] * count})
+    assert (loaded is not None) == plain
 
 
 # --- bodies with something unusual about them ----------------------------------------------------
