@@ -166,6 +166,7 @@ class CatalogStore:
 
     async def create_definition(self, document: Mapping[str, Any]) -> None:
         """Store a new definition; raises Conflict where its code or its sort index is taken."""
+        document = _keyed(document)
         await self._refuse_taken(document, own_id=None)
         try:
             async with self._cosmos.request():
@@ -186,19 +187,21 @@ class CatalogStore:
         """Replace a definition by what `change` makes of it; raises NotFound or Conflict."""
         for _ in range(ATTEMPTS):
             stored = await self.definition(definition_id)
-            changed = change(stored)
+            changed = _keyed(change(stored))
             if changed["sortIndex"] != stored["sortIndex"]:
                 await self._refuse_taken(changed, own_id=definition_id)
             try:
                 if await self._replace(self._definitions, stored, changed):
                     return changed
             except CosmosResourceExistsError as exc:
-                raise _taken(changed) from exc
+                # A built-in one may have been stored by another update meanwhile: tried again.
+                if "_etag" in stored or "_etag" not in await self.definition(definition_id):
+                    raise _taken(changed) from exc
         raise StoreUnavailable
 
     async def _refuse_taken(self, document: Mapping[str, Any], own_id: str | None) -> None:
-        # The container's unique key and the id guard against races among stored definitions; only
-        # this sees the built-in ones, and codes that differ in case alone.
+        # The container's unique keys guard against races among stored definitions; only this sees
+        # the built-in ones.
         reference_type = document["referenceType"]
         query = self._definitions.query_items(
             "SELECT * FROM c WHERE c.referenceType = @type",
@@ -243,6 +246,11 @@ class CatalogStore:
 def _with_built_in(stored: list[dict[str, Any]]) -> list[dict[str, Any]]:
     definitions = BUILT_IN_DEFINITIONS | {d["id"]: d for d in stored}
     return [definitions[definition_id] for definition_id in sorted(definitions)]
+
+
+def _keyed(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """Add what one of the container's unique keys compares: the code without its case."""
+    return {**definition, "codeKey": definition["code"].lower()}
 
 
 def _type_of(definition_id: str) -> str:
