@@ -124,6 +124,12 @@ _FIELD_MESSAGES: dict[str, str | list[Any] | dict[Any, Any]] = {
 }
 
 
+class AnyValue(fields.Raw):
+    """What is taken as it is; null only where it is allowed."""
+
+    default_error_messages = _FIELD_MESSAGES
+
+
 class Bool(fields.Field[bool]):
     """Edm.Boolean: only true and false, no words and no numbers."""
 
@@ -228,7 +234,7 @@ class Wire(Schema):
     declared_abstract: ClassVar[bool] = False
     """Whether the place that holds this type is declared abstract, so that the type is printed."""
 
-    odata_type = fields.Raw(data_key=TYPE_MEMBER, allow_none=True)
+    odata_type = AnyValue(data_key=TYPE_MEMBER, allow_none=True)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -429,7 +435,7 @@ class FlowSet(Wire):
 
     display_name = Text(required=True, data_key="displayName")
     filter = OneOf("filter", FILTER_SCHEMAS, allow_none=True, load_default=None)
-    provisioning_flows = fields.Raw(data_key="provisioningFlows", allow_none=True, load_only=True)
+    provisioning_flows = AnyValue(data_key="provisioningFlows", allow_none=True, load_only=True)
 
     @validates_schema(skip_on_field_errors=False)
     def flows_come_later(self, data: Any, **kwargs: Any) -> None:
@@ -488,7 +494,7 @@ class RoleReference(Wire):
     """A pointer to a role: by `code`, or by binding `value` to its reference definition."""
 
     code = Text(allow_none=True)
-    value_bind = fields.Raw(data_key="value@odata.bind", load_only=True)
+    value_bind = AnyValue(data_key="value@odata.bind", load_only=True)
 
     @post_load
     def use_declared_code(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
@@ -717,7 +723,7 @@ class UserConfiguration(Wire):
         data_key="defaultPasswordSettings",
     )
     role_group = RoleGroupBind(required=True, data_key="roleGroup@odata.bind")
-    inline_role_group = fields.Raw(data_key="roleGroup", load_only=True)
+    inline_role_group = AnyValue(data_key="roleGroup", load_only=True)
 
     @pre_load
     def use_declared_names(self, data: Any, **kwargs: Any) -> Any:
@@ -878,7 +884,7 @@ class DefinitionState(Wire):
     odata_name = "referenceDefinition"
 
     display_name = Text(allow_none=True, load_default=None, data_key="displayName")
-    source = fields.Raw(load_only=True)
+    source = AnyValue(load_only=True)
     is_disabled = Bool(required=True, data_key="isDisabled")
     sort_index = Int32(required=True, data_key="sortIndex")
 
@@ -895,8 +901,8 @@ class ReferenceDefinition(DefinitionState):
 class ReferenceDefinitionUpdate(DefinitionState):
     """An update of an entry; what cannot change may be repeated."""
 
-    reference_type = fields.Raw(data_key="referenceType", load_only=True)
-    code = fields.Raw(load_only=True)
+    reference_type = AnyValue(data_key="referenceType", load_only=True)
+    code = AnyValue(load_only=True)
 
 
 # --- loading -----------------------------------------------------------------------------------

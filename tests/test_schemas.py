@@ -645,3 +645,21 @@ def test_the_case_of_names_never_matters(data: st.DataObject) -> None:
 
     flow = body(data.draw(st.sampled_from(sorted(KINDS))))
     assert schemas.load_flow(recased(copy.deepcopy(flow))) == schemas.load_flow(flow)
+
+
+@pytest.mark.parametrize(
+    ("schema", "name"),
+    [
+        (schemas.ReferenceDefinition, "source"),
+        (schemas.ReferenceDefinitionUpdate, "source"),
+        (schemas.ReferenceDefinitionUpdate, "code"),
+        (schemas.ReferenceDefinitionUpdate, "referenceType"),
+    ],
+)
+def test_null_for_a_member_that_is_not_kept_is_a_fault_like_any_other(
+    schema: type[schemas.Wire], name: str
+) -> None:
+    body = {"referenceType": "RefRole", "code": "x", "isDisabled": False, "sortIndex": 1}
+    with pytest.raises(InvalidRequest) as refused:
+        schemas.load(schema, {**body, name: None})
+    assert ("NullValue", f"$.{name}") in [(each.code, each.target) for each in refused.value.faults]
