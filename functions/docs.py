@@ -18,7 +18,7 @@ import azure.functions as func
 
 from functions.http import OPERATIONS, ROOT, SECURITY_HEADERS, STATUSES, answered
 from shared import clients, permissions
-from shared.openapi import Route, document
+from shared import openapi as descriptions
 
 bp = func.Blueprint()
 
@@ -91,11 +91,11 @@ async def _overview(req: func.HttpRequest) -> func.HttpResponse:
     return func.HttpResponse(content, headers={"ETag": tag, "Content-Type": "application/json"})
 
 
-def routes() -> list[Route]:
+def routes() -> list[descriptions.Route]:
     """Return every operation that the description has: those of the API, health and itself."""
     return [
         *(
-            Route(
+            descriptions.Route(
                 each.door.__name__,
                 each.method,
                 "/".join(("", ROOT, *filter(None, each.segments))),
@@ -104,9 +104,11 @@ def routes() -> list[Route]:
             )
             for each in OPERATIONS
         ),
-        Route("health", "GET", "/health", "Say that the app is loaded.", None),
-        Route("openapi", "GET", "/openapi.json", "Return this description of the API.", None),
-        Route(
+        descriptions.Route("health", "GET", "/health", "Say that the app is loaded.", None),
+        descriptions.Route(
+            "openapi", "GET", "/openapi.json", "Return this description of the API.", None
+        ),
+        descriptions.Route(
             "page_data",
             "GET",
             "/status/overview",
@@ -122,7 +124,7 @@ def description() -> tuple[bytes, str]:
     codes: defaultdict[int, set[str]] = defaultdict(set)
     for status, code in STATUSES.values():
         codes[status].add(code)
-    return _tagged(json.dumps(document(routes(), codes), ensure_ascii=False).encode())
+    return _tagged(json.dumps(descriptions.document(routes(), codes), ensure_ascii=False).encode())
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 
 import azure.functions as func
 
-from shared import clients, deadline, logs, trace
+from shared import clients, deadline, logs, odata, trace
 from shared.auth import Forbidden, Unauthenticated, current_caller
 from shared.errors import (
     BodyTooLarge,
@@ -33,7 +33,6 @@ from shared.errors import (
     UrlTooLong,
 )
 from shared.ids import as_guid
-from shared.odata import parse_prefer
 from shared.payload import read_json
 from shared.permissions import Permission
 from shared.signing_keys import KeysUnavailable
@@ -332,7 +331,7 @@ def created(
     """
     location = f"{req.url.partition('?')[0].rstrip('/')}/{quote(body['id'])}"
     response = entity(req, body, tag, 201)
-    if parse_prefer(req.headers.get("prefer")).returns == "minimal":
+    if odata.parse_prefer(req.headers.get("prefer")).returns == "minimal":
         response = no_content()
         response.headers["OData-EntityId"] = location
         response.headers["Preference-Applied"] = "return=minimal"
@@ -344,7 +343,7 @@ def updated(
     req: func.HttpRequest, body: Mapping[str, Any], tag: str | None = None
 ) -> func.HttpResponse:
     """Answer 204; `Prefer: return=representation` gets 200 with the entity as it is now."""
-    if parse_prefer(req.headers.get("prefer")).returns != "representation":
+    if odata.parse_prefer(req.headers.get("prefer")).returns != "representation":
         return no_content()
     response = entity(req, body, tag)
     response.headers["Preference-Applied"] = "return=representation"

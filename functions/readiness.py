@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 
 import azure.functions as func
 
-from shared import clients, logs, trace
+from shared import clients, events, logs, trace
 from shared.dead_letters import DeadLetter
 from shared.errors import PublishFailed, StoreUnavailable
-from shared.events import ATTEMPTS_PROPERTY, Message, read_event
 
 bp = func.Blueprint()
 
@@ -35,7 +34,7 @@ PAUSE_SECONDS = 6.0
 )
 async def update_readiness_status(msg: func.ServiceBusMessage) -> None:
     """Apply one event of the readiness queue; raising gives it back to the queue."""
-    event = read_event(msg.get_body())
+    event = events.read_event(msg.get_body())
     trace.current.set(event.traceparent)
     try:
         try:
@@ -46,7 +45,9 @@ async def update_readiness_status(msg: func.ServiceBusMessage) -> None:
                 raise
             delay = put_back_delay(attempts)
             await clients.publisher().publish(
-                Message(str(uuid.uuid4()), msg.get_body(), event.traceparent, delay, attempts)
+                events.Message(
+                    str(uuid.uuid4()), msg.get_body(), event.traceparent, delay, attempts
+                )
             )
             logs.line(
                 "eventPutBack",
@@ -62,7 +63,7 @@ async def update_readiness_status(msg: func.ServiceBusMessage) -> None:
 
 def attempts_of(msg: func.ServiceBusMessage) -> int:
     """Return how often an event was put back; what is no number of ours counts as never."""
-    given = (msg.application_properties or {}).get(ATTEMPTS_PROPERTY)
+    given = (msg.application_properties or {}).get(events.ATTEMPTS_PROPERTY)
     return given if isinstance(given, int) and given > 0 else 0
 
 

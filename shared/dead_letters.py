@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from shared import events
 from shared.errors import InvalidEvent
-from shared.events import read_event
 
 _HIDDEN: Final = "[hidden]"
 _SECRET_NAME = re.compile(
@@ -74,7 +74,7 @@ def record(letter: DeadLetter, archived: datetime) -> dict[str, Any]:
 def _fault(body: bytes) -> str | None:
     """Say what is wrong with a message; None where it is well-formed."""
     try:
-        read_event(body)
+        events.read_event(body)
     except InvalidEvent as exc:
         return str(exc)
     return None

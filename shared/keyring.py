@@ -7,8 +7,8 @@ import hmac
 import secrets
 from collections.abc import Mapping
 
+from shared import schemas
 from shared.errors import SettingsError, UnreadablePassword
-from shared.schemas import Secret
 
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
@@ -48,7 +48,7 @@ class Keyring:
         """Derive a key for signing; another purpose or another current key gives another one."""
         return hmac.digest(self._keys[self._current], f"sign {purpose}".encode(), "sha256")
 
-    def seal(self, password: Secret, flow_id: str) -> dict[str, str]:
+    def seal(self, password: schemas.Secret, flow_id: str) -> dict[str, str]:
         """Encrypt a password so that it opens for this flow only."""
         # Most requests hold no password, and importing the cipher costs a cold start 20 ms.
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -58,7 +58,7 @@ class Keyring:
         sealed = nonce + cipher.encrypt(nonce, password.reveal().encode(), flow_id.encode())
         return {"keyId": self._current, "sealed": base64.b64encode(sealed).decode()}
 
-    def open(self, sealed: Mapping[str, str], flow_id: str) -> Secret:
+    def open(self, sealed: Mapping[str, str], flow_id: str) -> schemas.Secret:
         """Decrypt what `seal` made for this flow.
 
         Raises UnreadablePassword for a key that is not in the ring, and for a changed or moved
@@ -76,4 +76,4 @@ class Keyring:
             clear = cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], flow_id.encode())
         except InvalidTag as exc:
             raise UnreadablePassword(key_id, known=True) from exc
-        return Secret(clear.decode())
+        return schemas.Secret(clear.decode())

@@ -158,6 +158,17 @@ def test_importing_the_app_imports_no_sdk() -> None:
     assert [name for name in modules if name.startswith(HEAVY)] == []
 
 
+def test_indexing_the_functions_runs_no_module_that_brings_marshmallow() -> None:
+    code = """
+import sys, function_app
+function_app.app.get_functions()
+print(sorted({name.partition(".")[0] for name in sys.modules} & {"marshmallow", "xml"}))
+from shared import schemas
+print(len(schemas.FLOW_SCHEMAS), "marshmallow" in sys.modules)
+"""
+    assert in_a_new_process(code).split("\n")[:2] == ["[]", "4 True"]
+
+
 def test_importing_the_app_needs_no_setting_and_no_network() -> None:
     code = """
 import socket
