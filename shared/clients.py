@@ -139,6 +139,7 @@ def archive() -> Archive:
         "read_timeout": 5,
         "retry_total": 1,
         "initial_backoff": 1,
+        "random_jitter_range": 1,
     }
     if config.storage_connection is not None:
         return Archive(

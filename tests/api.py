@@ -257,7 +257,8 @@ async def event_outcomes(stack: Stack, event_id: str, deliveries: int = 1) -> li
 
     async def told() -> bool:
         log = stack.log_file("host").read_text("utf-8", errors="replace")
-        lines = [line for line in log.splitlines() if f'"eventId": "{event_id}"' in line]
+        about = f'"eventId": "{event_id}"'
+        lines = [line for line in log.splitlines() if about in line and '"outcome": ' in line]
         found[:] = [json.loads(line[line.index("{") :])["outcome"] for line in lines]
         return len(found) >= deliveries
 

@@ -93,6 +93,12 @@ def test_of_what_is_no_json_object_only_size_and_hash_are_kept(body: bytes) -> N
         "Authorization",
         "apiKey",
         "accessKey",
+        "account_key",
+        "private-key",
+        "connectionString",
+        "passphrase",
+        "pwd",
+        "signature",
     ],
 )
 @pytest.mark.parametrize("value", ["hunter2", 12, ["hunter2"], {"value": "hunter2"}])
@@ -113,11 +119,16 @@ def test_that_there_is_no_secret_is_not_hidden() -> None:
         ("AccountKey=abc", "AccountKey=[hidden]"),
         ("SharedAccessSignature=sig", "SharedAccessSignature=[hidden]"),
         ("<eyJhbGciOi.eyJzdWIi.c2ln>", "<[hidden]>"),
+        ("https://a.example/b?sv=1&sig=abc%3D&se=2", "https://a.example/b?sv=1&sig=[hidden]&se=2"),
+        ("design=3", "design=3"),
+        ("Server=a;Password=abc;Pwd=abc", "Server=a;Password=[hidden];Pwd=[hidden]"),
+        ("authorized by bearer abc.def", "authorized by bearer [hidden]"),
     ],
 )
 def test_what_looks_like_a_key_or_a_token_is_hidden_in_any_text(text: str, left: str) -> None:
     assert kept({"note": [text]})["body"] == {"note": [left]}
     assert kept({}, note=text)["properties"] == {"note": left}
+    assert kept({}, DeadLetterErrorDescription=text)["deadLetterDescription"] == left
 
 
 @given(
