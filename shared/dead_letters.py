@@ -14,6 +14,9 @@ from shared import events
 from shared.errors import InvalidEvent
 
 _HIDDEN: Final = "[hidden]"
+# Events have three levels. What is nested deeper than this is hidden: following it to the end may
+# take more stack than there is, and a letter that cannot be archived comes back for ever.
+_MAX_DEPTH: Final = 50
 _SECRET_NAME = re.compile(
     r"password|passphrase|pwd|secret|token|credential|authorization|signature|connectionstring"
     r"|(?:api|access|account|private)[_-]?key",
@@ -49,8 +52,9 @@ def letter_name(letter: DeadLetter) -> str:
 def record(letter: DeadLetter, archived: datetime) -> dict[str, Any]:
     """Return what is kept of a dead letter. Nothing that may be a secret is.
 
-    Values of members with a telling name and texts that look like keys or tokens are hidden. A body
-    that is no JSON object is kept as its size and its SHA-256: nobody can tell what is in it.
+    Values of members with a telling name and texts that look like keys or tokens are hidden, and so
+    is what is nested very deep. A body that is no JSON object is kept as its size and its SHA-256:
+    nobody can tell what is in it.
     """
     properties = dict(letter.properties)
     body = _json_object(letter.body)
@@ -88,14 +92,16 @@ def _json_object(body: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _hidden(value: Any) -> Any:
+def _hidden(value: Any, depth: int = _MAX_DEPTH) -> Any:
+    if isinstance(value, (Mapping, list)) and not depth:
+        return _HIDDEN
     if isinstance(value, Mapping):
         return {
-            name: _HIDDEN if _SECRET_NAME.search(name) and inner else _hidden(inner)
+            name: _HIDDEN if _SECRET_NAME.search(name) and inner else _hidden(inner, depth - 1)
             for name, inner in value.items()
         }
     if isinstance(value, list):
-        return [_hidden(inner) for inner in value]
+        return [_hidden(inner, depth - 1) for inner in value]
     if isinstance(value, str):
         return _SECRET_TEXT.sub(lambda match: f"{match['name'] or ''}{_HIDDEN}", value)
     return value

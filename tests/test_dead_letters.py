@@ -108,6 +108,15 @@ def test_what_a_telling_name_has_is_hidden_at_any_depth(name: str, value: Any) -
     assert kept({}, **{name: value})["properties"] == {name: "[hidden]"}
 
 
+@pytest.mark.parametrize("depth", [51, 300, 480, 900])
+def test_a_body_nested_too_deep_can_be_archived(depth: int) -> None:
+    for opening, closing in ((b'{"a":', b"}"), (b"[", b"]")):
+        body = b'{"data":' + opening * depth + b'"hunter2"' + closing * depth + b"}"
+        text = json.dumps(kept(body), indent=2)
+        assert "[hidden]" in text
+        assert "hunter2" not in text
+
+
 def test_that_there_is_no_secret_is_not_hidden() -> None:
     assert kept({"password": None, "token": ""})["body"] == {"password": None, "token": ""}
 
