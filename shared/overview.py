@@ -98,15 +98,13 @@ class Overview:
 
     async def _dead_letters(self) -> dict[str, Any] | None:
         """Count the dead letters of the last days in the archive; None where it is out of reach."""
-        from azure.core.exceptions import AzureError
-
         today = datetime.now(UTC)
         days = [f"{today - timedelta(days=ago):%Y/%m/%d}" for ago in range(DEAD_LETTER_DAYS)]
         try:
             async with asyncio.timeout(5):
                 names = {name for day in days async for name in self._archive.names(day)}
                 replayed = await self._archive.replayed() if names else set()
-        except (AzureError, StoreUnavailable, TimeoutError) as exc:
+        except (StoreUnavailable, TimeoutError) as exc:
             log.warning("dead letters not counted: %s", type(exc).__name__)
             return None
         return {
