@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import re
@@ -32,7 +33,7 @@ from shared.errors import (
     UrlTooLong,
 )
 from shared.ids import as_guid
-from shared.payload import read_json, write_json
+from shared.payload import read_json
 from shared.permissions import Permission
 from shared.signing_keys import KeysUnavailable
 
@@ -195,7 +196,7 @@ async def answered(
         status=response.status_code,
         requestId=request_id,
         ms=round((time.perf_counter() - started) * 1000, 1),
-        caller=None if caller is None else vars(caller),
+        caller=None if caller is None else dataclasses.asdict(caller),
         keys={name: as_guid(value) for name, value in req.route_params.items()},
     )
     return response
@@ -363,7 +364,7 @@ def _json(req: func.HttpRequest, status: int, body: Mapping[str, Any]) -> func.H
     level = _metadata_level(req)
     content = _without_metadata(body) if level == "none" else body
     return func.HttpResponse(
-        write_json(content),
+        json.dumps(content, ensure_ascii=False),
         status_code=status,
         headers={"Content-Type": JSON.replace("minimal", level)},
     )
