@@ -1,1 +1,0 @@
-"""What the service is measured against, written as its own users would write it."""
