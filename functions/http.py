@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import re
@@ -33,7 +32,7 @@ from shared.errors import (
     UrlTooLong,
 )
 from shared.ids import as_guid
-from shared.payload import read_json
+from shared.payload import read_json, write_json
 from shared.permissions import Permission
 from shared.signing_keys import KeysUnavailable
 
@@ -196,7 +195,7 @@ async def answered(
         status=response.status_code,
         requestId=request_id,
         ms=round((time.perf_counter() - started) * 1000, 1),
-        caller=None if caller is None else dataclasses.asdict(caller),
+        caller=None if caller is None else vars(caller),
         keys={name: as_guid(value) for name, value in req.route_params.items()},
     )
     return response
@@ -364,7 +363,7 @@ def _json(req: func.HttpRequest, status: int, body: Mapping[str, Any]) -> func.H
     level = _metadata_level(req)
     content = _without_metadata(body) if level == "none" else body
     return func.HttpResponse(
-        json.dumps(content, ensure_ascii=False),
+        write_json(content),
         status_code=status,
         headers={"Content-Type": JSON.replace("minimal", level)},
     )

@@ -23,6 +23,7 @@ from shared.catalog import ROLE_CODES
 from shared.errors import InvalidEvent
 from shared.flows import without_passwords
 from shared.ids import as_guid, microseconds
+from shared.payload import write_json
 from shared.readiness import CATALOG_CHANGED, MAY_SET, EventType, Position, Status
 from shared.schemas import FLOW_SCHEMAS
 
@@ -111,7 +112,7 @@ def check_request(
     if fresh:
         data["fresh"] = True
     configuration = without_passwords(flow["configuration"])
-    if len(json.dumps(configuration, ensure_ascii=False).encode()) <= MAX_CONFIGURATION_BYTES:
+    if len(write_json(configuration)) <= MAX_CONFIGURATION_BYTES:
         data["configuration"] = configuration
     at = microseconds() if fresh else flow["revisedAt"]
     return _message(EventType.CHECK_REQUESTED, _subject(data), data, at, traceparent)
@@ -181,7 +182,7 @@ def _message(
         **({"traceparent": traceparent} if traceparent is not None else {}),
         "data": data,
     }
-    body = json.dumps(event, ensure_ascii=False).encode()
+    body = write_json(event)
     return Message(event_id, body, traceparent)
 
 

@@ -8,7 +8,6 @@ change of its configuration) and what readiness events have done to it.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -17,6 +16,7 @@ from shared import schemas
 from shared.catalog import BUILT_IN_ROLE_GROUPS, RoleGroup
 from shared.errors import Fault, InvalidRequest, UnreadablePassword
 from shared.ids import microseconds, new_id, printed_time, utc_now
+from shared.payload import write_json
 
 HISTORY_ENTRIES = 20
 """How many readiness changes a flow remembers. The list always has that length, with nulls behind
@@ -295,7 +295,7 @@ def entity_tag(stored: Stored) -> str:
     visible = {k: v for k, v in stored.items() if k not in hidden and not k.startswith("_")}
     if "configuration" in visible:
         visible["configuration"] = without_passwords(visible["configuration"])
-    digest = hashlib.sha256(json.dumps(visible, sort_keys=True).encode())
+    digest = hashlib.sha256(write_json(visible, sort_keys=True))
     return f'W/"{digest.hexdigest()[:32]}"'
 
 

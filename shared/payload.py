@@ -46,9 +46,9 @@ def read_json(body: bytes, content_type: str | None) -> Any:
         return _read_slowly(body)
 
 
-def write_json(value: Mapping[str, Any]) -> bytes:
+def write_json(value: Mapping[str, Any], *, sort_keys: bool = False) -> bytes:
     """Write JSON in UTF-8, without white space; raises TypeError for what is not JSON."""
-    return orjson.dumps(value)
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS if sort_keys else None)
 
 
 def repeated_names(value: Mapping[str, Any]) -> tuple[str, ...]:

@@ -957,20 +957,22 @@ def load_flow(
 
 
 def bound_role_groups(body: Any) -> set[str]:
-    """Return the ids of all role groups that a body may refer to, valid or not."""
+    """Return the ids of all role groups that a JSON body may refer to, valid or not."""
     found: set[str] = set()
     places = [body]
     while places:
         place = places.pop()
-        if isinstance(place, Mapping):
-            places.extend(place.values())
-            for name, value in place.items():
-                if name.lower() == "rolegroup@odata.bind" and (group := bound_role_group(value)):
-                    found.add(group)
-                elif name.lower() == "rolegroup" and isinstance(value, Mapping):
-                    found.add(str(value.get("id", "")).lower())
-        elif isinstance(place, list):
+        if isinstance(place, list):
             places.extend(place)
+            continue
+        for name, value in place.items() if isinstance(place, dict) else ():
+            lowered = name.lower()
+            if lowered == "rolegroup@odata.bind" and (group := bound_role_group(value)):
+                found.add(group)
+            elif lowered == "rolegroup" and isinstance(value, dict):
+                found.add(str(value.get("id", "")).lower())
+            if isinstance(value, (dict, list)):
+                places.append(value)
     return found
 
 
