@@ -13,7 +13,7 @@ NEEDS_PYTHON = command -v $(PYTHON) >/dev/null 2>&1 || \
 	{ echo "There is no \`$(PYTHON)\` on PATH: install Python 3.11, 3.12 or 3.13." >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: infra-check help run stack demo token test chaos check clean install install-test install-check
+.PHONY: infra-check help run stack demo token test chaos bench check clean install install-test install-check
 
 help: ## List these commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,12 @@ test: install-test ## Run the tests (ARGS="-k name" to choose)
 
 chaos: install-test ## Kill parts and cut connections; nothing may be lost (ARGS="--seed 7")
 	@$(VENV_PYTHON) -m bench.chaos $(ARGS)
+
+bench: install ## Measure against peers and print ratios (ARGS="validation http")
+	@test -x .venv-bench/bin/python || $(VENV_PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check \
+		--no-input -r bench/requirements.txt
+	@.venv-bench/bin/python -m bench $(ARGS)
 
 check: install-check ## Check style, format and types
 	@$(VENV_PYTHON) -m ruff check .

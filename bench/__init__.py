@@ -1,0 +1,1 @@
+"""Measurements: what it costs, against peers, and what faults do to it."""

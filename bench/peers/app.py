@@ -1,0 +1,88 @@
+"""The create of a flow as a FastAPI service with the same storage calls and the same event.
+
+It has less to do than ours: no access token is checked, no password is encrypted, nothing is
+logged. `uvicorn bench.peers.app:app`, with the app settings in the environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from azure.core.pipeline.transport import AioHttpTransport
+from azure.cosmos.aio import CosmosClient
+from azure.cosmos.exceptions import CosmosAccessConditionFailedError, CosmosResourceNotFoundError
+from azure.servicebus import ServiceBusMessage
+from azure.servicebus.aio import ServiceBusClient
+from fastapi import FastAPI, HTTPException, Request
+
+from bench.peers.models import PREFIX, Flow
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Open the clients, with the options that the service uses."""
+    async with (
+        CosmosClient(
+            os.environ["COSMOS_ENDPOINT"],
+            os.environ["COSMOS_KEY"],
+            enable_endpoint_discovery=False,
+            transport=AioHttpTransport(use_env_settings=False),
+        ) as cosmos,
+        ServiceBusClient.from_connection_string(os.environ["ServiceBus"]) as service_bus,  # noqa: SIM112 - the setting's name
+        service_bus.get_queue_sender(os.environ["READINESS_QUEUE"]) as sender,
+    ):
+        database = cosmos.get_database_client(os.environ["COSMOS_DATABASE"])
+        app.state.container = database.get_container_client("flowSets")
+        app.state.sender = sender
+        app.state.sending = asyncio.Lock()
+        yield
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.post("/sets/{set_id}/provisioningFlows", status_code=201)
+async def create(set_id: uuid.UUID, flow: Flow, request: Request) -> dict[str, Any]:
+    """Store a flow of a kind that the set does not have, and ask for its readiness check."""
+    kind = flow.odata_type.removeprefix(PREFIX)
+    now = datetime.now(UTC).isoformat()
+    stored = {
+        "id": str(uuid.uuid4()),
+        "createdDateTime": now,
+        "lastModifiedDateTime": now,
+        "readinessStatus": "notReady",
+        "configuration": flow.model_dump(mode="json", by_alias=True, exclude={"odata_type"}),
+    }
+    try:
+        await request.app.state.container.patch_item(
+            str(set_id),
+            str(set_id),
+            [{"op": "add", "path": f"/flows/{kind}", "value": stored}],
+            filter_predicate=f"FROM c WHERE NOT IS_DEFINED(c.flows.{kind})",
+            no_response=True,
+        )
+    except CosmosResourceNotFoundError as exc:
+        raise HTTPException(404) from exc
+    except CosmosAccessConditionFailedError as exc:
+        raise HTTPException(409) from exc
+    event = {
+        "specversion": "1.0",
+        "id": str(uuid.uuid4()),
+        "source": "/peer",
+        "type": "readinessCheckRequested",
+        "time": now,
+        "data": {"flowSetId": str(set_id), "kind": kind, **stored},
+    }
+    message = ServiceBusMessage(json.dumps(event).encode(), message_id=str(event["id"]))
+    # The SDK's senders are not made for several tasks at once.
+    async with request.app.state.sending:
+        await request.app.state.sender.send_messages(message)
+    answer = {name: value for name, value in stored.items() if name != "configuration"}
+    return {"@odata.type": flow.odata_type, **answer, "configuration": stored["configuration"]}
