@@ -42,11 +42,8 @@ def updated(stored: Stored, body: Any) -> dict[str, Any]:
 
     Only displayName, isDisabled and sortIndex can change; the rest may be repeated as it is.
     """
-    if not isinstance(body, Mapping):
-        raise InvalidRequest(Fault("InvalidValue", "Give a JSON object.", "$"))
-    schema = schemas.instance(schemas.ReferenceDefinitionUpdate)
     current = {name: stored[name] for name in ("displayName", "isDisabled", "sortIndex")}
-    merged = schemas.merge(schema, current, body)
+    merged = schemas.laid_over(schemas.ReferenceDefinitionUpdate, current, body)
     faults = [
         Fault("ReadOnly", f"{name} is '{stored[name]}' for good; leave it out.", f"$.{name}")
         for name in _FIXED

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from shared import schemas
 from shared.catalog import BUILT_IN_ROLE_GROUPS, RoleGroup
-from shared.errors import Fault, InvalidRequest, UnreadablePassword
+from shared.errors import UnreadablePassword
 from shared.ids import microseconds, new_id, printed_time, utc_now
 from shared.payload import write_json
 
@@ -32,10 +32,8 @@ _ROLE_GROUP_PATH = (
     "microsoft.graph.industryData.userProvisioningFlow/creationOptions/configurations/roleGroup"
 )
 
-
 Stored = Mapping[str, Any]
 """A stored flow set or flow, as it is in the document."""
-
 
 RoleGroups = Mapping[str, RoleGroup]
 """The role groups that exist among those that matter, by id."""
@@ -83,11 +81,8 @@ def new_flow_set(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def updated_flow_set(stored: Stored, body: Any) -> dict[str, Any]:
     """Return the members of a flow set that an update changes; raises InvalidRequest."""
-    if not isinstance(body, Mapping):
-        raise InvalidRequest(Fault("InvalidValue", "Give a JSON object.", "$"))
-    schema = schemas.instance(schemas.FlowSet)
     current = {"displayName": stored["displayName"], "filter": stored["filter"]}
-    values = schemas.load(schemas.FlowSet, schemas.merge(schema, current, body))
+    values = schemas.load(schemas.FlowSet, schemas.laid_over(schemas.FlowSet, current, body))
     return {**schemas.dump(schemas.FlowSet, values), "lastModifiedDateTime": utc_now()}
 
 
@@ -139,11 +134,8 @@ def new_role_group(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def updated_role_group(stored: Stored, body: Any) -> dict[str, Any]:
     """Lay an update over a role group; raises InvalidRequest."""
-    if not isinstance(body, Mapping):
-        raise InvalidRequest(Fault("InvalidValue", "Give a JSON object.", "$"))
-    schema = schemas.instance(schemas.RoleGroup)
     current = {"displayName": stored["displayName"], "roles": stored["roles"]}
-    values = schemas.load(schemas.RoleGroup, schemas.merge(schema, current, body))
+    values = schemas.load(schemas.RoleGroup, schemas.laid_over(schemas.RoleGroup, current, body))
     return {"id": stored["id"], **schemas.dump(schemas.RoleGroup, values)}
 
 

@@ -999,14 +999,21 @@ def merge(schema: Wire, current: Mapping[str, Any], patch: Mapping[str, Any]) ->
     return merged
 
 
+def laid_over(schema: type[Wire], current: Mapping[str, Any], body: Any) -> dict[str, Any]:
+    """Lay an update's body over an entity, for `load`; raises InvalidRequest for no object."""
+    if not isinstance(body, Mapping):
+        raise InvalidRequest(
+            Fault("InvalidValue", f"Give a JSON object ({schema.odata_name}).", "$")
+        )
+    return merge(instance(schema), current, body)
+
+
 def merge_flow(kind: str, current: Mapping[str, Any], body: Any) -> dict[str, Any]:
     """Lay an update over a flow's configuration in wire form, whose passwords are StoredPassword.
 
     An entry of `configurations` whose password is left out or masked keeps the stored one of its
     role group. Raises InvalidRequest for a body that is not an object or names another kind.
     """
-    if not isinstance(body, Mapping):
-        raise InvalidRequest(Fault("InvalidValue", f"Give a JSON object ({kind}).", "$"))
     given = _given_type(body)
     if given is not None and type_name(given) != kind.lower():
         raise InvalidRequest(
@@ -1016,7 +1023,7 @@ def merge_flow(kind: str, current: Mapping[str, Any], body: Any) -> dict[str, An
                 f"$['{TYPE_MEMBER}']",
             )
         )
-    merged = merge(instance(FLOW_SCHEMAS[kind]), current, body)
+    merged = laid_over(FLOW_SCHEMAS[kind], current, body)
     if kind == UserFlow.odata_name:
         _keep_passwords(merged, current)
     return merged
