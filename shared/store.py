@@ -328,14 +328,14 @@ class FlowStore:
             {"name": "@after", "value": after},
         ]
         if role_groups:
-            conditions.append(_some(_USER_ENTRIES, "e.roleGroup", "@groups"))
+            conditions.append(_some(_USER_ENTRIES, "ARRAY_CONTAINS(@groups, e.roleGroup)"))
             parameters.append({"name": "@groups", "value": sorted(role_groups)})
         if role_code is not None:
             mappings = "c.flows.classGroupProvisioningFlow.configuration.configuration"
             for side in ("owner", "member"):
                 entries = f"{mappings}.enrollmentMappings.{side}EnrollmentMappings"
-                conditions.append(_some(entries, "e.code", "@codes"))
-            parameters.append({"name": "@codes", "value": [role_code]})
+                conditions.append(_some(entries, "e.code = @code"))
+            parameters.append({"name": "@code", "value": role_code})
         query = Query(
             f"SELECT TOP @most * FROM c WHERE c.id > @after AND ({' OR '.join(conditions)}) "  # noqa: S608 - all words are our own
             "ORDER BY c.id",
@@ -358,13 +358,9 @@ class FlowStore:
         At most `most` sets behind the id `after` are given; the second value is the id to go on
         behind, None at the end.
         """
-        within = (
-            f"SELECT VALUE e FROM e IN {_USER_ENTRIES} "  # noqa: S608 - all words are our own
-            "WHERE e.defaultPasswordSettings.password.keyId != @key"
-        )
+        other_key = _some(_USER_ENTRIES, "e.defaultPasswordSettings.password.keyId != @key")
         query = Query(
-            "SELECT TOP @most * FROM c WHERE c.id > @after "  # noqa: S608 - as above
-            f"AND (IS_ARRAY({_USER_ENTRIES}) ? EXISTS({within}) : false) ORDER BY c.id",
+            f"SELECT TOP @most * FROM c WHERE c.id > @after AND {other_key} ORDER BY c.id",  # noqa: S608 - all words are our own
             [
                 {"name": "@most", "value": most},
                 {"name": "@after", "value": after},
@@ -395,9 +391,10 @@ class FlowStore:
             return False
 
 
-def _some(entries: str, member: str, wanted: str) -> str:
+def _some(entries: str, condition: str) -> str:
+    """Say, as a predicate, that a condition holds for some entry `e` of a collection."""
     # `? :`, and not AND: the local emulator looks into a missing collection otherwise.
-    within = f"SELECT VALUE e FROM e IN {entries} WHERE ARRAY_CONTAINS({wanted}, {member})"  # noqa: S608 - as above
+    within = f"SELECT VALUE e FROM e IN {entries} WHERE {condition}"  # noqa: S608 - as above
     return f"(IS_ARRAY({entries}) ? EXISTS({within}) : false)"
 
 
