@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import azure.functions as func
 
-from functions.http import OPERATIONS, ROOT, SECURITY_HEADERS, STATUSES, answered
+from functions.http import OPERATIONS, ROOT, SECURITY_HEADERS, STATUSES, answered, names_tag
 from shared import clients, permissions
 from shared import openapi as descriptions
 
@@ -141,9 +141,7 @@ def _tagged(content: bytes) -> tuple[bytes, str]:
 
 
 def _has(req: func.HttpRequest, tag: str) -> bool:
-    # A proxy that compresses makes the tag a weak one.
-    given: str = req.headers.get("if-none-match", "")
-    return given.removeprefix("W/") == tag
+    return names_tag(req.headers.get("if-none-match", ""), tag)
 
 
 def _file(req: func.HttpRequest, name: str) -> func.HttpResponse:

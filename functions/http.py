@@ -276,11 +276,12 @@ def client_request_id(req: func.HttpRequest) -> str | None:
 def check_if_match(req: func.HttpRequest, tag: str) -> None:
     """Raise PreconditionFailed where If-Match names another version than `tag`."""
     given = req.headers.get("if-match")
-    if given is not None and not _names(given, tag):
+    if given is not None and not names_tag(given, tag):
         raise PreconditionFailed
 
 
-def _names(header: str, tag: str) -> bool:
+def names_tag(header: str, tag: str) -> bool:
+    """Tell whether an If-Match or If-None-Match header names this version, or any."""
     tags = [part.strip() for part in header.split(",")]
     return "*" in tags or any(part.removeprefix("W/") == tag.removeprefix("W/") for part in tags)
 
@@ -310,7 +311,7 @@ def entity(
     if tag is None:
         return _json(req, status, body)
     if_none_match = req.headers.get("if-none-match")
-    if req.method == "GET" and if_none_match is not None and _names(if_none_match, tag):
+    if req.method == "GET" and if_none_match is not None and names_tag(if_none_match, tag):
         return func.HttpResponse(status_code=304, headers={"ETag": tag})
     conditional = if_none_match is not None or "if-match" in req.headers
     if not conditional and _metadata_level(req) != "full":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import azure.functions as func
@@ -161,7 +160,7 @@ async def read_passwords(req: func.HttpRequest) -> func.HttpResponse:
         "passwordsRead",
         flowSetId=set_id,
         flowId=flow_id,
-        caller=None if caller is None else dataclasses.asdict(caller),
+        caller=None if caller is None else vars(caller),
         count=len(found),
     )
     context = clients.printer().context(f"{flows.flows_path(set_id)}('{flow_id}')/readPasswords")
