@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from azure.servicebus import ServiceBusMessage, ServiceBusMessageState, ServiceBusSubQueue
+from azure.servicebus import ServiceBusMessageState, ServiceBusSubQueue
 from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
+from azure.servicebus.amqp import AmqpAnnotatedMessage
 from azure.servicebus.exceptions import ServiceBusError
 
 from shared.errors import PublishFailed
@@ -26,6 +27,7 @@ _CLOSE_SECONDS = 1.0
 # itself says that a check is due.
 REST_SECONDS = 5.0
 _BATCH_MESSAGES = 100
+_SCHEDULED = b"x-opt-scheduled-enqueue-time"
 _BATCH_BYTES = 192 * 1024
 
 
@@ -36,19 +38,25 @@ class _Waiting:
     message: Message
     outcome: asyncio.Future[BaseException | None]
 
-    def as_sent(self) -> ServiceBusMessage:
+    def as_sent(self) -> AmqpAnnotatedMessage:
+        # ServiceBusMessage says the same at twice the CPU: it sets each of a dozen properties.
         message = self.message
-        sent = ServiceBusMessage(message.body, message_id=message.id, content_type=CONTENT_TYPE)
-        properties: dict[str | bytes, Any] = {}
+        properties: dict[str, Any] = {}
         if message.traceparent is not None:
             # The name by which the Functions host and Azure Monitor continue a trace.
             properties["Diagnostic-Id"] = message.traceparent
         if message.attempts:
             properties[ATTEMPTS_PROPERTY] = message.attempts
-        sent.application_properties = properties
+        annotations: dict[Any, Any] | None = None
         if message.delay:
-            sent.scheduled_enqueue_time_utc = datetime.now(UTC) + timedelta(seconds=message.delay)
-        return sent
+            due = datetime.now(UTC) + timedelta(seconds=message.delay)
+            annotations = {_SCHEDULED: due}
+        return AmqpAnnotatedMessage(
+            data_body=message.body,
+            properties={"message_id": message.id, "content_type": CONTENT_TYPE},
+            application_properties=properties,
+            annotations=annotations,
+        )
 
 
 class QueuePublisher:
@@ -93,7 +101,9 @@ class QueuePublisher:
             async with asyncio.timeout(self._seconds):
                 if self._sender is None:
                     self._sender = self._client.get_queue_sender(self._queue)
-                await self._sender.send_messages([entry.as_sent() for entry in batch])
+                sent = [entry.as_sent() for entry in batch]
+                # A batch is encoded twice, and its messages once more.
+                await self._sender.send_messages(sent if len(sent) > 1 else sent[0])
         except (ServiceBusError, TimeoutError, OSError) as exc:
             failure = exc
             self._rest_until = asyncio.get_running_loop().time() + REST_SECONDS
