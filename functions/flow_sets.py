@@ -31,7 +31,9 @@ async def create_flow_set(req: func.HttpRequest) -> func.HttpResponse:
     document = flows.new_flow_set(schemas.load(schemas.FlowSet, json_body(req)))
     await clients.flow_store().create_set(document)
     return created(
-        req, whole(flows.SETS, clients.printer().flow_set(document)), flows.entity_tag(document)
+        req,
+        whole(flows.SETS, clients.printer().flow_set(document)),
+        lambda: flows.entity_tag(document),
     )
 
 
@@ -60,7 +62,7 @@ async def get_flow_set(req: func.HttpRequest) -> func.HttpResponse:
     options = item_options(req, odata.FLOW_SET)
     document = await clients.flow_store().read_set(guid_param(req, "set_id"))
     (printed,) = await _printed([document], options)
-    return item(req, flows.SETS, options, printed, flows.entity_tag(document))
+    return item(req, flows.SETS, options, printed, lambda: flows.entity_tag(document))
 
 
 async def _printed(
@@ -93,12 +95,14 @@ async def update_flow_set(req: func.HttpRequest) -> func.HttpResponse:
     body = json_body(req)
 
     def change(stored: flows.Stored) -> flows.Stored:
-        check_if_match(req, flows.entity_tag(stored))
+        check_if_match(req, lambda: flows.entity_tag(stored))
         return flows.updated_flow_set(stored, body)
 
     document = await clients.flow_store().update_set(guid_param(req, "set_id"), change)
     return updated(
-        req, whole(flows.SETS, clients.printer().flow_set(document)), flows.entity_tag(document)
+        req,
+        whole(flows.SETS, clients.printer().flow_set(document)),
+        lambda: flows.entity_tag(document),
     )
 
 
@@ -107,7 +111,7 @@ async def delete_flow_set(req: func.HttpRequest) -> func.HttpResponse:
     """Delete a flow set and the flows in it."""
 
     def check(stored: flows.Stored) -> None:
-        check_if_match(req, flows.entity_tag(stored))
+        check_if_match(req, lambda: flows.entity_tag(stored))
 
     conditional = check if "if-match" in req.headers else None
     await clients.flow_store().delete_set(guid_param(req, "set_id"), conditional)

@@ -6,12 +6,11 @@ import functools
 import json
 import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import azure.functions as func
 
@@ -31,7 +30,7 @@ from shared.errors import (
     UnknownPath,
     UrlTooLong,
 )
-from shared.ids import as_guid
+from shared.ids import as_guid, new_id
 from shared.payload import read_json, write_json
 from shared.permissions import Permission
 from shared.signing_keys import KeysUnavailable
@@ -40,10 +39,12 @@ ROOT: Final = "beta"
 # For the store; an event may take a few seconds more (shared/messages.py).
 CALLER_WAITS_SECONDS: Final = 10.0
 INDUSTRY_DATA: Final = "external/industryData"
-JSON: Final = (
-    "application/json;odata.metadata=minimal;odata.streaming=true;"
+JSON: Final = {
+    level: f"application/json;odata.metadata={level};odata.streaming=true;"
     "IEEE754Compatible=false;charset=utf-8"
-)
+    for level in ("minimal", "full", "none")
+}
+"""Content-Type by the metadata that a client asks for."""
 
 STATUSES: Final[dict[type[ServiceError], tuple[int, str]]] = {
     InvalidRequest: (400, "BadRequest"),
@@ -73,6 +74,9 @@ SECURITY_HEADERS: Final = {
 }
 
 Door = Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]
+
+Tag = Callable[[], str]
+"""What makes an entity's ETag: few requests need it, and it costs a walk through the entity."""
 
 _CLIENT_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _METADATA = re.compile(r"odata\.metadata\s*=\s*(minimal|full|none)", re.IGNORECASE)
@@ -167,7 +171,7 @@ async def answered(
 
     Errors are told in Graph's envelope; each request leaves one log line.
     """
-    request_id = str(uuid.uuid4())
+    request_id = new_id()
     client_id = client_request_id(req) or request_id
     trace.current.set(trace.continued(req.headers.get("traceparent")))
     started = time.perf_counter()
@@ -184,11 +188,14 @@ async def answered(
         response = _refusal(exc, request_id, client_id)
         if isinstance(exc, Forbidden):
             caller = exc.caller
-    response.headers["request-id"] = request_id
-    response.headers["client-request-id"] = client_id
-    response.headers["OData-Version"] = "4.0"
-    for name, value in SECURITY_HEADERS.items():
-        response.headers[name] = value
+    response.headers.extend(
+        {
+            "request-id": request_id,
+            "client-request-id": client_id,
+            "OData-Version": "4.0",
+            **SECURITY_HEADERS,
+        }
+    )
     logs.line(
         "request",
         operation=door.__name__,
@@ -273,10 +280,10 @@ def client_request_id(req: func.HttpRequest) -> str | None:
     return given if _CLIENT_REQUEST_ID.fullmatch(given) else None
 
 
-def check_if_match(req: func.HttpRequest, tag: str) -> None:
-    """Raise PreconditionFailed where If-Match names another version than `tag`."""
+def check_if_match(req: func.HttpRequest, tag: Tag) -> None:
+    """Raise PreconditionFailed where If-Match names another version than that of `tag`."""
     given = req.headers.get("if-match")
-    if given is not None and not names_tag(given, tag):
+    if given is not None and not names_tag(given, tag()):
         raise PreconditionFailed
 
 
@@ -288,7 +295,8 @@ def names_tag(header: str, tag: str) -> bool:
 
 def _metadata_level(req: func.HttpRequest) -> str:
     """Return minimal, full or none, as the Accept header asks."""
-    match = _METADATA.search(req.headers.get("accept", ""))
+    accept = req.headers.get("accept")
+    match = _METADATA.search(accept) if accept else None
     return match[1].lower() if match else "minimal"
 
 
@@ -301,7 +309,7 @@ def ok(req: func.HttpRequest, body: Mapping[str, Any]) -> func.HttpResponse:
 
 
 def entity(
-    req: func.HttpRequest, body: Mapping[str, Any], tag: str | None, status: int = 200
+    req: func.HttpRequest, body: Mapping[str, Any], tag: Tag | None, status: int = 200
 ) -> func.HttpResponse:
     """Answer with an entity, or 304 where the caller has this version of it.
 
@@ -311,25 +319,27 @@ def entity(
     if tag is None:
         return _json(req, status, body)
     if_none_match = req.headers.get("if-none-match")
-    if req.method == "GET" and if_none_match is not None and names_tag(if_none_match, tag):
-        return func.HttpResponse(status_code=304, headers={"ETag": tag})
     conditional = if_none_match is not None or "if-match" in req.headers
     if not conditional and _metadata_level(req) != "full":
         return _json(req, status, body)
+    version = tag()
+    if req.method == "GET" and if_none_match is not None and names_tag(if_none_match, version):
+        return func.HttpResponse(status_code=304, headers={"ETag": version})
     context = {name: body[name] for name in ("@odata.context",) if name in body}
-    response = _json(req, status, {**context, "@odata.etag": tag, **body})
-    response.headers["ETag"] = tag
+    response = _json(req, status, {**context, "@odata.etag": version, **body})
+    response.headers["ETag"] = version
     return response
 
 
 def created(
-    req: func.HttpRequest, body: Mapping[str, Any], tag: str | None = None
+    req: func.HttpRequest, body: Mapping[str, Any], tag: Tag | None = None
 ) -> func.HttpResponse:
     """Answer 201 with the new entity, and where it can be read.
 
     `Prefer: return=minimal` gets 204 instead, with the same address.
     """
-    location = f"{req.url.partition('?')[0].rstrip('/')}/{quote(body['id'])}"
+    # Ids hold nothing that a URL would have to escape (shared/ids.py, Code in shared/schemas.py).
+    location = f"{req.url.partition('?')[0].rstrip('/')}/{body['id']}"
     response = entity(req, body, tag, 201)
     if odata.parse_prefer(req.headers.get("prefer")).returns == "minimal":
         response = no_content()
@@ -340,7 +350,7 @@ def created(
 
 
 def updated(
-    req: func.HttpRequest, body: Mapping[str, Any], tag: str | None = None
+    req: func.HttpRequest, body: Mapping[str, Any], tag: Tag | None = None
 ) -> func.HttpResponse:
     """Answer 204; `Prefer: return=representation` gets 200 with the entity as it is now."""
     if odata.parse_prefer(req.headers.get("prefer")).returns != "representation":
@@ -366,7 +376,7 @@ def _json(req: func.HttpRequest, status: int, body: Mapping[str, Any]) -> func.H
     return func.HttpResponse(
         write_json(content),
         status_code=status,
-        headers={"Content-Type": JSON.replace("minimal", level)},
+        headers={"Content-Type": JSON[level]},
     )
 
 

@@ -47,7 +47,7 @@ async def create_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     await clients.flow_store().add_flow(set_id, kind, flow)
     await _ask_for_check(set_id, kind, flow)
     printed = clients.printer().created_flow(set_id, kind, flow)
-    return created(req, whole(flows.flows_path(set_id), printed), flows.entity_tag(flow))
+    return created(req, whole(flows.flows_path(set_id), printed), lambda: flows.entity_tag(flow))
 
 
 @operation(bp, "GET", FLOWS, needs=permissions.OUTBOUND_FLOW_READ, queried=True)
@@ -77,7 +77,7 @@ async def get_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     set_id = guid_param(req, "set_id")
     kind, flow = await clients.flow_store().read_flow(set_id, guid_param(req, "flow_id"))
     printed = clients.printer().flow(set_id, kind, flow, await role_groups_of(flow))
-    return item(req, flows.flows_path(set_id), options, printed, flows.entity_tag(flow))
+    return item(req, flows.flows_path(set_id), options, printed, lambda: flows.entity_tag(flow))
 
 
 @operation(bp, "GET", FLOW + "/readinessHistory", needs=permissions.OUTBOUND_FLOW_READ)
@@ -97,7 +97,7 @@ async def update_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     known = await _role_groups_in(body)
 
     def change(kind: str, stored: flows.Stored) -> dict[str, Any]:
-        check_if_match(req, flows.entity_tag(stored))
+        check_if_match(req, lambda: flows.entity_tag(stored))
         # What the flow refers to already stays possible, also after such a group was deleted.
         groups = known.keys() | flows.role_groups_of(stored)
         return flows.updated_flow(kind, stored, body, clients.settings().keyring, groups)
@@ -105,7 +105,7 @@ async def update_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     kind, flow = await clients.flow_store().update_flow(set_id, guid_param(req, "flow_id"), change)
     await _ask_for_check(set_id, kind, flow)
     printed = clients.printer().flow(set_id, kind, flow, await role_groups_of(flow))
-    return updated(req, whole(flows.flows_path(set_id), printed), flows.entity_tag(flow))
+    return updated(req, whole(flows.flows_path(set_id), printed), lambda: flows.entity_tag(flow))
 
 
 @operation(bp, "DELETE", FLOW, needs=permissions.OUTBOUND_FLOW_WRITE)
@@ -113,7 +113,7 @@ async def delete_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     """Take a flow out of its set."""
 
     def check(stored: flows.Stored) -> None:
-        check_if_match(req, flows.entity_tag(stored))
+        check_if_match(req, lambda: flows.entity_tag(stored))
 
     set_id = guid_param(req, "set_id")
     await clients.flow_store().delete_flow(set_id, guid_param(req, "flow_id"), check)
@@ -122,7 +122,7 @@ async def delete_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
 
 async def _reset(req: func.HttpRequest) -> func.HttpResponse:
     def change(kind: str, stored: flows.Stored) -> dict[str, Any]:
-        check_if_match(req, flows.entity_tag(stored))
+        check_if_match(req, lambda: flows.entity_tag(stored))
         return flows.reset_flow(stored)
 
     set_id = guid_param(req, "set_id")

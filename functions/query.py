@@ -8,7 +8,7 @@ from typing import Any
 
 import azure.functions as func
 
-from functions.http import entity, ok
+from functions.http import Tag, entity, ok
 from shared import clients, odata
 
 
@@ -77,7 +77,7 @@ def item(
     path: str,
     options: odata.QueryOptions,
     printed: Mapping[str, Any],
-    tag: str | None = None,
+    tag: Tag | None = None,
 ) -> func.HttpResponse:
     """Answer with one entity of a collection, or what $select keeps of it."""
     context = clients.printer().context(path, selected=options.context_suffix(), entity=True)

@@ -248,8 +248,9 @@ class _Refusal(Exception):
 class Authorizer:
     """Checks access tokens and permissions. One for the process: it remembers checked tokens.
 
-    A token is remembered by its hash for at most five minutes, so that a busy client costs one
-    signature check in that time, and a key that its issuer withdrew is not trusted for longer.
+    The header with a token is remembered by its hash for at most five minutes, so that a busy
+    client costs one signature check in that time, and a key that its issuer withdrew is not trusted
+    for longer.
     """
 
     def __init__(
@@ -268,7 +269,7 @@ class Authorizer:
         if not self._settings.required:
             return Caller("unchecked")
         try:
-            verified = await self._verify(_bearer_token(authorization))
+            verified = await self._verify(authorization or "")
         except _Refusal as exc:
             raise Unauthenticated(exc.message, exc.reason, self._settings.challenge) from None
         caller = verified.caller
@@ -277,13 +278,13 @@ class Authorizer:
             raise Forbidden(caller)
         return caller
 
-    async def _verify(self, token: str) -> _Verified:
-        digest = hashlib.sha256(token.encode("ascii")).digest()
+    async def _verify(self, authorization: str) -> _Verified:
+        digest = hashlib.sha256(authorization.encode(errors="backslashreplace")).digest()
         until, verified = self._remembered.get(digest, (0.0, None))
         if verified is not None and self._now() < until:
             self._remembered.move_to_end(digest)
             return verified
-        verified = await self._check(token)
+        verified = await self._check(_bearer_token(authorization))
         self._remembered[digest] = (min(verified.expires, self._now() + REMEMBER), verified)
         self._remembered.move_to_end(digest)
         if len(self._remembered) > MAX_REMEMBERED:
@@ -328,8 +329,8 @@ class Authorizer:
             raise _Refusal("not yet valid", NOT_IN_TIME)
 
 
-def _bearer_token(authorization: str | None) -> str:
-    scheme, _, token = (authorization or "").strip().partition(" ")
+def _bearer_token(authorization: str) -> str:
+    scheme, _, token = authorization.strip().partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
         raise _Refusal("no bearer token", EMPTY)

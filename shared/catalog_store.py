@@ -68,6 +68,8 @@ class CatalogStore:
             self._cached.clear()
         known = {i: BUILT_IN_ROLE_GROUPS[i] for i in group_ids & BUILT_IN_ROLE_GROUPS.keys()}
         others = sorted(group_ids - known.keys())
+        if not others:
+            return known  # most often; an empty gather would still take a turn of the loop
         found = await asyncio.gather(*(self._cached_group(group_id) for group_id in others))
         return known | {group.id: group for group in found if group is not None}
 

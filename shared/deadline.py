@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
 from contextvars import ContextVar
 
 _until: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
-@contextlib.contextmanager
-def within(seconds: float) -> Iterator[None]:
+class within:  # noqa: N801 - used as a statement; a generator would cost each request more
     """Give what is done inside `seconds`, or what is left of an outer deadline if that is less."""
-    token = _until.set(time.monotonic() + left(seconds))
-    try:
-        yield
-    finally:
-        _until.reset(token)
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        self._token = _until.set(time.monotonic() + left(self._seconds))
+
+    def __exit__(self, *raised: object) -> None:
+        _until.reset(self._token)
 
 
 def left(most: float) -> float:

@@ -22,7 +22,7 @@ from shared import trace
 from shared.catalog import ROLE_CODES
 from shared.errors import InvalidEvent
 from shared.flows import without_passwords
-from shared.ids import as_guid, microseconds
+from shared.ids import as_guid, microseconds, new_id
 from shared.payload import write_json
 from shared.readiness import CATALOG_CHANGED, MAY_SET, EventType, Position, Status
 from shared.schemas import FLOW_SCHEMAS
@@ -169,7 +169,7 @@ def _message(
     at: int,
     traceparent: str | None = None,
 ) -> Message:
-    event_id = str(uuid.uuid4())
+    event_id = new_id()
     moment = _EPOCH + timedelta(microseconds=at)
     event = {
         "specversion": "1.0",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, ClassVar
@@ -957,23 +957,27 @@ def load_flow(
 
 
 def bound_role_groups(body: Any) -> set[str]:
-    """Return the ids of all role groups that a JSON body may refer to, valid or not."""
+    """Return the ids of all role groups that the JSON body of a flow may refer to, valid or not."""
     found: set[str] = set()
-    places = [body]
-    while places:
-        place = places.pop()
-        if isinstance(place, list):
-            places.extend(place)
+    for entries in _members(_members([body], "creationoptions"), "configurations"):
+        if not isinstance(entries, list):
             continue
-        for name, value in place.items() if isinstance(place, dict) else ():
-            lowered = name.lower()
-            if lowered == "rolegroup@odata.bind" and (group := bound_role_group(value)):
+        for bind in _members(entries, "rolegroup@odata.bind"):
+            if group := bound_role_group(bind):
                 found.add(group)
-            elif lowered == "rolegroup" and isinstance(value, dict):
-                found.add(str(value.get("id", "")).lower())
-            if isinstance(value, (dict, list)):
-                places.append(value)
+        for inline in _members(entries, "rolegroup"):
+            if isinstance(inline, dict):
+                found.add(str(inline.get("id", "")).lower())
     return found
+
+
+def _members(objects: Iterable[Any], lowered: str) -> Iterator[Any]:
+    """Yield what those of the values that are objects hold by a name, in whatever case."""
+    for value in objects:
+        if isinstance(value, dict):
+            for name, member in value.items():
+                if name.lower() == lowered:
+                    yield member
 
 
 # --- updating ----------------------------------------------------------------------------------

@@ -21,7 +21,8 @@ def continued(traceparent: str | None) -> str:
     """Return the caller's traceparent, or a new one where there is none that can be used."""
     if traceparent is not None and is_traceparent(traceparent):
         return traceparent
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    random = secrets.token_hex(24)
+    return f"00-{random[:32]}-{random[32:]}-01"
 
 
 def trace_id(traceparent: str | None) -> str | None:

@@ -38,15 +38,18 @@ class Preferences:
         return f"{self._page_size_name}={self.max_page_size}"
 
 
+_NONE = Preferences()
+
+
 def parse_prefer(header: str | None) -> Preferences:
     """Read a Prefer header.
 
     What is unknown or malformed is ignored, and so is a header that is longer than anyone needs;
     the first of two counts.
     """
-    found: dict[str, str] = {}
     if header is None or len(header) > MAX_LENGTH:
-        return Preferences()
+        return _NONE
+    found: dict[str, str] = {}
     for match in _PREFERENCE.finditer(header):
         value = match["quoted"] if match["quoted"] is not None else match["plain"] or ""
         found.setdefault(match["name"].lower(), value)
