@@ -1,7 +1,7 @@
 """The create of a flow as a FastAPI service with the same storage calls and the same event.
 
-It has less to do than ours: no access token is checked, no password is encrypted, nothing is
-logged. `uvicorn bench.peers.app:app`, with the app settings in the environment.
+It has less to do than ours: no access token is checked, no password is encrypted, and only uvicorn
+logs. `uvicorn bench.peers.app:app`, with the app settings in the environment.
 """
 
 from __future__ import annotations

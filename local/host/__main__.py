@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from aiohttp import web
@@ -114,6 +114,16 @@ def _announce(app: index.App, port: int, prefix: str, queues: Mapping[str, str])
     print(flush=True)
 
 
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Take uvloop where it is installed, as uvicorn does: a create costs a tenth less CPU."""
+    try:
+        import uvloop  # type: ignore[import-not-found,unused-ignore]  # nothing here needs it
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns 0 after a stop by signal, 2 when the host cannot start."""
     parser = argparse.ArgumentParser(prog="python -m local.host", description=__doc__)
@@ -127,7 +137,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.port is not None and not 0 <= given.port < 65536:
         parser.error(f"--port {given.port} is not a port: give a number from 0 to 65535")
     try:
-        asyncio.run(serve(Path(given.app).resolve(), given.port))
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(serve(Path(given.app).resolve(), given.port))
     except HostError as exc:
         for sentence in exc.sentences:
             print(sentence, file=sys.stderr)
