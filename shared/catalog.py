@@ -66,12 +66,13 @@ BUILT_IN_ROLE_GROUPS: dict[str, RoleGroup] = {
     "students": RoleGroup("students", "Students", ("student",)),
 }
 
-_DECLARED = {code.lower(): code for code in ROLE_CODES}
+DECLARED_ROLE_CODES = {code.lower(): code for code in ROLE_CODES}
+"""Role codes in their declared case, by the same in lower case."""
 
 
 def declared_role_code(code: str) -> str | None:
     """Return the code in the definition's own case, or None where no role has that code."""
-    return _DECLARED.get(code.lower())
+    return DECLARED_ROLE_CODES.get(code.lower())
 
 
 # --- reference definitions ---------------------------------------------------------------------

@@ -38,11 +38,11 @@ def read_json(body: bytes, content_type: str | None) -> Any:
     if len(body) > MAX_BODY_BYTES:
         raise BodyTooLarge(len(body), MAX_BODY_BYTES)
     _check_content_type(content_type)
-    if not body.strip():
-        raise UnreadableBody("Empty Payload. JSON content expected.")
     try:
         return _read_plain(body)
     except ValueError:
+        if not body.strip():
+            raise UnreadableBody("Empty Payload. JSON content expected.") from None
         return _read_slowly(body)
 
 

@@ -20,6 +20,7 @@ from marshmallow import Schema, ValidationError, fields, post_load, pre_load, va
 
 from shared.catalog import (
     BUILT_IN_ROLE_GROUPS,
+    DECLARED_ROLE_CODES,
     EXTENSIBLE_TYPES,
     ROLE_REFERENCE_TYPE,
     declared_role_code,
@@ -234,6 +235,12 @@ class Wire(Schema):
     declared_abstract: ClassVar[bool] = False
     """Whether the place that holds this type is declared abstract, so that the type is printed."""
 
+    enough: ClassVar[tuple[str, Mapping[str, str]] | None] = None
+    """A member that is all that a type keeps, and what its texts are kept as, by lower case.
+
+    The fast way looks no further where such a text is given alone; hooks must agree with that.
+    """
+
     odata_type = AnyValue(data_key=TYPE_MEMBER, allow_none=True)
 
     def __init__(self, **kwargs: Any) -> None:
@@ -327,7 +334,7 @@ def _is_ignored_annotation(lowered: str) -> bool:
 
 
 def _given_type(original: Any) -> Any:
-    if not isinstance(original, Mapping):
+    if not isinstance(original, dict):
         return None
     for key, value in original.items():
         if key == TYPE_MEMBER or key.lower() == TYPE_MEMBER:
@@ -493,6 +500,8 @@ class AdditionalClassGroupOptions(Wire):
 class RoleReference(Wire):
     """A pointer to a role: by `code`, or by binding `value` to its reference definition."""
 
+    enough = ("code", DECLARED_ROLE_CODES)
+
     code = Text(allow_none=True)
     value_bind = AnyValue(data_key="value@odata.bind", load_only=True)
 
@@ -655,9 +664,9 @@ class Password(Text):
     """A password: loaded as Secret, never the mask that readers are shown."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
-        if isinstance(value, StoredPassword):
-            return value
         if not isinstance(value, str):
+            if isinstance(value, StoredPassword):
+                return value
             # The value itself is not repeated, even where it is of the wrong type.
             raise ValidationError(Message("InvalidValue", "Give the password as a JSON string."))
         if value == MASKED_PASSWORD:
@@ -692,12 +701,16 @@ class RoleGroupBind(fields.Field[str]):
     }
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
+        known = _known_role_groups.get()
+        usual = _USUAL_BINDS.get(value) if isinstance(value, str) else None
+        if usual is not None and usual in known:
+            return usual
         try:
             collection, key = _bound_key(value, "")
         except ValidationError as exc:
             raise ValidationError(exc.normalized_messages()[""]) from exc
         group = key.lower()
-        if collection != "rolegroups" or group not in _known_role_groups.get():
+        if collection != "rolegroups" or group not in known:
             raise ValidationError(
                 Message("UnknownReference", f"'{_literal(value)}' names no role group.")
             )
@@ -707,6 +720,12 @@ class RoleGroupBind(fields.Field[str]):
 _known_role_groups: ContextVar[Collection[str]] = ContextVar(
     "known_role_groups", default=BUILT_IN_ROLE_GROUPS
 )
+
+
+_USUAL_BINDS = {
+    f"https://graph.microsoft.com/beta/external/industryData/roleGroups/{group}": group
+    for group in BUILT_IN_ROLE_GROUPS
+}
 
 
 class UserConfiguration(Wire):
@@ -744,7 +763,7 @@ class UserConfiguration(Wire):
     @validates_schema(skip_on_field_errors=False)
     def role_group_is_bound(self, data: Any, **kwargs: Any) -> None:
         """Say how to refer to a role group where an inline one cannot be understood."""
-        if isinstance(data, Mapping) and "inline_role_group" in data:
+        if "inline_role_group" in data:
             raise ValidationError(
                 Message("InvalidValue", "Refer to one group, by roleGroup@odata.bind."),
                 "roleGroup",
@@ -943,12 +962,14 @@ def load_flow(
 
     `role_groups` are the ids that a user flow may bind to.
     """
-    if not isinstance(body, Mapping):
+    if not isinstance(body, dict):
         raise InvalidRequest(Fault("InvalidValue", "Give a JSON object (provisioningFlow).", "$"))
     try:
         schema = chosen_schema(body, FLOW_SCHEMAS, "provisioningFlow")
     except ValidationError as exc:
         raise InvalidRequest(*_faults(exc)) from exc
+    if role_groups is _known_role_groups.get():
+        return schema.odata_name, load(schema, body)
     token = _known_role_groups.set(role_groups)
     try:
         return schema.odata_name, load(schema, body)
