@@ -66,9 +66,10 @@ def _read_plain(body: bytes) -> Any:
         written = orjson.dumps(value)
     except TypeError as exc:
         raise ValueError("nested too deeply to be written") from exc
-    condensed = body.translate(None, _WHITE_SPACE)
-    if written != condensed and written.translate(None, _WHITE_SPACE) != condensed:
-        raise ValueError("not plain")
+    if written != body:
+        condensed = body.translate(None, _WHITE_SPACE)
+        if written != condensed and written.translate(None, _WHITE_SPACE) != condensed:
+            raise ValueError("not plain")
     return value
 
 

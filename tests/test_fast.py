@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -18,8 +18,17 @@ from shared.errors import InvalidRequest
 from shared.payload import RepeatedMembers
 from shared.schemas import (
     FLOW_SCHEMAS,
+    MASKED_PASSWORD,
     MAX_MAPPINGS,
+    MAX_NAME,
+    MAX_SKUS,
+    MAX_VALUES,
+    NAMESPACE,
+    TYPE_MEMBER,
+    Bool,
+    EnumMember,
     FlowSet,
+    Items,
     ReferenceDefinition,
     ReferenceDefinitionUpdate,
     RoleGroup,
@@ -28,6 +37,7 @@ from shared.schemas import (
     Text,
     Wire,
     instance,
+    one,
 )
 
 PAYLOADS = Path(__file__).parent / "payloads"
@@ -102,17 +112,109 @@ def test_values_are_dumped_alike_and_in_the_same_order(
     assert exactly(dumped, ordered=True) == exactly(instance(schema).dump(values), ordered=True)
 
 
-@pytest.mark.parametrize("name", ["createUnmatchedUsers", "creationOptions"])
-def test_null_is_loaded_the_fast_way_where_it_is_allowed(name: str) -> None:
+def with_value(body: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """A copy of a body with another value at a path of names and indexes."""
+    copied = copy.deepcopy(body)
+    place: Any = copied
+    *way, last = [int(step) if step.isdigit() else step for step in path.split("/")]
+    for step in way:
+        place = place[step]
+    place[last] = value
+    return copied
+
+
+USER_ENTRY = "creationOptions/configurations/0"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("createUnmatchedUsers", "creationOptions", "managementOptions/additionalAttributes"),
+        "managementOptions/additionalOptions/studentAgeGroup",
+        *(f"{USER_ENTRY}/licenseSkus", f"{USER_ENTRY}/defaultPasswordSettings"),
+    ],
+)
+def test_null_is_loaded_the_fast_way_where_it_is_allowed(path: str) -> None:
     schema, body = FLOWS[3]
-    assert fast.load(schema, {**body, name: None}) is not None
+    body = with_value(body, path, None)
+    loaded = fast.load(schema, body)
+    assert loaded is not None
+    assert exactly(loaded) == exactly(instance(schema).load(body))
 
 
-@pytest.mark.parametrize(("count", "plain"), [(MAX_MAPPINGS, True), (MAX_MAPPINGS + 1, False)])
-def test_a_list_is_loaded_up_to_its_limit(count: int, plain: bool) -> None:
-    schema, body = BODIES[5]
-    loaded = fast.load(schema, {**body, "roles": [{"code": "aide"}] * count})
-    assert (loaded is not None) == plain
+@pytest.mark.parametrize(
+    ("number", "path", "entry", "most"),
+    [
+        (1, "configuration/additionalAttributes", "classCode", MAX_MAPPINGS),
+        (1, "configuration/enrollmentMappings/ownerEnrollmentMappings", {"code": "aide"}, 100),
+        (3, f"{USER_ENTRY}/licenseSkus", "sku", MAX_SKUS),
+        (4, "filter/in", "1001", MAX_VALUES),
+        (5, "roles", {"code": "aide"}, MAX_MAPPINGS),
+    ],
+)
+def test_a_list_is_loaded_up_to_its_limit(number: int, path: str, entry: Any, most: int) -> None:
+    schema, body = BODIES[number]
+    assert fast.load(schema, with_value(body, path, [entry] * most)) is not None
+    assert fast.load(schema, with_value(body, path, [entry] * (most + 1))) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "path", "longest"),
+    [
+        (4, "displayName", MAX_NAME),
+        (4, "filter/in/1", MAX_NAME),
+        (6, "code", 64),
+        (3, f"{USER_ENTRY}/licenseSkus/0", 128),
+    ],
+)
+def test_a_text_is_loaded_up_to_its_limit(number: int, path: str, longest: int) -> None:
+    schema, body = BODIES[number]
+    assert fast.load(schema, with_value(body, path, "x" * longest)) is not None
+    assert fast.load(schema, with_value(body, path, "x" * (longest + 1))) is None
+
+
+@pytest.mark.parametrize("name", ["displayname", "DISPLAYNAME", "DisplayName"])
+def test_names_in_another_case_are_loaded_the_fast_way(name: str) -> None:
+    assert fast.load(FlowSet, {name: "Contoso"}) == {"display_name": "Contoso", "filter": None}
+
+
+ROLE = "sectionRoleReferenceValue"
+REFERENCES: list[dict[str, Any]] = [
+    {"code": "teacher"},
+    {"code": "TEACHER"},
+    {"CODE": "teacher"},
+    {TYPE_MEMBER: f"#{NAMESPACE}{ROLE}", "code": "paraProfessional"},
+    {"value@odata.bind": "external/industryData/referenceDefinitions/RefRole-Aide"},
+    {
+        "code": None,
+        "value@odata.bind": "external/industryData/referenceDefinitions('RefRole-aide')",
+    },
+]
+
+
+@pytest.mark.parametrize("reference", REFERENCES, ids=str)
+def test_every_right_form_of_a_role_reference_is_loaded_the_fast_way(
+    reference: dict[str, Any],
+) -> None:
+    schema = schemas.EnrollmentMappings
+    body = {"ownerEnrollmentMappings": [reference]}
+    loaded = fast.load(schema, body)
+    assert loaded is not None
+    assert exactly(loaded) == exactly(instance(schema).load(body))
+
+
+@pytest.mark.parametrize(("schema", "body"), FLOWS, ids=NAMES[:4])
+def test_what_is_loaded_and_dumped_can_be_changed_apart(
+    schema: type[Wire], body: dict[str, Any]
+) -> None:
+    given_body = copy.deepcopy(body)
+    values = fast.load(schema, given_body)
+    assert values is not None
+    before = exactly(values)
+    for other in (given_body, fast.dump(schema, values)):
+        for place in list(places(other)):
+            place.clear()
+    assert exactly(values) == before
 
 
 # --- bodies with something unusual about them ----------------------------------------------------
@@ -124,12 +226,33 @@ NEW_NAMES = [
     *("odata_type", "display_name", "creation_options", "value_bind", "inline_role_group"),
 ]
 BIND = "https://graph.microsoft.com/beta/external/industryData/"
+
+
+class Word(str):
+    """Text of a class of its own."""
+
+
+def marked(members: Mapping[str, Any], *repeated: str) -> RepeatedMembers:
+    """An object that names members twice."""
+    copied = RepeatedMembers(members)
+    copied.repeated = repeated
+    return copied
+
+
 VALUES: list[Any] = [
     *(None, True, False, 0, 1, -1, 2**31, 1.5, "", " ", "x", "x" * 300, "a\x00b", "a\x85b", "é\n"),
     *([], {}, [None], [[]], [{}], {"a": 1}, ["courseTitle"], ["courseTitle"] * 101, ["x"] * 1001),
+    *(Word("teacher"), Word("x"), Word("classCode"), "TeacherAssi\u017ftant", "  x  "),
+    *([True], ["classCode", None], [{"code": 1}, {"code": "aide"}]),
+    *(marked({"code": "teacher"}, "code"), marked({}, "x"), [marked({"code": "aide"}, "Code")]),
     *("teacher", "TEACHER", "notMinor", "minor", "adult", "userNumber", "*" * 15, "RefRace"),
     *(BIND + "roleGroups/staff", BIND + "roleGroups('students')", BIND + "roleGroups/nobody"),
     *(BIND + "referenceDefinitions/RefRole-aide", "#microsoft.graph.industryData.basicFilter"),
+    *(
+        BIND[28:] + "roleGroups/STAFF",
+        BIND + "roleGroups/staff/",
+        BIND.upper() + "roleGroups/staff",
+    ),
     *({"id": "staff"}, {"code": "teacher"}, {"@odata.type": "#microsoft.graph.industryData.x"}),
     "microsoft.graph.industryData.simplePasswordSettings",
     {"@odata.type": "#microsoft.graph.industryData.simplePasswordSettings", "password": "Aa1!"},
@@ -189,7 +312,16 @@ def add(data: st.DataObject, place: dict[str, Any] | list[Any]) -> None:
         place[data.draw(st.sampled_from(NEW_NAMES))] = value
 
 
-CHANGES: list[Change] = [set_value, remove, repeat, rename, add]
+def mark(data: st.DataObject, place: dict[str, Any] | list[Any]) -> None:
+    """Let an object inside name a member twice."""
+    entries = place.items() if isinstance(place, dict) else enumerate(place)
+    objects = [(key, value) for key, value in entries if isinstance(value, dict) and value]
+    if objects:
+        key, value = data.draw(st.sampled_from(objects))
+        cast("dict[Any, Any]", place)[key] = marked(value, data.draw(st.sampled_from(list(value))))
+
+
+CHANGES: list[Change] = [set_value, remove, repeat, rename, add, mark]
 
 
 def changed(data: st.DataObject, body: dict[str, Any]) -> dict[str, Any]:
@@ -202,23 +334,46 @@ def changed(data: st.DataObject, body: dict[str, Any]) -> dict[str, Any]:
     return copied
 
 
+def check_both_ways(schema: type[Wire], body: Any) -> None:
+    """Load a body both ways, and dump what came of it, both ways."""
+    loaded = fast.load(schema, copy.deepcopy(body))
+    try:
+        expected = instance(schema).load(copy.deepcopy(body))
+    except ValidationError:
+        assert loaded is None
+        return
+    if loaded is not None:  # else the schema itself reads the body
+        assert exactly(loaded) == exactly(expected)
+    dumped = instance(schema).dump(expected)
+    assert exactly(fast.dump(schema, expected), ordered=True) == exactly(dumped, ordered=True)
+
+
 @pytest.mark.parametrize(("schema", "body"), BODIES, ids=NAMES)
 @given(data=st.data())
 def test_what_the_fast_way_loads_the_schema_loads_alike(
     schema: type[Wire], body: dict[str, Any], data: st.DataObject
 ) -> None:
-    given_body = changed(data, body)
-    loaded = fast.load(schema, copy.deepcopy(given_body))
-    if loaded is not None:  # else the schema itself reads the body
-        assert exactly(loaded) == exactly(instance(schema).load(given_body))
-        dumped = instance(schema).dump(loaded)
-        assert exactly(fast.dump(schema, loaded), ordered=True) == exactly(dumped, ordered=True)
+    check_both_ways(schema, changed(data, body))
 
 
-def told(load: Callable[[Any], Any], body: Any) -> Any:
-    """What loading a body gives: the values, or the faults."""
+@pytest.mark.parametrize(("schema", "body"), BODIES, ids=NAMES)
+def test_every_value_at_every_place_is_loaded_alike(
+    schema: type[Wire], body: dict[str, Any]
+) -> None:
+    copied = copy.deepcopy(body)
+    for place in list(places(copied)):
+        for key in list(place) if isinstance(place, dict) else range(min(len(place), 2)):
+            kept = cast("dict[Any, Any]", place)[key]
+            for value in VALUES:
+                cast("dict[Any, Any]", place)[key] = value
+                check_both_ways(schema, copied)
+            cast("dict[Any, Any]", place)[key] = kept
+
+
+def told(make_body: Callable[[], Any]) -> Any:
+    """What loading a flow gives: the values, or the faults."""
     try:
-        return exactly(load(copy.deepcopy(body)))
+        return exactly(schemas.load_flow(copy.deepcopy(make_body())))
     except InvalidRequest as refused:
         return refused.faults
 
@@ -229,17 +384,85 @@ def test_flows_are_loaded_or_refused_alike(
     schema: type[Wire], body: dict[str, Any], data: st.DataObject
 ) -> None:
     given_body = changed(data, body)
+    check_flow_both_ways(lambda: given_body)
+
+
+def check_flow_both_ways(make_body: Callable[[], Any]) -> None:
+    """Load a flow with the help of the fast way and without it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fast, "load", lambda schema, body: None)
-        expected = told(schemas.load_flow, given_body)
-    assert told(schemas.load_flow, given_body) == expected
+        expected = told(make_body)
+    assert told(make_body) == expected
+
+
+STORED_USER_FLOW = with_value(
+    {
+        **with_value(FLOWS[3][1], f"{USER_ENTRY}/defaultPasswordSettings", None),
+    },
+    "creationOptions/configurations/1/defaultPasswordSettings/password",
+    StoredPassword({"key": "a", "text": "b"}),
+)
+"""A flow as `merge_flow` takes it: one entry without a password, one whose password is stored."""
+SETTINGS = published("user")["creationOptions"]["configurations"][0]["defaultPasswordSettings"]
+ENTRY_CHANGES: list[dict[str, Any]] = [
+    {},
+    {"licenseSkus": ["Sku3"]},
+    {"DefaultPasswordSettings": {"Password": "Other1!"}},
+    {"defaultPasswordSettings": None},
+    *({"defaultPasswordSettings": {**SETTINGS, "password": p}} for p in (MASKED_PASSWORD, "x", 1)),
+]
+
+
+@given(
+    entries=st.lists(
+        st.tuples(st.sampled_from(["staff", "students", "nobody"]), st.sampled_from(ENTRY_CHANGES)),
+        max_size=3,
+    ),
+    data=st.data(),
+)
+def test_updates_are_loaded_or_refused_alike(
+    entries: list[tuple[str, dict[str, Any]]], data: st.DataObject
+) -> None:
+    configurations = [
+        {"roleGroup@odata.bind": f"{BIND}roleGroups/{group}", **copy.deepcopy(entry)}
+        for group, entry in entries
+    ]
+    update = changed(data, {"creationOptions": {"configurations": configurations}})
+    check_flow_both_ways(
+        lambda: schemas.merge_flow("userProvisioningFlow", STORED_USER_FLOW, update)
+    )
+
+
+def test_an_update_that_keeps_a_password_is_loaded_the_fast_way() -> None:
+    schema, _ = FLOWS[3]
+    merged = schemas.merge_flow(
+        "userProvisioningFlow", STORED_USER_FLOW, {"createUnmatchedUsers": None}
+    )
+    loaded = fast.load(schema, merged)
+    assert loaded is not None
+    assert exactly(loaded) == exactly(instance(schema).load(merged))
 
 
 def test_a_member_that_is_repeated_is_left_to_the_schema() -> None:
     schema, body = BODIES[0]
-    marked = RepeatedMembers(body)
-    marked.repeated = ("creationOptions",)
-    assert fast.load(schema, marked) is None
+    assert fast.load(schema, marked(body, "creationOptions")) is None
+
+
+# --- role groups that are known ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("known", [set(), {"staff"}, {"staff", "students", "9ab41255"}])
+@pytest.mark.parametrize("group", ["staff", "STAFF", "students", "9ab41255", "9AB41255"])
+def test_a_bind_is_accepted_for_the_role_groups_that_are_known(group: str, known: set[str]) -> None:
+    path = f"{USER_ENTRY}/roleGroup@odata.bind"
+    body = with_value(published("user"), path, f"{BIND}roleGroups/{group}")
+    del body["creationOptions"]["configurations"][1]
+    if group.lower() in known:
+        _, values = schemas.load_flow(body, known)
+        assert values["creation_options"]["configurations"][0]["role_group"] == group.lower()
+    else:
+        with pytest.raises(InvalidRequest):
+            schemas.load_flow(body, known)
 
 
 # --- schemas of another kind ---------------------------------------------------------------------
@@ -290,3 +513,63 @@ def test_a_field_that_loads_as_marshmallow_does_is_called_as_it_is() -> None:
     assert isinstance(instance(WithRule), Schema)
     assert fast.load(WithRule, {"name": "right"}) == {"name": "right"}
     assert isinstance(instance(WithRule).fields["name"], fields.Field)
+
+
+class Yes(Bool):
+    """A kind of member that goes beyond the one it is made from."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> bool:
+        if not super()._deserialize(value, attr, data, **kwargs):
+            raise ValidationError("wrong")
+        return True
+
+
+class Lower(EnumMember):
+    """A kind of member that says something of its place."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
+        return f"{attr} of {len(data) if data else 0}: {value}"
+
+
+class WithKindsOfItsOwn(Wire):
+    """Members of classes that the fast way does not know, and optional ones before others."""
+
+    odata_name = "withKindsOfItsOwn"
+    maybe = Bool(data_key="Maybe")
+    certain = Yes(required=True)
+    place = Lower("x", ["a"], load_default="none", data_key="in")
+    places = Items(Lower("x", ["a"]), most=2, load_default=list)
+    any_value = schemas.AnyValue()
+    entries = Items(schemas.AnyValue(allow_none=True), most=2, load_default=None)
+    inner = one(RoleGroup, allow_none=True, load_default=None)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"certain": True},
+        {"certain": True, "Maybe": False},
+        {"in": "a", "MAYBE": True, "certain": True, "places": ["b"], "any_value": {"x": [1]}},
+        {"certain": True, "entries": [None, 1], "inner": BODIES[5][1]},
+    ],
+)
+def test_kinds_of_members_that_no_schema_has_yet_are_loaded_and_dumped(body: Any) -> None:
+    loaded = fast.load(WithKindsOfItsOwn, body)
+    assert loaded is not None
+    check_both_ways(WithKindsOfItsOwn, body)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"certain": False},
+        {"certain": True, "any_value": None},
+        {"certain": True, "places": None},
+        {"certain": True, "entries": [1, 2, 3]},
+        {"certain": True, "Maybe": None},
+    ],
+)
+def test_rules_of_members_that_no_schema_has_yet_are_kept(wrong: dict[str, Any]) -> None:
+    assert fast.load(WithKindsOfItsOwn, wrong) is None
+    check_both_ways(WithKindsOfItsOwn, wrong)
