@@ -929,6 +929,7 @@ async def test_conditions_select_as_cosmos_does(
         ),
         ("SELECT VALUE [c.id, t] FROM c JOIN t IN c.tags", [["1", "a"], ["1", "b"], ["2", "b"]]),
         ("SELECT VALUE t FROM t IN c.tags WHERE t = 'b'", ["b", "b"]),
+        ("SELECT VALUE c FROM c IN c", []),
         ("SELECT VALUE ARRAY(SELECT VALUE t FROM t IN c.tags) FROM c WHERE c.v = 10", [["a", "b"]]),
         (
             "SELECT VALUE (SELECT VALUE COUNT(1) FROM t IN c.tags) FROM c WHERE c.kind = 'x'",

@@ -2,6 +2,7 @@
 
 const { randomUUID } = require('node:crypto');
 const { CosmosError, badRequest } = require('./errors.cjs');
+const { Order } = require('./order.cjs');
 
 const MAX_ITEM_BYTES = 2 * 1024 * 1024;
 const MAX_ID_BYTES = 1023;
@@ -41,6 +42,7 @@ class Container {
     this.entries = new Map(); // sequence number -> entry, in the order of creation
     this.partitions = new Map(); // partition key -> id -> entry
     this.uniqueOwners = new Map(); // unique key -> id of the item that holds it
+    this.orders = new Map(); // sort keys -> Order
     this.lastSequence = 0;
   }
 
@@ -89,12 +91,23 @@ class Container {
     return source === undefined ? [] : source.values();
   }
 
+  /** All entries in the order of these {path, descending}, which is kept from its first use on. */
+  order(sortKeys) {
+    const name = JSON.stringify(sortKeys.map(({ path, descending }) => [path, descending]));
+    if (!this.orders.has(name)) this.orders.set(name, new Order(this.entries, sortKeys));
+    return this.orders.get(name);
+  }
+
   /** Put an entry in place of the one with its partition and id. */
   set(entry) {
     const { partition, item, sequence } = entry;
-    const before = this.entry(partition, item.id);
-    if (before?.sequence === sequence) this.#releaseUniqueKeys(before);
-    else if (before) this.remove(before);
+    let before = this.entry(partition, item.id);
+    if (before && before.sequence !== sequence) {
+      this.remove(before);
+      before = undefined;
+    }
+    if (before) this.#releaseUniqueKeys(before);
+    for (const order of this.orders.values()) order.change(before, entry);
     this.entries.set(sequence, entry);
     if (!this.partitions.has(partition)) this.partitions.set(partition, new Map());
     this.partitions.get(partition).set(item.id, entry);
@@ -105,6 +118,7 @@ class Container {
   remove(entry) {
     const { partition, item, sequence } = entry;
     this.#releaseUniqueKeys(entry);
+    for (const order of this.orders.values()) order.change(entry, undefined);
     this.entries.delete(sequence);
     const items = this.partitions.get(partition);
     items.delete(item.id);

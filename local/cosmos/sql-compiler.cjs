@@ -227,15 +227,18 @@ function compileSource({ iterate, from }, names) {
 
 function compileRows(query, outerNames) {
   const names = new Set(outerNames);
-  const sources = query.from.map((source) => {
+  const sources = [];
+  for (const source of query.from) {
     const values = compileSource(source, names);
+    // `FROM c` gives c, which is in the scope.
+    if (source.iterate || source.from.name !== source.alias) sources.push({ alias: source.alias, values });
     if (source.alias !== null) names.add(source.alias);
-    return { alias: source.alias, values };
-  });
+  }
   const where = query.where && new Compiler(names).compile(query.where);
+  const passes = (scope, parameters) => !where || where(scope, parameters) === true;
   function* expand(scope, parameters, depth) {
     if (depth === sources.length) {
-      if (!where || where(scope, parameters) === true) yield scope;
+      if (passes(scope, parameters)) yield scope;
       return;
     }
     const { alias, values } = sources[depth];
@@ -243,7 +246,11 @@ function compileRows(query, outerNames) {
       yield* expand(alias === null ? scope : { ...scope, [alias]: value }, parameters, depth + 1);
     }
   }
-  return { names, rows: (scope, parameters) => expand(scope, parameters, 0) };
+  const rows = (scope, parameters) => {
+    if (sources.length > 0) return expand(scope, parameters, 0);
+    return passes(scope, parameters) ? [scope] : [];
+  };
+  return { names, rows };
 }
 
 /** Raise 400 for a property of a grouped SELECT that differs within its group. */
@@ -307,4 +314,4 @@ function compileSelect(query, outerNames) {
   return { names, rows, grouped, project };
 }
 
-module.exports = { Compiler, compileSelect };
+module.exports = { Compiler, compileSelect, member };
