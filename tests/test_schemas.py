@@ -500,6 +500,35 @@ def test_a_bind_that_names_no_role_group_is_refused(url: Any, code: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("body", "groups"),
+    [
+        ({}, set()),
+        ({"creationOptions": None}, set()),
+        ({"creationOptions": {"configurations": {"roleGroup": {"id": "x"}}}}, set()),
+        ({"creationOptions": {"configurations": [None, "roleGroup", [], {"roleGroup": 1}]}}, set()),
+        ({"roleGroup@odata.bind": "external/industryData/roleGroups/elsewhere"}, set()),
+        (
+            {
+                "CREATIONOPTIONS": {
+                    "Configurations": [
+                        {"ROLEGROUP@odata.bind": "external/industryData/roleGroups/One"},
+                        {"rolegroup@odata.bind": "external/industryData/roleGroups('two')"},
+                        {"roleGroup": {"id": "Three"}},
+                        {"roleGroup@odata.bind": "no URL"},
+                    ]
+                }
+            },
+            {"one", "two", "three"},
+        ),
+    ],
+)
+def test_the_role_groups_of_a_body_are_those_of_its_configurations_in_any_case(
+    body: Any, groups: set[str]
+) -> None:
+    assert schemas.bound_role_groups(body) == groups
+
+
+@pytest.mark.parametrize(
     ("group", "minors"), [("minor", True), ("notAdult", False), ("adult", False), (None, False)]
 )
 def test_the_age_group_decides_the_older_flag(group: str | None, minors: bool) -> None:
