@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ import aiohttp
 import pytest
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
+from azure.servicebus.amqp import AmqpAnnotatedMessage, AmqpMessageProperties
 
 from tests.host_process import APPS, DEADLINE, ROOT, HostProcess, until
 
@@ -112,6 +114,11 @@ class Bus:
                 if condition(found):
                     return found
                 await asyncio.sleep(0.02)
+
+    async def release(self, order: str) -> None:
+        """Let the functions go that wait with this order."""
+        async with self.session.post("/api/release", data=order) as answer:
+            assert answer.status == 200
 
     async def deliveries(self, message_id: str, count: int, name: str = "work") -> list[Seen]:
         """The deliveries of one message to a function, once there are so many."""
@@ -257,12 +264,54 @@ async def test_lock_is_renewed_while_the_function_runs(bus: Bus) -> None:
 async def test_no_more_calls_at_once_than_host_json_says(bus: Bus) -> None:
     await bus.send("work", *(message(f"waits {number}", "wait") for number in range(6)))
     await bus.seen_with(lambda found: found["running"]["now"] == 3)
-    async with bus.session.post("/api/release") as answer:
-        assert answer.status == 200
+    await bus.release("wait")
     found = await bus.seen_with(
         lambda found: sum(item["body"] == "wait" for item in found["work"]) == 6
     )
     assert found["running"]["most"] == 3
+
+
+async def test_message_is_settled_while_others_run(bus: Bus) -> None:
+    slow = [message(f"slow {number}", "wait for the quick one") for number in range(2)]
+    await bus.send("work", *slow)
+    await bus.seen_with(lambda found: found["running"]["now"] == 2)
+    await bus.send("work", message("quick"))
+    await bus.gone("quick")
+    assert (await bus.seen())["running"]["now"] == 2
+    await bus.release("wait for the quick one")
+    await bus.gone("slow 0")
+    await bus.gone("slow 1")
+
+
+async def test_lock_is_renewed_while_others_are_received(bus: Bus) -> None:
+    await bus.send("work", message("renewed", "wait for its lock"))
+    (first,) = await bus.deliveries("renewed", 1)
+    number = 0
+    while time.time() < first["at"] + 4.5:  # its lock lasts 2 s
+        number += 1
+        await bus.send("work", message(f"beside {number}"))
+        await bus.deliveries(f"beside {number}", 1)
+    await bus.release("wait for its lock")
+    await bus.gone("renewed")
+    assert len(await bus.deliveries("renewed", 1)) == 1
+
+
+async def test_functions_do_not_see_what_others_left_in_the_context(bus: Bus) -> None:
+    names = [f"context {number}" for number in range(5)]  # more than there are links
+    for name in names:
+        await bus.send("work", message(name))
+    for name in names:
+        (seen,) = await bus.deliveries(name, 1)
+        assert seen["left behind"] == "nothing"
+
+
+async def test_body_that_the_extension_does_not_hand_over_is_abandoned(bus: Bus) -> None:
+    body = AmqpAnnotatedMessage(value_body={"a": "map"})
+    body.properties = AmqpMessageProperties(message_id="map")
+    async with bus.client.get_queue_sender("work") as sender:
+        await sender.send_messages(body)
+    await until(lambda: bus.host.output.count("work was not called (work, message map,") == 3)
+    assert "its body is neither binary data nor an AMQP string" in bus.host.output
 
 
 async def test_batch_comes_in_one_call(bus: Bus) -> None:
@@ -300,6 +349,23 @@ async def test_receiving_goes_on_after_the_emulator_was_killed(bus: Bus) -> None
     assert bus.host.output.count("work receives from the queue work again") == before + 1
 
 
+async def test_outage_while_functions_run_is_logged_once_and_they_come_again(bus: Bus) -> None:
+    before = bus.host.output.count("work does not receive")
+    names = [f"cut off {number}" for number in range(3)]
+    await bus.send("work", *(message(name, "wait for the outage") for name in names))
+    await bus.seen_with(lambda found: found["running"]["now"] == 3)
+    await bus.close()
+    bus.emulator.kill()
+    await bus.release("wait for the outage")
+    await until(lambda: bus.host.output.count("work does not receive") > before)
+    await bus.emulator.start()
+    bus.connect()
+    for name in names:
+        assert len(await bus.deliveries(name, 2)) == 2
+        await bus.gone(name)
+    assert bus.host.output.count("work does not receive") == before + 1
+
+
 async def test_outage_is_no_flood_of_log_lines(bus: Bus) -> None:
     outages = [line for line in bus.host.output.splitlines() if "azure.servicebus" in line]
     assert outages == []
@@ -307,15 +373,16 @@ async def test_outage_is_no_flood_of_log_lines(bus: Bus) -> None:
 
 async def test_unfinished_message_is_released_at_the_end(bus: Bus, tmp_path: Path) -> None:
     async with running(tmp_path, bus.emulator, queue="held") as other:
-        await other.send("held", message("finishes", "sleep 1"), message("hangs", "sleep 60"))
-        await other.deliveries("hangs", 1)
-        await other.deliveries("finishes", 1)
+        held = [message(name, "sleep 60") for name in ("hangs 1", "hangs 2")]
+        await other.send("held", message("finishes", "sleep 1"), *held)
+        for name in ("hangs 1", "hangs 2", "finishes"):
+            await other.deliveries(name, 1)
         assert await other.host.stop() == 0
         assert "Succeeded (held, message finishes," in other.host.output
     async with bus.client.get_queue_receiver("held") as receiver:
-        # Its lock would last a minute.
-        received = await receiver.receive_messages(1, max_wait_time=20)
-        assert [item.message_id for item in received] == ["hangs"]
+        # Their locks would last a minute.
+        received = await receiver.receive_messages(2, max_wait_time=20)
+        assert {item.message_id for item in received} == {"hangs 1", "hangs 2"}
 
 
 async def test_without_auto_complete_the_message_stays_and_prefetch_works(

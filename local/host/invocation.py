@@ -16,7 +16,8 @@ from typing import Any
 import azure.functions as func
 from azure.functions.meta import Datum
 
-from local.host.index import IndexedFunction
+from local.host import messages
+from local.host.index import SERVICE_BUS_TRIGGER, IndexedFunction
 from local.host.logs import HOST, current
 
 _thread_local = threading.local()
@@ -196,7 +197,10 @@ class Worker:
             if value.type == "http":
                 raise InvocationFailed("an HTTP request cannot be given as str or bytes")
             return value.value
-        return self._registry.get(function.kind).decode(value, trigger_metadata=metadata or {})
+        converter = self._registry.get(function.kind)
+        if function.kind == SERVICE_BUS_TRIGGER:
+            converter = messages.Converter
+        return converter.decode(value, trigger_metadata=metadata or {})
 
     async def _call(
         self, function: IndexedFunction, invocation_id: str, arguments: dict[str, Any]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from azure.functions.meta import Datum
+from azure.functions.servicebus import ServiceBusMessageInConverter
 from azure.servicebus import ServiceBusReceivedMessage
 from azure.servicebus.amqp import AmqpMessageBodyType
 
@@ -34,6 +36,24 @@ _STRINGS = frozenset(
         "LockToken",
     }
 )
+#: json.dumps with options makes an encoder at each call
+_json = json.JSONEncoder(ensure_ascii=False).encode
+#: a time as `_times` writes it, without a zone
+_PLAIN_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,7})?")
+_LONGEST_TIME = len("2000-01-01T00:00:00.000000")
+
+
+class Converter(ServiceBusMessageInConverter, binding=None):
+    """The library's own converter, but for times without a zone, which it is slow to read.
+
+    It tries thirteen formats on each until one fits: 0.4 ms of CPU a message.
+    """
+
+    @classmethod
+    def _parse_datetime(cls, datetime_str: str | None) -> datetime | None:
+        if datetime_str and _PLAIN_TIME.fullmatch(datetime_str):
+            return datetime.fromisoformat(datetime_str[:_LONGEST_TIME])
+        return super()._parse_datetime(datetime_str)
 
 
 class UnreadableBody(Exception):
@@ -72,7 +92,8 @@ def application_properties(message: ServiceBusReceivedMessage) -> dict[str, Any]
 
 def trace_parent(message: ServiceBusReceivedMessage) -> str:
     """The W3C traceparent that the sender left in Diagnostic-Id, else an empty string."""
-    value = application_properties(message).get("Diagnostic-Id")
+    given = message.application_properties or {}
+    value = _plain(given.get(b"Diagnostic-Id"))
     return value if isinstance(value, str) else ""
 
 
@@ -144,9 +165,7 @@ def by_hand(text: str, binary: bool) -> tuple[Datum, dict[str, Datum]]:
 
 def _single(body: bytes | str, row: Mapping[str, Any]) -> tuple[Datum, dict[str, Datum]]:
     metadata = {
-        name: Datum(value, "string")
-        if name in _STRINGS
-        else Datum(json.dumps(value, ensure_ascii=False), "json")
+        name: Datum(value, "string") if name in _STRINGS else Datum(_json(value), "json")
         for name, value in row.items()
         if value is not None
     }
@@ -176,5 +195,5 @@ def many(
         elif name == "SequenceNumber":
             metadata[f"{name}Array"] = Datum(SimpleNamespace(sint64=column), "collection_sint64")
         else:
-            metadata[f"{name}Array"] = Datum(json.dumps(column, ensure_ascii=False), "json")
+            metadata[f"{name}Array"] = Datum(_json(column), "json")
     return value, metadata

@@ -1,17 +1,25 @@
-"""Receives from a Service Bus queue in peek-lock and runs a function, as extension 5.x does."""
+"""Receives from a Service Bus queue in peek-lock and runs a function, as extension 5.x does.
+
+Each message that is worked on has a link of its own, because the SDK cannot wait for a message and
+settle another on the same link: each of the two waits for frames that the other has read.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import functools
+import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from typing import Any
 
+import certifi
 from azure.functions.meta import Datum
 from azure.servicebus import ServiceBusReceivedMessage, ServiceBusSubQueue
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
-from azure.servicebus.exceptions import MessageLockLostError, ServiceBusError
+from azure.servicebus.exceptions import MessageLockLostError
 
 from local.host import messages as wire
 from local.host.index import IndexedFunction, service_bus_connection
@@ -21,17 +29,25 @@ from local.host.settings import ServiceBusSettings, expand
 
 #: waits between attempts to reach the service again (seconds)
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 2.0
-#: how long one receive call waits for a message (seconds)
+#: how long a link waits for a message before it goes, unless it is the last one (seconds)
 _RECEIVE_WAIT = 30.0
-#: how long the SDK waits for a frame (seconds); it can settle nothing meanwhile
-_SOCKET_WAIT = 0.1
 #: closing a receiver whose peer is gone must not hold up a stop (seconds)
 _CLOSE_WAIT = 3.0
 _DEAD_LETTERS = "/$deadletterqueue"
 
 
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    # Each link of the SDK reads all certificates anew, 17 ms of CPU even where it uses no TLS.
+    return ssl.create_default_context(cafile=certifi.where())
+
+
 class QueueListener:
-    """One function with a Service Bus queue trigger: receives, invokes, settles."""
+    """One function with a Service Bus queue trigger: receives, invokes, settles.
+
+    It waits for messages on one link. With the first message come as many links as calls may run
+    at the same time, and links that get nothing for a while go again.
+    """
 
     def __init__(
         self,
@@ -46,28 +62,32 @@ class QueueListener:
         self.queue = expand(str(trigger["queueName"]), environ)
         self._binary = str(trigger.get("dataType") or "").lower() == "binary"
         self._many = str(trigger.get("cardinality") or "").lower() == "many"
-        self._slots = asyncio.Semaphore(1 if self._many else settings.max_concurrent_calls)
-        self._running: set[asyncio.Task[None]] = set()
-        self._task: asyncio.Task[None] | None = None
-        self._outage = False
-        self._grace = 0.0
+        self._most = 1 if self._many else settings.max_concurrent_calls
+        #: tasks with a link each, or on the way to one
+        self._slots: set[asyncio.Task[Any]] = set()
+        #: those of them that have messages
+        self._busy: set[asyncio.Task[Any]] = set()
+        self._open = 0  # links that receive
+        self._outage = self._stopping = False
 
     def start(self) -> None:
         """Begin to receive; the service need not be there yet."""
-        self._task = asyncio.get_running_loop().create_task(self._receive_for_ever())
+        self._have_slots(1)
 
     async def stop(self, grace: float) -> None:
-        """Stop receiving, give running invocations `grace` seconds, and close the link.
+        """Stop receiving, give running invocations `grace` seconds, and close the links.
 
         What still runs then is cancelled and its messages are abandoned, for another delivery.
         """
-        self._grace = grace
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait({self._task}, timeout=grace + 3 * _CLOSE_WAIT)
-        # During an outage the task had no link, but functions may still be running.
-        await self._finish_running()
+        self._stopping = True
+        for task in self._slots - self._busy:
+            task.cancel()
+        if self._slots:
+            _, late = await asyncio.wait(self._slots, timeout=grace)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=2 * _CLOSE_WAIT)
 
     async def run_by_hand(self, text: str) -> None:
         """Run the function with a body given by hand; a failure is logged only."""
@@ -75,48 +95,46 @@ class QueueListener:
         with suppress(InvocationFailed):
             await self._worker.invoke(self._function, value, metadata, reason="by hand")
 
-    async def _receive_for_ever(self) -> None:
+    def _have_slots(self, count: int) -> None:
+        while len(self._slots) < count and not self._stopping:
+            task = asyncio.get_running_loop().create_task(self._slot())
+            self._slots.add(task)
+            task.add_done_callback(self._slots.discard)
+
+    async def _slot(self) -> None:
+        """Receive on a link of its own, until it gets nothing while there are others."""
         wait = _FIRST_WAIT
         while True:
-            client = ServiceBusClient.from_connection_string(
-                self._connection, retry_total=0, socket_timeout=_SOCKET_WAIT
-            )
-            receiver = self._receiver(client)
             try:
-                await receiver.__aenter__()
-                self._report_back()
-                wait = _FIRST_WAIT
-                await self._pump(receiver)
-            except asyncio.CancelledError:
-                await self._finish_running()
-                raise
+                async with self._link() as receiver:
+                    wait = _FIRST_WAIT
+                    await self._pump(receiver)
             except Exception as exc:
-                self._report_outage(exc)
-            finally:
-                await self._close(receiver, client)
+                if not self._open:
+                    self._report_outage(exc)
+            else:
+                return
             await asyncio.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
 
-    def _receiver(self, client: ServiceBusClient) -> ServiceBusReceiver:
+    @asynccontextmanager
+    async def _link(self) -> AsyncIterator[ServiceBusReceiver]:
+        client = ServiceBusClient.from_connection_string(
+            self._connection, retry_total=0, ssl_context=_tls()
+        )
         queue, sub_queue = self.queue, None
         if queue.lower().endswith(_DEAD_LETTERS):
             queue, sub_queue = queue[: -len(_DEAD_LETTERS)], ServiceBusSubQueue.DEAD_LETTER
-        return client.get_queue_receiver(
-            queue, sub_queue=sub_queue, prefetch_count=self._settings.prefetch_count
-        )
-
-    async def _close(self, receiver: ServiceBusReceiver, client: ServiceBusClient) -> None:
-        for closing in (receiver.close, client.close):
-            with suppress(Exception):
-                await asyncio.wait_for(closing(), _CLOSE_WAIT)
-
-    async def _finish_running(self) -> None:
-        if self._running:
-            _, late = await asyncio.wait(self._running, timeout=self._grace)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late, timeout=_CLOSE_WAIT)
+        # Messages fetched ahead would wait for their own link while others have nothing to do.
+        prefetch = self._settings.prefetch_count if self._many else 0
+        receiver = client.get_queue_receiver(queue, sub_queue=sub_queue, prefetch_count=prefetch)
+        try:
+            await receiver.__aenter__()
+            yield receiver
+        finally:
+            for closing in (receiver.close, client.close):
+                with suppress(Exception):
+                    await asyncio.wait_for(closing(), _CLOSE_WAIT)
 
     def _report_outage(self, exc: Exception) -> None:
         if not self._outage:
@@ -135,38 +153,34 @@ class QueueListener:
             HOST.info("%s receives from the queue %s again", self._function.name, self.queue)
 
     async def _pump(self, receiver: ServiceBusReceiver) -> None:
-        """Receive and start invocations until the connection fails."""
+        """Receive and process until the link fails, or gets nothing while there are others."""
         # One message at a time: asked for more, the SDK waits 0.2 s for others to come.
         count = self._settings.max_message_batch_size if self._many else 1
-        while True:
-            await self._slots.acquire()
-            received: list[ServiceBusReceivedMessage] = []
-            try:
+        self._open += 1
+        self._report_back()
+        try:
+            while not self._stopping:
                 received = await receiver.receive_messages(count, max_wait_time=_RECEIVE_WAIT)
-            finally:
-                if not received:
-                    self._slots.release()
-            if received:
-                task = asyncio.get_running_loop().create_task(self._process(receiver, received))
-                self._running.add(task)
-                task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        self._slots.release()
-        if not task.cancelled() and task.exception() is not None:
-            HOST.error("A message was not settled", exc_info=task.exception())
+                if received:
+                    self._have_slots(self._most)
+                    self._busy.add(_this_task())
+                    await self._process(receiver, received)
+                    self._busy.remove(_this_task())
+                elif self._open > 1:
+                    break
+        finally:
+            self._open -= 1
+            self._busy.discard(_this_task())
 
     async def _process(
         self, receiver: ServiceBusReceiver, received: Sequence[ServiceBusReceivedMessage]
     ) -> None:
+        # A task, because what a function puts into context variables is of no concern to the next.
         invocation = asyncio.ensure_future(self._invoke(received))
         try:
-            if self._many:
-                succeeded = await invocation
-            else:
+            if not self._many:
                 await self._hold_lock(receiver, received[0], invocation)
-                succeeded = await invocation
+            succeeded = await invocation
         except asyncio.CancelledError:
             # The host stops. A lock outlives its link, so the message is given back explicitly.
             invocation.cancel()
@@ -197,8 +211,10 @@ class QueueListener:
             )
         except InvocationFailed:
             return False
-        except wire.UnreadableBody as exc:
-            HOST.error("%s was not called (%s): %s", self._function.name, reason, exc)
+        except Exception as exc:
+            known = isinstance(exc, wire.UnreadableBody)
+            name = self._function.name
+            HOST.error("%s was not called (%s): %s", name, reason, exc, exc_info=not known)
             return False
         return True
 
@@ -215,25 +231,24 @@ class QueueListener:
         message: ServiceBusReceivedMessage,
         invocation: asyncio.Future[bool],
     ) -> None:
-        """Wait for an invocation and renew the message's lock at half of its time meanwhile."""
+        """Renew a message's lock, at half of its time, until the invocation ends or it fails."""
         last = time.monotonic() + self._settings.max_auto_lock_renewal
-        while not invocation.done():
+        while True:
             until = message.locked_until_utc
             left = (until - datetime.now(UTC)).total_seconds() if until else 60.0
             pause = min(max(left / 2, 0.1), last - time.monotonic())
             if pause <= 0:
-                break
+                return
             await asyncio.wait({invocation}, timeout=pause)
-            if invocation.done() or time.monotonic() >= last:
-                break
+            if invocation.done():
+                return
             try:
                 await receiver.renew_message_lock(message)
-            except (ServiceBusError, ValueError) as exc:
+            except Exception as exc:
                 HOST.warning(
                     "The lock of message %s cannot be renewed: %s", message.message_id, exc
                 )
-                break
-        await asyncio.wait({invocation})
+                return
 
     async def _settle(
         self,
@@ -249,7 +264,13 @@ class QueueListener:
                 message.message_id,
                 what,
             )
-        except (ServiceBusError, ValueError) as exc:
+        except Exception as exc:
             HOST.warning(
                 "Message %s was not %s (%s), so it comes again", message.message_id, what, exc
             )
+
+
+def _this_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - only coroutines ask; this tells the type checker
+    return task

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import collections
+import contextvars
 import json
 import time
 import typing
@@ -14,7 +16,9 @@ app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 #: what each function was given, in order
 seen: dict[str, list[dict[str, object]]] = {"work": [], "dead": [], "batch": [], "plain": []}
 running = {"now": 0, "most": 0}
-release = asyncio.Event()
+#: what lets functions go that wait, by a name
+released: dict[str, asyncio.Event] = collections.defaultdict(asyncio.Event)
+left_behind = contextvars.ContextVar("left_behind", default="nothing")
 
 
 def describe(msg: func.ServiceBusMessage) -> dict[str, object]:
@@ -41,8 +45,14 @@ def describe(msg: func.ServiceBusMessage) -> dict[str, object]:
 async def work(msg: func.ServiceBusMessage, context: func.Context) -> None:
     """Does what the body says."""
     seen["work"].append(
-        describe(msg) | {"trace": context.trace_context.trace_parent, "at": time.time()}
+        describe(msg)
+        | {
+            "trace": context.trace_context.trace_parent,
+            "at": time.time(),
+            "left behind": left_behind.get(),
+        }
     )
+    left_behind.set(str(msg.message_id))
     running["now"] += 1
     running["most"] = max(running["most"], running["now"])
     try:
@@ -50,7 +60,7 @@ async def work(msg: func.ServiceBusMessage, context: func.Context) -> None:
         if order.startswith("fail"):
             raise RuntimeError("told to fail")
         if order.startswith("wait"):
-            await asyncio.wait_for(release.wait(), 60)
+            await asyncio.wait_for(released[order].wait(), 60)
         if order.startswith("sleep"):
             await asyncio.sleep(float(order.split()[1]))
     finally:
@@ -83,5 +93,6 @@ async def get_seen(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.route("release", methods=["POST"])
 async def post_release(req: func.HttpRequest) -> func.HttpResponse:
-    release.set()
+    """Lets those go that wait with this order."""
+    released[req.get_body().decode()].set()
     return func.HttpResponse("")
