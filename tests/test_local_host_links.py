@@ -157,6 +157,17 @@ async def test_links_without_messages_go_and_one_stays(
     await until(lambda: listening.got == ["before", "after"])
 
 
+async def test_a_link_that_works_does_not_count_as_one_that_waits(
+    listening: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_bus, "_RECEIVE_WAIT", 0.5)
+    await listening.send("wait")
+    await until(lambda: listening.links == CALLS)
+    await until(lambda: listening.links == 2)
+    await listening.send("after")
+    await until(lambda: listening.got == ["wait", "after"])
+
+
 async def test_the_loss_of_some_links_is_no_outage(
     listening: Listening, caplog: pytest.LogCaptureFixture
 ) -> None:

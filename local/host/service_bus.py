@@ -67,7 +67,7 @@ class QueueListener:
         self._slots: set[asyncio.Task[Any]] = set()
         #: those of them that have messages
         self._busy: set[asyncio.Task[Any]] = set()
-        self._open = 0  # links that receive
+        self._waiting = 0  # links that wait for a message
         self._outage = self._stopping = False
 
     def start(self) -> None:
@@ -102,7 +102,7 @@ class QueueListener:
             task.add_done_callback(self._slots.discard)
 
     async def _slot(self) -> None:
-        """Receive on a link of its own, until it gets nothing while there are others."""
+        """Receive on a link of its own, until it gets nothing while others wait too."""
         wait = _FIRST_WAIT
         while True:
             try:
@@ -110,7 +110,7 @@ class QueueListener:
                     wait = _FIRST_WAIT
                     await self._pump(receiver)
             except Exception as exc:
-                if not self._open:
+                if not self._waiting:
                     self._report_outage(exc)
             else:
                 return
@@ -153,23 +153,25 @@ class QueueListener:
             HOST.info("%s receives from the queue %s again", self._function.name, self.queue)
 
     async def _pump(self, receiver: ServiceBusReceiver) -> None:
-        """Receive and process until the link fails, or gets nothing while there are others."""
+        """Receive and process until the link fails, or gets nothing while others wait too."""
         # One message at a time: asked for more, the SDK waits 0.2 s for others to come.
         count = self._settings.max_message_batch_size if self._many else 1
-        self._open += 1
         self._report_back()
         try:
             while not self._stopping:
-                received = await receiver.receive_messages(count, max_wait_time=_RECEIVE_WAIT)
+                self._waiting += 1
+                try:
+                    received = await receiver.receive_messages(count, max_wait_time=_RECEIVE_WAIT)
+                finally:
+                    self._waiting -= 1
                 if received:
                     self._have_slots(self._most)
                     self._busy.add(_this_task())
                     await self._process(receiver, received)
                     self._busy.remove(_this_task())
-                elif self._open > 1:
+                elif self._waiting:
                     break
         finally:
-            self._open -= 1
             self._busy.discard(_this_task())
 
     async def _process(
