@@ -30,7 +30,7 @@ from shared import clients, flows
 
 ROUNDS = 7
 # Concurrency, and creates a round.
-LOADS = ((1, 80), (16, 320), (64, 640))
+LOADS = ((1, 400), (16, 640), (64, 960))
 SECONDS = 30.0
 """For a start, and for an answer."""
 
