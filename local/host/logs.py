@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import functools
 import logging
 import sys
 import time
@@ -15,21 +16,28 @@ HOST = logging.getLogger("local.host")
 
 
 class _Formatter(logging.Formatter):
-    converter = staticmethod(time.gmtime)
-    default_time_format = "%Y-%m-%dT%H:%M:%S"
-    default_msec_format = "%s.%03dZ"
-
     def format(self, record: logging.LogRecord) -> str:
         invocation = current.get()
         place = f" {invocation[0]} {invocation[1]}" if invocation else ""
-        record.place = place
-        return super().format(record)
+        record.message = record.getMessage()
+        line = (
+            f"[{_second(int(record.created))}.{int(record.msecs):03d}Z] {record.levelname}{place} "
+            f"{record.name}: {record.message}"
+        )
+        if record.exc_info:
+            line = f"{line}\n{self.formatException(record.exc_info)}"
+        return line
+
+
+@functools.lru_cache(maxsize=1)
+def _second(since_1970: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since_1970))
 
 
 def set_up() -> None:
     """Give the root logger a handler and the level INFO, as it has in the worker."""
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(_Formatter("[%(asctime)s] %(levelname)s%(place)s %(name)s: %(message)s"))
+    handler.setFormatter(_Formatter())
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.INFO)
