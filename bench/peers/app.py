@@ -1,4 +1,4 @@
-"""The create of a flow as a FastAPI service with the same storage calls and the same event.
+"""The create of a flow as a FastAPI service: the same storage calls and document, the same event.
 
 It has less to do than ours: no access token is checked, no password is encrypted, and only uvicorn
 logs. `uvicorn bench.peers.app:app`, with the app settings in the environment.
@@ -52,13 +52,26 @@ app = FastAPI(lifespan=lifespan)
 async def create(set_id: uuid.UUID, flow: Flow, request: Request) -> dict[str, Any]:
     """Store a flow of a kind that the set does not have, and ask for its readiness check."""
     kind = flow.odata_type.removeprefix(PREFIX)
-    now = datetime.now(UTC).isoformat()
-    stored = {
+    moment = datetime.now(UTC)
+    now, at = moment.isoformat(), int(moment.timestamp() * 1e6)
+    shown = {
         "id": str(uuid.uuid4()),
         "createdDateTime": now,
         "lastModifiedDateTime": now,
         "readinessStatus": "notReady",
         "configuration": flow.model_dump(mode="json", by_alias=True, exclude={"odata_type"}),
+    }
+    entry = {"readinessStatus": "notReady", "reason": "created", "revision": 1, "eventId": None}
+    stored = {
+        **shown,
+        "reason": None,
+        "revision": 1,
+        "revisedAt": at,
+        "appliedAt": 0,
+        "appliedKey": "",
+        "asks": 1,
+        "askAgainAt": at + 60_000_000,
+        "history": [{**entry, "eventAt": at, "appliedAt": at}, *[None] * 19],
     }
     try:
         await request.app.state.container.patch_item(
@@ -78,11 +91,10 @@ async def create(set_id: uuid.UUID, flow: Flow, request: Request) -> dict[str, A
         "source": "/peer",
         "type": "readinessCheckRequested",
         "time": now,
-        "data": {"flowSetId": str(set_id), "kind": kind, **stored},
+        "data": {"flowSetId": str(set_id), "kind": kind, **shown},
     }
     message = ServiceBusMessage(json.dumps(event).encode(), message_id=str(event["id"]))
     # The SDK's senders are not made for several tasks at once.
     async with request.app.state.sending:
         await request.app.state.sender.send_messages(message)
-    answer = {name: value for name, value in stored.items() if name != "configuration"}
-    return {"@odata.type": flow.odata_type, **answer, "configuration": stored["configuration"]}
+    return {"@odata.type": flow.odata_type, **shown}
