@@ -157,22 +157,21 @@ class QueueListener:
         # One message at a time: asked for more, the SDK waits 0.2 s for others to come.
         count = self._settings.max_message_batch_size if self._many else 1
         self._report_back()
-        try:
-            while not self._stopping:
-                self._waiting += 1
+        while not self._stopping:
+            self._waiting += 1
+            try:
+                received = await receiver.receive_messages(count, max_wait_time=_RECEIVE_WAIT)
+            finally:
+                self._waiting -= 1
+            if received:
+                self._have_slots(self._most)
+                self._busy.add(_this_task())
                 try:
-                    received = await receiver.receive_messages(count, max_wait_time=_RECEIVE_WAIT)
-                finally:
-                    self._waiting -= 1
-                if received:
-                    self._have_slots(self._most)
-                    self._busy.add(_this_task())
                     await self._process(receiver, received)
+                finally:
                     self._busy.remove(_this_task())
-                elif self._waiting:
-                    break
-        finally:
-            self._busy.discard(_this_task())
+            elif self._waiting:
+                break
 
     async def _process(
         self, receiver: ServiceBusReceiver, received: Sequence[ServiceBusReceivedMessage]
