@@ -102,7 +102,7 @@ class QueuePublisher:
                 if self._sender is None:
                     self._sender = self._client.get_queue_sender(self._queue)
                 sent = [entry.as_sent() for entry in batch]
-                # A batch is encoded twice, and its messages once more.
+                # Of a list the SDK makes a batch, be it of one, and encodes its messages twice.
                 await self._sender.send_messages(sent if len(sent) > 1 else sent[0])
         except (ServiceBusError, TimeoutError, OSError) as exc:
             failure = exc
