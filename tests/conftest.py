@@ -19,7 +19,7 @@ from local.stack import Stack, throwaway_config
 from shared.archive import Archive
 from shared.keyring import Keyring
 from shared.store import FLOW_SETS
-from tests.api import Api, CosmosFaults, CosmosRequests, Counted, Queue
+from tests.api import Api, CosmosFaults, CosmosRequests, Counted, Flow, Queue
 
 NOT_COPIED = (".git", ".venv*", "node_modules", ".local", "local.settings.json", ".*_cache")
 
@@ -114,6 +114,14 @@ async def service(http: aiohttp.ClientSession, api: str) -> Api:
 async def set_id(service: Api) -> str:
     """A flow set of the test's own."""
     return await service.new_set()
+
+
+@pytest.fixture
+async def ready_flow(service: Api) -> Flow:
+    """A flow whose first check was applied."""
+    flow = await service.new_flow()
+    await flow.until_status("ready")
+    return flow
 
 
 @pytest.fixture

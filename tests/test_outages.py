@@ -115,14 +115,6 @@ async def test_a_definition_whose_stored_answer_is_lost_is_answered(
     assert (await service.post(service.definitions, body)).status == 409
 
 
-@pytest.fixture
-async def ready_flow(service: Api) -> Flow:
-    """A flow whose first check was applied."""
-    flow = await service.new_flow()
-    await flow.until_status("ready")
-    return flow
-
-
 async def test_an_update_whose_stored_answer_is_lost_counts_once(
     ready_flow: Flow, cosmos_faults: CosmosFaults, stored_sets: ContainerProxy
 ) -> None:

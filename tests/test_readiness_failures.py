@@ -31,14 +31,6 @@ def names(outage: dict[str, Any]) -> str:
     return str(outage["status"])
 
 
-@pytest.fixture
-async def ready_flow(service: Api) -> Flow:
-    """A flow whose first check was applied."""
-    flow = await service.new_flow()
-    await flow.until_status("ready")
-    return flow
-
-
 # --- Cosmos DB, while a caller waits -----------------------------------------------------------
 
 

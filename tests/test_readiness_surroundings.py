@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 from azure.servicebus import ServiceBusMessage
 
 from local.stack import Stack
@@ -38,14 +37,6 @@ async def history(flow: Flow) -> list[dict[str, Any]]:
     assert answer.status == 200, answer.text
     entries: list[dict[str, Any]] = answer.json()["value"]
     return entries
-
-
-@pytest.fixture
-async def ready_flow(service: Api) -> Flow:
-    """A flow whose first check was applied."""
-    flow = await service.new_flow()
-    await flow.until_status("ready")
-    return flow
 
 
 async def reported(queue: Queue, flow: Flow, status: str, **about: Any) -> str:
