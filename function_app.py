@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import azure.functions as func
 
-from functions import (
+from functions import queue
+from functions.http import (
     batch,
-    docs,
     flow_sets,
+    pages,
     provisioning_flows,
-    readiness,
     reference_definitions,
     role_groups,
     service,
@@ -23,8 +23,8 @@ for module in (
     role_groups,
     reference_definitions,
     batch,
-    readiness,
-    docs,
+    queue,
+    pages,
     service,
 ):
     app.register_functions(module.bp)

@@ -34,7 +34,7 @@ from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, HOST, READINESS_Q
 from local.settings import example_values
 from local.stack import Stack, throwaway_config
 
-PAYLOADS = ROOT / "tests" / "payloads"
+PAYLOADS = ROOT / "shared" / "contract" / "examples"
 NAMES = ("administrative_unit", "class_group", "security_group", "user")
 KINDS = {
     "administrative_unit": "administrativeUnitProvisioningFlow",

@@ -21,11 +21,13 @@ from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusSender
 
 from bench.measure import in_turns_async, seed_bodies, stack
-from functions.provisioning_flows import create_provisioning_flow
+from functions.http.provisioning_flows import create_provisioning_flow
 from local.access_token import application_token
-from shared import clients, events, flows, schemas
-from shared.ids import new_id
-from shared.payload import read_json
+from shared import bootstrap
+from shared.contract import events, schemas
+from shared.contract.json_body import read_json
+from shared.domain import flows
+from shared.domain.ids import new_id
 
 TARGET = "<= 1.15"
 ROUNDS = 15
@@ -40,7 +42,7 @@ async def new_sets(count: int) -> list[str]:
     documents = [
         flows.new_flow_set({"display_name": "Bench", "filter": None}) for _ in range(count)
     ]
-    await asyncio.gather(*(clients.flow_store().create_set(document) for document in documents))
+    await asyncio.gather(*(bootstrap.flow_store().create_set(document) for document in documents))
     return [document["id"] for document in documents]
 
 
@@ -65,7 +67,7 @@ async def measure(token: str) -> None:
     prepared = []
     for body in bodies:
         kind, values = schemas.load_flow(read_json(body, "application/json"))
-        prepared.append((kind, flows.new_flow(kind, values, clients.settings().keyring)))
+        prepared.append((kind, flows.new_flow(kind, values, bootstrap.settings().keyring)))
     messages = [events.check_request(new_id(), *each).body for each in prepared]
 
     async def by_door(set_id: str) -> None:
@@ -91,13 +93,13 @@ async def measure(token: str) -> None:
 
         return calls
 
-    config = clients.settings()
+    config = bootstrap.settings()
     async with (
-        clients._service_bus() as service_bus,
+        bootstrap._service_bus() as service_bus,
         service_bus.get_queue_sender(config.readiness_queue) as sender,
         CosmosClient(config.cosmos_endpoint, config.cosmos_key or "") as plain,
     ):
-        same = by_sdk(clients.flow_store()._container, sender, no_response=True)
+        same = by_sdk(bootstrap.flow_store()._container, sender, no_response=True)
         database = plain.get_database_client(config.cosmos_database)
         usual = by_sdk(database.get_container_client("flowSets"), sender)
         for what, theirs, at_once in [
@@ -112,7 +114,7 @@ async def measure(token: str) -> None:
                 ROUNDS,
             )
             print(compared.line(f"against SDK calls, {what}", "ms", TARGET))
-    await clients.close()
+    await bootstrap.close()
 
 
 async def cpu_of(way: Way, at_once: int) -> float:

@@ -21,7 +21,8 @@ from bench.create_cpu import new_sets
 from bench.measure import memory_of, seed_bodies, stack
 from bench.requests import Service
 from local.stack import Stack
-from shared import clients, flows
+from shared import bootstrap
+from shared.domain import flows
 
 SIZES = (10, 1_000, 100_000)
 CALLS = 60
@@ -75,7 +76,7 @@ async def measure(running: Stack, sizes: list[int]) -> None:
         warm_up = await new_sets(sizes[0])
         await costs(service, warm_up, bodies)
         for set_id in warm_up:
-            await clients.flow_store().delete_set(set_id)
+            await bootstrap.flow_store().delete_set(set_id)
         for size in sizes:
             began = time.perf_counter()
             while there < size - CALLS:
@@ -89,7 +90,7 @@ async def measure(running: Stack, sizes: list[int]) -> None:
             print(f"  {size} sets, filled in {filled:.0f} s; emulator {held:.0f} MiB")
             for what, ms in found.items():
                 print(f"    {what:<28} {ms:8.2f} ms   x {ms / fewest[what]:.2f}", flush=True)
-    await clients.close()
+    await bootstrap.close()
 
 
 def main(arguments: list[str]) -> None:

@@ -26,7 +26,8 @@ from bench.measure import Compared, seed_bodies, stack
 from local.access_token import application_token
 from local.components import free_ports
 from local.config import ROOT
-from shared import clients, flows
+from shared import bootstrap
+from shared.domain import flows
 
 ROUNDS = 7
 # Concurrency, and creates a round.
@@ -127,7 +128,7 @@ async def measure(ours: Server, theirs: Server) -> None:
             what = f"create, {concurrency} at once"
             print(Compared.of(rates).line(f"{what}: rate", "1/s", ">= 1.0"))
             print(Compared.of(tails).line(f"{what}: p99", "ms", "<= 1.0"), flush=True)
-    await clients.close()
+    await bootstrap.close()
 
 
 def main() -> None:

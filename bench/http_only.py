@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import azure.functions as func
 
-from functions import flow_sets, provisioning_flows
+from functions.http import flow_sets, provisioning_flows
 
 app = func.FunctionApp()
 

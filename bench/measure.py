@@ -20,7 +20,7 @@ from pathlib import Path
 from local.settings import example_values
 from local.stack import EMULATORS, Stack, throwaway_config
 
-PAYLOADS = Path(__file__).resolve().parent.parent / "tests" / "payloads"
+PAYLOADS = Path(__file__).resolve().parent.parent / "shared" / "contract" / "examples"
 
 
 def seed_bodies() -> list[bytes]:

@@ -21,9 +21,11 @@ from azure.servicebus.aio import ServiceBusReceiver
 from bench.create_cpu import new_sets
 from bench.measure import Compared, seed_bodies, stack
 from local.stack import Stack
-from shared import clients, events, flows, schemas
-from shared.ids import microseconds
-from shared.payload import read_json
+from shared import bootstrap
+from shared.contract import events, schemas
+from shared.contract.json_body import read_json
+from shared.domain import flows
+from shared.domain.ids import microseconds
 
 TARGET = ">= 0.8"
 ROUNDS = 5
@@ -39,7 +41,7 @@ Stored = tuple[str, str, dict[str, Any]]
 async def new_flows() -> list[Stored]:
     """Store sets with all four flows; nobody is asked to check them."""
     prepared = [schemas.load_flow(read_json(body, "application/json")) for body in seed_bodies()]
-    keyring = clients.settings().keyring
+    keyring = bootstrap.settings().keyring
     stored = [
         (set_id, kind, flows.new_flow(kind, values, keyring))
         for set_id in await new_sets(SETS)
@@ -47,7 +49,7 @@ async def new_flows() -> list[Stored]:
     ]
     for start in range(0, len(stored), 32):
         await asyncio.gather(
-            *(clients.flow_store().add_flow(*each) for each in stored[start : start + 32])
+            *(bootstrap.flow_store().add_flow(*each) for each in stored[start : start + 32])
         )
     return stored
 
@@ -55,7 +57,7 @@ async def new_flows() -> list[Stored]:
 async def fill(stored: list[Stored]) -> dict[str, Stored]:
     """Ask for a check of each flow; return the flows by the ids of the messages."""
     asked = {(message := events.check_request(*each)).id: (message, each) for each in stored}
-    await asyncio.gather(*(clients.publisher().publish(message) for message, _ in asked.values()))
+    await asyncio.gather(*(bootstrap.publisher().publish(message) for message, _ in asked.values()))
     return {name: each for name, (_, each) in asked.items()}
 
 
@@ -69,7 +71,7 @@ async def until_empty(receiver: ServiceBusReceiver) -> None:
 
 def receiver() -> ServiceBusReceiver:
     """A receiver of the readiness queue; it opens a connection of its own."""
-    return clients._service_bus().get_queue_receiver(clients.settings().readiness_queue)
+    return bootstrap._service_bus().get_queue_receiver(bootstrap.settings().readiness_queue)
 
 
 async def drained_by_host(running: Stack) -> float:
@@ -96,7 +98,7 @@ async def drained_by_host(running: Stack) -> float:
 async def _applied_at(stored: Stored) -> int:
     """When the readiness of a flow was written, in microseconds since 1970; 0 if it was not."""
     set_id, kind, _ = stored
-    document = await clients.flow_store().read_set(set_id)
+    document = await bootstrap.flow_store().read_set(set_id)
     (latest, *_) = document["flows"][kind]["history"]
     return int(latest["appliedAt"]) if latest["readinessStatus"] != "notReady" else 0
 
@@ -119,7 +121,7 @@ async def drained_by_sdk() -> float:
 
 async def written_by_sdk() -> float:
     """Return the messages a second for which bare loops also write to Cosmos DB."""
-    container = clients.flow_store()._container
+    container = bootstrap.flow_store()._container
     stored = await new_flows()
     flow_of = await fill(stored)
     receivers = [receiver() for _ in range(SLOTS)]
@@ -178,7 +180,7 @@ async def measure(running: Stack) -> None:
     print(bare.line("messages drained", "1/s", TARGET))
     must = Compared.of([(ours, theirs) for ours, _, theirs in rates])
     print(must.line("the same, against SDK calls with the PATCH", "1/s", "none"))
-    await clients.close()
+    await bootstrap.close()
 
 
 def main() -> None:

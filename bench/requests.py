@@ -18,10 +18,12 @@ import azure.functions as func
 import function_app
 from bench.cost import read_ru, write_ru
 from bench.measure import seed_bodies, stack
-from functions.http import dispatch
+from functions.http.operations import dispatch
 from local.access_token import application_token
 from local.config import LocalConfig
-from shared import clients, events, flows
+from shared import bootstrap
+from shared.contract import events
+from shared.domain import flows
 
 
 class Service:
@@ -70,7 +72,7 @@ def units(operations: list[str], kb: float) -> float:
 async def update_readiness(document: dict[str, Any], kind: str) -> None:
     """Carry out a readiness check of a flow, as the queue's function does."""
     message = events.check_request(document["id"], kind, document["flows"][kind], fresh=True)
-    await clients.processor().process(events.read_event(message.body), 1)
+    await bootstrap.processor().process(events.read_event(message.body), 1)
 
 
 async def measure(config: LocalConfig) -> None:
@@ -87,7 +89,7 @@ async def measure(config: LocalConfig) -> None:
         flow = f"{one}/provisioningFlows/{created[0]['id']}"
         kind = created[0]["@odata.type"].rpartition(".")[2]
         await call("GET", f"{one}/provisioningFlows")  # fills the caches
-        document = await clients.flow_store().read_set(one.rpartition("/")[2])
+        document = await bootstrap.flow_store().read_set(one.rpartition("/")[2])
         kb = len(json.dumps(document)) / 1024
         print(f"  a set with four new flows is a document of {kb:.1f} KB")
         operations: list[tuple[str, int, Callable[[], Awaitable[object]]]] = [
@@ -112,7 +114,7 @@ async def measure(config: LocalConfig) -> None:
                 f"  {what:<20} {len(found)} (target <= {target}): {', '.join(found):<12} "
                 f"{units(found, kb):.1f} RU"
             )
-    await clients.close()
+    await bootstrap.close()
 
 
 def main() -> None:

@@ -12,9 +12,9 @@ import orjson
 
 from bench.measure import in_turns, seed_bodies
 from bench.peers import models
-from shared import schemas
-from shared.payload import read_json
-from shared.schemas import MASKED_PASSWORD
+from shared.contract import schemas
+from shared.contract.json_body import read_json
+from shared.contract.schemas import MASKED_PASSWORD
 
 TARGET = "<= 1.0 (0.5)"
 ROUNDS = 40

@@ -39,7 +39,7 @@ param purgeProtection bool
 param privateNetwork bool
 
 // The emulator creates the same database and containers from the same file.
-var containers = loadJsonContent('../local/cosmos/containers.json').containers
+var containers = loadJsonContent('../shared/resources/containers.json').containers
 var databaseName = 'industryData'
 var serverless = cosmosCapacity == 'serverless'
 var regions = serverless || empty(cosmosSecondRegion) ? [location] : [location, cosmosSecondRegion]

@@ -20,7 +20,7 @@ param messagingUnits int
 param privateNetwork bool
 
 // The emulators read the same file: names, lock time, deliveries, time to live, duplicate detection.
-var queues = loadJsonContent('../local/service_bus/queues.json').UserConfig.Namespaces[0].Queues
+var queues = loadJsonContent('../shared/resources/queues.json').UserConfig.Namespaces[0].Queues
 
 resource namespace 'Microsoft.ServiceBus/namespaces@2026-01-01' = {
   name: 'sb-${name}'

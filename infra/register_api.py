@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Registers the API in Entra ID, so that tokens can be made for it.
 
-`python3 infra/register_api.py` publishes the permissions of shared/permissions.py as delegated
-scopes and application roles, and lets the Azure CLI ask for the scopes, which the smoke test uses.
+`python3 infra/register_api.py` publishes the permissions of shared/domain/permissions.py as
+delegated scopes and application roles, and lets the Azure CLI ask for the scopes, which the smoke
+test uses.
 It prints the client id alone, for `azd env set API_CLIENT_ID`. With --client-id it brings an
 existing registration up to date. --grant gives an application, such as the one a workflow signs in
 as, the right to write flows.
@@ -26,7 +27,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from shared import permissions  # noqa: E402 - the project is no installed package
+from shared.domain import permissions  # noqa: E402
 
 GRAPH = "https://graph.microsoft.com/v1.0"
 # The Azure CLI's own client id; it is the same in every tenant.

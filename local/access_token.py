@@ -14,8 +14,8 @@ from pathlib import Path
 
 from local.config import LocalConfig, LocalConfigError
 from local.issuer import IssuerError, claims, sign, signing_key
-from shared import permissions
-from shared.permissions import Permission
+from shared.domain import permissions
+from shared.domain.permissions import Permission
 
 READ = (permissions.FLOW_READ, permissions.READ_BASIC, permissions.DEFINITION_READ)
 MAX_LIFETIME = 24 * 3600

@@ -28,9 +28,12 @@ from local.config import ROOT, LocalConfig, LocalConfigError
 from local.host.errors import HostError
 from local.host.settings import apply_local_settings
 from local.settings import SETTINGS_FILE, new_password_key
-from shared import clients, events, rotation
-from shared.archive import Archive
-from shared.errors import (
+from shared import bootstrap
+from shared.adapters.archive import Archive
+from shared.contract import events
+from shared.contract.events import MAX_REASON, Message, read_event
+from shared.contract.schemas import FLOW_SCHEMAS
+from shared.domain.errors import (
     InvalidEvent,
     NotFound,
     PublishFailed,
@@ -38,10 +41,9 @@ from shared.errors import (
     SettingsError,
     StoreUnavailable,
 )
-from shared.events import MAX_REASON, Message, read_event
-from shared.ids import as_guid
-from shared.readiness import MAY_SET, EventType
-from shared.schemas import FLOW_SCHEMAS
+from shared.domain.ids import as_guid
+from shared.domain.readiness import MAY_SET, EventType
+from shared.services import rotation
 
 DONE, FAILED, WRONG = 0, 1, 2
 INTERRUPTED = 130
@@ -86,7 +88,7 @@ async def report(given: argparse.Namespace) -> int:
         reason=given.reason,
     )
     read_event(message.body)
-    await clients.publisher().publish(message)
+    await bootstrap.publisher().publish(message)
     if given.json:
         print(json.dumps({"eventId": message.id}))
     else:
@@ -102,7 +104,7 @@ async def report(given: argparse.Namespace) -> int:
 
 async def list_letters(given: argparse.Namespace) -> int:
     """Show the archived dead letters, oldest first."""
-    archive = clients.archive()
+    archive = bootstrap.archive()
     replayed = await archive.replayed()
     names = [name async for name in archive.names(given.day or "")]
     rows = [
@@ -128,7 +130,7 @@ async def list_letters(given: argparse.Namespace) -> int:
 
 async def show_letter(given: argparse.Namespace) -> int:
     """Print what is kept of one dead letter."""
-    print(json.dumps(await _letter(clients.archive(), given.name), indent=2, ensure_ascii=False))
+    print(json.dumps(await _letter(bootstrap.archive(), given.name), indent=2, ensure_ascii=False))
     return DONE
 
 
@@ -136,7 +138,7 @@ async def replay_letters(given: argparse.Namespace) -> int:
     """Put dead letters back on the queue, each once."""
     if bool(given.name) == given.all:
         raise AdminError("Name the dead letters to put back, or give --all.")
-    archive = clients.archive()
+    archive = bootstrap.archive()
     replayed = set() if given.again else await archive.replayed()
     if given.all:
         names = [name async for name in archive.names(given.day or "") if name not in replayed]
@@ -168,7 +170,7 @@ async def _put_back(archive: Archive, name: str, *, again: bool) -> str | None:
         return "It was put back before, or that was interrupted; --again sends it once more."
     try:
         # By this id the queue drops a second one within its five minutes, if the first arrived.
-        await clients.publisher().publish(Message(replay_id(name), body))
+        await bootstrap.publisher().publish(Message(replay_id(name), body))
     except BaseException:
         if claimed:
             await archive.release(name)
@@ -222,7 +224,7 @@ async def _read(archive: Archive, names: Sequence[str]) -> Any:
 
 async def rotate_passwords(given: argparse.Namespace) -> int:
     """Seal stored passwords with the newest key; an interrupted run is gone on with by another."""
-    store, keyring = clients.flow_store(), clients.settings().keyring
+    store, keyring = bootstrap.flow_store(), bootstrap.settings().keyring
     progress = rotation.Progress()
 
     def note(so_far: rotation.Progress) -> None:
@@ -370,7 +372,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _load_settings(run: Callable[..., Any]) -> None:
-    """Complete the environment, which is where shared/clients.py reads settings."""
+    """Complete the environment, which is where shared/bootstrap.py reads settings."""
     if not os.environ.get("COSMOS_ENDPOINT"):
         if not SETTINGS_FILE.is_file():
             raise AdminError(
@@ -387,7 +389,7 @@ def _load_settings(run: Callable[..., Any]) -> None:
     for name, value in unused:
         if not os.environ.get(name):
             os.environ[name] = value
-    clients.settings()
+    bootstrap.settings()
 
 
 def _explained(error: Exception) -> str:
@@ -400,7 +402,7 @@ def _explained(error: Exception) -> str:
         )
     if isinstance(error, AzureError):
         return f"Azure refused: {_short(str(error))}"
-    if clients.settings().cosmos_key is not None:
+    if bootstrap.settings().cosmos_key is not None:
         return f"{error} Is the stack running? `make run` starts it."
     return f"{error} {_short(str(cause or ''))}"
 
@@ -409,7 +411,7 @@ async def _run(given: argparse.Namespace) -> int:
     try:
         return int(await given.run(given))
     finally:
-        await clients.close()
+        await bootstrap.close()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

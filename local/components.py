@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from local.config import HOST, ROOT, LocalConfig
 
 NODE_MODULES = ROOT / "local" / "node_modules"
-QUEUES_FILE = ROOT / "local" / "service_bus" / "queues.json"
+QUEUES_FILE = ROOT / "shared" / "resources" / "queues.json"
 PROBE_SECONDS = 2.0
 
 LOCAL_HOST = "local"
@@ -87,7 +87,7 @@ def components(
             title="Cosmos DB emulator",
             command=(
                 node,
-                str(ROOT / "local" / "cosmos" / "server.cjs"),
+                str(ROOT / "local" / "emulators" / "cosmos" / "server.cjs"),
                 *("--port", str(config.cosmos_port)),
                 *("--state", str(state / "cosmos")),
             ),
@@ -98,7 +98,7 @@ def components(
             name="service_bus",
             title="Service Bus emulator",
             command=(
-                *(sys.executable, "-m", "local.service_bus"),
+                *(sys.executable, "-m", "local.emulators.service_bus"),
                 *("--port", str(config.service_bus_port)),
                 *("--state", str(state / "service_bus")),
                 *("--config", str(QUEUES_FILE)),

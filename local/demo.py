@@ -23,7 +23,7 @@ from local.issuer import IssuerError
 from local.settings import SettingsFileError, make_settings_file
 from local.stack import Stack, say, short_path
 
-PAYLOADS = ROOT / "tests" / "payloads"
+PAYLOADS = ROOT / "shared" / "contract" / "examples"
 # In the order of the page that publishes them.
 FLOWS = {
     "user": "User flow",

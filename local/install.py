@@ -35,7 +35,7 @@ NPM_PACKAGES = {
     "local": "Azurite and the Cosmos DB emulator",
     "tests": "the accessibility checker axe and a Graph client",
 }
-# By any of these names tests/browser.py finds the browser in which the pages are tested.
+# By any of these names tests/pages/browser.py finds the browser in which the pages are tested.
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # What each requirements file consists of: one includes the other.
 PARTS = {

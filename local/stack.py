@@ -305,7 +305,7 @@ class Stack:
     def _create_containers(self) -> None:
         name = "cosmos_setup"
         self.log_file(name).unlink(missing_ok=True)
-        command = (sys.executable, "-m", "local.cosmos.setup")
+        command = (sys.executable, "-m", "local.emulators.cosmos.setup")
         self._spawn(name, (*command, "--endpoint", self.config.cosmos_endpoint), {})
         child = self._children[name]
         deadline = time.monotonic() + SETUP_SECONDS

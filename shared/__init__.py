@@ -2,15 +2,16 @@
 
 A cold start ends when the functions are indexed, and that needs no schema. So the modules that
 bring marshmallow with them run at the first use of one of their names; docs/performance.md has what
-that saves. `from shared import schemas` waits for that use, `from shared.schemas import X` is one.
+that saves.
 """
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from importlib.util import LazyLoader, find_spec, module_from_spec
 
-LATE = ("schemas", "odata", "events", "metadata", "openapi")
+LATE = ("contract.schemas", "odata", "contract.events", "description.csdl", "description.openapi")
 
 
 def _run_late(name: str) -> None:
@@ -20,7 +21,9 @@ def _run_late(name: str) -> None:
         raise ModuleNotFoundError(f"There is no module {full_name}.", name=full_name)
     spec.loader = LazyLoader(spec.loader)
     module = module_from_spec(spec)
-    sys.modules[full_name] = globals()[name] = module
+    sys.modules[full_name] = module
+    parent, _, last = full_name.rpartition(".")
+    setattr(import_module(parent), last, module)
     spec.loader.exec_module(module)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from shared.auth import AuthSettings
-from shared.errors import SettingsError
-from shared.keyring import Keyring
+from shared.adapters.entra import AuthSettings
+from shared.adapters.keyring import Keyring
+from shared.domain.errors import SettingsError
 
 _SEE = "See local.settings.example.json and the settings table in README.md."
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")

@@ -16,10 +16,10 @@ from local.access_token import application_token
 from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, READINESS_QUEUE, ROOT
 from local.settings import example_values
 from local.stack import Stack, throwaway_config
-from shared.archive import Archive
-from shared.keyring import Keyring
-from shared.store import FLOW_SETS
-from tests.api import Api, CosmosFaults, CosmosRequests, Counted, Flow, Queue
+from shared.adapters.archive import Archive
+from shared.adapters.flow_store import FLOW_SETS
+from shared.adapters.keyring import Keyring
+from tests.support.api import Api, CosmosFaults, CosmosRequests, Counted, Flow, Queue
 
 NOT_COPIED = (".git", ".venv*", "node_modules", ".local", "local.settings.json", ".*_cache")
 

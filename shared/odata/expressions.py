@@ -17,7 +17,7 @@ from shared.odata.values import Value
 
 @dataclass(frozen=True)
 class Literal:
-    """A constant; of a DateTimeOffset, the text that `shared.ids.utc_now` would store."""
+    """A constant; of a DateTimeOffset, the text that `shared.domain.ids.utc_now` would store."""
 
     value: Value
 

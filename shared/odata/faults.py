@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.errors import Fault, InvalidRequest
+from shared.domain.errors import Fault, InvalidRequest
 
 
 def refusal(option: str, message: str, code: str = "InvalidQueryOption") -> InvalidRequest:

@@ -1,7 +1,7 @@
 """What a query may name: the four entity types, member by member, with their Edm types.
 
-They come from shared/schemas.py, so that a member is declared once; what only the server writes
-(ids, timestamps, readiness, source) is declared here.
+They come from shared/contract/schemas.py, so that a member is declared once; what only the server
+writes (ids, timestamps, readiness, source) is declared here.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from enum import StrEnum
 
 from marshmallow import fields
 
-from shared import schemas
-from shared.readiness import Status
+from shared.contract import schemas
+from shared.domain.readiness import Status
 
 NAMESPACE = schemas.NAMESPACE
 # Every enum of this API ends with it; readers must know it, though nothing has it as its value.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.errors import Fault, InvalidRequest
+from shared.domain.errors import Fault, InvalidRequest
 from shared.odata.faults import refusal, shown
 from shared.odata.model import Complex, Edm, EntityType
 from shared.odata.paths import Path, Step, resolve

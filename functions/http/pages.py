@@ -1,0 +1,170 @@
+"""Doors of the API's description, of the pages for people, and of what only a page asks for.
+
+Description and pages are public. They hold no data: what the pages show they ask of the API, with
+the token of who looks at them.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import azure.functions as func
+
+from functions.http.operations import (
+    OPERATIONS,
+    ROOT,
+    SECURITY_HEADERS,
+    STATUSES,
+    answered,
+    names_tag,
+)
+from shared import bootstrap
+from shared.description import openapi as descriptions
+from shared.domain import permissions
+
+bp = func.Blueprint()
+
+PAGES: Final = Path(__file__).with_name("static")
+_TYPES: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_PAGE_HEADERS: Final = {
+    **SECURITY_HEADERS,
+    # Asked again each time, answered 304: a deployment shows at once.
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def _public(path: str) -> Callable[[Any], Any]:
+    route: Callable[[Any], Any] = bp.route(
+        path, methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS
+    )
+    return route
+
+
+@_public("openapi.json")
+async def openapi(req: func.HttpRequest) -> func.HttpResponse:
+    """Return this description of the API, in OpenAPI 3.1."""
+    return _static(req, "application/json", *description())
+
+
+@_public("status")
+async def page_status(req: func.HttpRequest) -> func.HttpResponse:
+    """Return the operator's page: every flow's readiness."""
+    return _file(req, "status.html")
+
+
+@_public("docs")
+async def page_docs(req: func.HttpRequest) -> func.HttpResponse:
+    """Return the page on which the API can be read and tried."""
+    return _file(req, "docs.html")
+
+
+@_public("pages/{name}")
+async def page_part(req: func.HttpRequest) -> func.HttpResponse:
+    """Return what a page consists of: styles, scripts, its icon."""
+    return _file(req, req.route_params["name"])
+
+
+@_public("status/overview")
+async def page_data(req: func.HttpRequest) -> func.HttpResponse:
+    """Return what the operator's page shows, to who may read flows."""
+    return await answered(_overview, req, permissions.OUTBOUND_FLOW_READ)
+
+
+async def _overview(req: func.HttpRequest) -> func.HttpResponse:
+    """Return counts, the queue's depth and the first flow sets with their flows' readiness.
+
+    Not one of Graph's operations: the status page asks for it. Counts are up to 10 s old.
+    """
+    found = await bootstrap.overview().read(req.params)
+    content, tag = _tagged(json.dumps(found, ensure_ascii=False).encode())
+    if _has(req, tag):
+        return func.HttpResponse(status_code=304, headers={"ETag": tag})
+    return func.HttpResponse(content, headers={"ETag": tag, "Content-Type": "application/json"})
+
+
+def routes() -> list[descriptions.Route]:
+    """Return every operation that the description has: those of the API, health and itself."""
+    return [
+        *(
+            descriptions.Route(
+                each.door.__name__,
+                each.method,
+                "/".join(("", ROOT, *filter(None, each.segments))),
+                each.door.__doc__ or "",
+                each.needs,
+            )
+            for each in OPERATIONS
+        ),
+        descriptions.Route("health", "GET", "/health", "Say that the app is loaded.", None),
+        descriptions.Route(
+            "openapi", "GET", "/openapi.json", "Return this description of the API.", None
+        ),
+        descriptions.Route(
+            "page_data",
+            "GET",
+            "/status/overview",
+            _overview.__doc__ or "",
+            permissions.OUTBOUND_FLOW_READ,
+        ),
+    ]
+
+
+@functools.cache
+def description() -> tuple[bytes, str]:
+    """Return the description and its ETag; it is written once a process."""
+    codes: defaultdict[int, set[str]] = defaultdict(set)
+    for status, code in STATUSES.values():
+        codes[status].add(code)
+    return _tagged(json.dumps(descriptions.document(routes(), codes), ensure_ascii=False).encode())
+
+
+@functools.cache
+def _files() -> dict[str, tuple[str, bytes, str]]:
+    """Read what the pages consist of: media type, content and ETag by name."""
+    return {
+        path.name: (_TYPES[path.suffix], *_tagged(path.read_bytes()))
+        for path in sorted(PAGES.iterdir())
+    }
+
+
+def _tagged(content: bytes) -> tuple[bytes, str]:
+    return content, f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+
+
+def _has(req: func.HttpRequest, tag: str) -> bool:
+    return names_tag(req.headers.get("if-none-match", ""), tag)
+
+
+def _file(req: func.HttpRequest, name: str) -> func.HttpResponse:
+    found = _files().get(name)
+    if found is None:
+        return func.HttpResponse(
+            "There is no such page.\n",
+            status_code=404,
+            headers={**_PAGE_HEADERS, "Content-Type": "text/plain; charset=utf-8"},
+        )
+    return _static(req, *found)
+
+
+def _static(req: func.HttpRequest, media_type: str, content: bytes, tag: str) -> func.HttpResponse:
+    headers = {**_PAGE_HEADERS, "ETag": tag}
+    if _has(req, tag):
+        return func.HttpResponse(status_code=304, headers=headers)
+    return func.HttpResponse(content, headers={**headers, "Content-Type": media_type})

@@ -1,0 +1,272 @@
+'use strict';
+
+/**
+ * A Cosmos DB emulator for one machine: `node local/emulators/cosmos/server.cjs --port 8081 --state DIR`.
+ * Port 0 takes a free one; without a state folder nothing outlives the process.
+ *
+ * It stands on the npm package @vercel/cosmosdb-server and mends its faults; README.md lists them.
+ */
+
+const { isUtf8 } = require('node:buffer');
+const { randomUUID } = require('node:crypto');
+const http = require('node:http');
+const { setTimeout: sleep } = require('node:timers/promises');
+const { parseArgs } = require('node:util');
+
+const HOST = '127.0.0.1';
+const MAX_BODY_BYTES = 4 * 1024 * 1024;
+// Longer than clients keep an idle connection, so that it is they who close it: a request sent into
+// a connection that the server is closing fails.
+const IDLE_CONNECTION_MS = 10 * 60 * 1000;
+
+function stop(sentence) {
+  process.stderr.write(`${sentence}\n`);
+  process.exit(2);
+}
+
+function load() {
+  try {
+    require.resolve('@vercel/cosmosdb-server');
+  } catch {
+    stop('The Cosmos DB emulator needs its packages: run `npm ci --prefix local --no-audit --no-fund`.');
+  }
+  return {
+    ...require('./errors.cjs'),
+    ...require('./journal.cjs'),
+    ...require('./store.cjs'),
+    ...require('./operations.cjs'),
+    ...require('./query.cjs'),
+    ...require('./test-controls.cjs'),
+  };
+}
+
+const { CosmosError, Journal, Store, TestControls, badRequest, page, run, runBatch } = load();
+
+const OPTIONS = {
+  port: { type: 'string', default: '8081' },
+  state: { type: 'string' },
+  'compact-at': { type: 'string', default: String(256 * 1024 * 1024) },
+};
+
+const USAGE = 'Usage: node local/emulators/cosmos/server.cjs [--port 8081] [--state DIR] [--compact-at BYTES]';
+
+function readArguments() {
+  try {
+    const { values } = parseArgs({ options: OPTIONS });
+    const { port, state, 'compact-at': compactAt } = values;
+    if (!/^\d{1,5}$/.test(port) || Number(port) > 65535) throw new Error(`'${port}' is not a port`);
+    if (!/^\d+$/.test(compactAt)) throw new Error(`'${compactAt}' is not a number of bytes`);
+    return { port: Number(port), state, compactAt: Number(compactAt) };
+  } catch (error) {
+    return stop(`${error.message}. ${USAGE}`);
+  }
+}
+
+// Reading a request
+
+/** The whole body; raises 413 when it is larger than any request may be. */
+async function readBody(req) {
+  const chunks = [];
+  let size = 0;
+  try {
+    for await (const chunk of req) {
+      size += chunk.length;
+      if (size <= MAX_BODY_BYTES) chunks.push(chunk);
+    }
+  } catch {
+    throw badRequest('The client closed the connection in the middle of its request.');
+  }
+  if (size > MAX_BODY_BYTES) throw new CosmosError(413, `The request is larger than ${MAX_BODY_BYTES} bytes.`);
+  return Buffer.concat(chunks);
+}
+
+function parseJson(body) {
+  if (!isUtf8(body)) throw badRequest('The body is not UTF-8.');
+  try {
+    return JSON.parse(body.toString());
+  } catch (error) {
+    throw badRequest(`The body is not JSON: ${error.message}.`);
+  }
+}
+
+/** The decoded parts of a path such as /dbs/a/colls/b/docs/c. */
+function pathParts(url) {
+  const [pathname] = url.split('?', 1);
+  try {
+    // The JavaScript SDK doubles the first slash and the Python SDK adds one at the end.
+    return pathname.split('/').filter((part) => part !== '').map(decodeURIComponent);
+  } catch {
+    throw badRequest('The path is not correctly percent-encoded.');
+  }
+}
+
+const isTrue = (header) => header?.toLowerCase() === 'true';
+
+/** What a request does, in the words of the request log; only requests about items are not 'other'. */
+function operationOf({ method, headers }, parts) {
+  if (parts[0] !== 'dbs' || parts[2] !== 'colls' || parts[4] !== 'docs' || parts.length > 6) return 'other';
+  if (parts.length === 6) return { GET: 'read', PUT: 'replace', PATCH: 'patch', DELETE: 'delete' }[method] ?? 'other';
+  if (method === 'GET') return 'query';
+  if (method !== 'POST') return 'other';
+  if (isTrue(headers['x-ms-documentdb-isquery']) || headers['content-type']?.startsWith('application/query+json')) {
+    return 'query';
+  }
+  if (isTrue(headers['x-ms-cosmos-is-batch-request'])) return 'batch';
+  return isTrue(headers['x-ms-documentdb-is-upsert']) ? 'upsert' : 'create';
+}
+
+// Answering
+
+const itemAnswer = (headers, { status, item, text, etag }) => ({
+  status,
+  headers: { etag: item?._etag ?? etag },
+  // 'Prefer: return=minimal' is the SDK's no_response=True.
+  body: headers.prefer === 'return=minimal' && text !== undefined ? undefined : item,
+  text,
+});
+
+function answerQuery(container, { method, headers }, body) {
+  const partition = headers['x-ms-documentdb-partitionkey'];
+  const { query, parameters } = method === 'GET' ? { query: 'SELECT * FROM c' } : (body ?? {});
+  const { items, continuation } = page(container, {
+    query,
+    parameters,
+    partition: partition === undefined ? undefined : container.partitionFromHeader(partition),
+    crossPartition: method === 'GET' || isTrue(headers['x-ms-documentdb-query-enablecrosspartition']),
+    pageSize: Number(headers['x-ms-max-item-count']),
+    continuation: headers['x-ms-continuation'],
+  });
+  return {
+    status: 200,
+    headers: { 'x-ms-continuation': continuation ?? undefined, 'x-ms-item-count': String(items.length) },
+    body: { _rid: container.rid, Documents: items, _count: items.length },
+  };
+}
+
+function answerItems(store, operation, parts, req, body) {
+  const { headers } = req;
+  if (headers['a-im'] !== undefined) throw badRequest('This emulator serves no change feed.');
+  const container = store.container(parts[1], parts[3]);
+  if (operation === 'query') return answerQuery(container, req, body);
+  const partitionHeader = headers['x-ms-documentdb-partitionkey'];
+  let partition;
+  if (partitionHeader !== undefined) partition = container.partitionFromHeader(partitionHeader);
+  else if (operation === 'create' || operation === 'upsert') partition = container.partitionOf(body);
+  else throw badRequest('The request needs the header x-ms-documentdb-partitionkey.');
+  if (operation === 'batch') {
+    const { status, results } = runBatch(container, partition, body, store.journal);
+    return { status, body: results };
+  }
+  const request = { id: parts[5], body, ifMatch: headers['if-match'], ifNoneMatch: headers['if-none-match'] };
+  return itemAnswer(headers, run(operation, container, partition, request, store.journal));
+}
+
+/** The one range of keys that every container here has, in the form the SDK's routing reads. */
+function answerRanges(store, parts, { headers }) {
+  const { rid } = store.container(parts[1], parts[3]);
+  if (headers['if-none-match'] === '"1"') return { status: 304, headers: { etag: '"1"' } };
+  const range = { id: '0', _rid: rid, minInclusive: '', maxExclusive: 'FF', status: 'online', parents: [] };
+  return {
+    status: 200,
+    headers: { etag: '"1"' },
+    body: { _rid: rid, PartitionKeyRanges: [range], _count: 1 },
+  };
+}
+
+async function answer(store, operation, parts, req, body) {
+  if (operation !== 'other') {
+    return answerItems(store, operation, parts, req, body.length > 0 ? parseJson(body) : undefined);
+  }
+  if (parts.length === 5 && parts[4] === 'pkranges' && req.method === 'GET') return answerRanges(store, parts, req);
+  const [databases = 'dbs', , containers = 'colls', , more] = parts;
+  if (databases !== 'dbs' || containers !== 'colls' || more !== undefined) {
+    throw new CosmosError(405, 'This emulator does not serve that resource or method.');
+  }
+  if (body.length > 0) parseJson(body);
+  return store.resource(req, body.length > 0 ? body : Buffer.from('null'));
+}
+
+function send(res, { status, headers = {}, body, text }) {
+  const payload = status === 204 || status === 304 || body === undefined ? '' : (text ?? JSON.stringify(body));
+  for (const [name, value] of Object.entries(headers)) if (value !== undefined) res.setHeader(name, value);
+  res.setHeader('content-type', 'application/json');
+  res.setHeader('x-ms-activity-id', randomUUID());
+  res.setHeader('x-ms-request-charge', '1');
+  if (status !== 204 && status !== 304) res.setHeader('content-length', Buffer.byteLength(payload));
+  res.writeHead(status);
+  res.end(payload);
+}
+
+function refusal(error) {
+  if (error instanceof CosmosError) {
+    return { status: error.status, headers: { 'x-ms-substatus': error.subStatus }, body: error.body };
+  }
+  if (error instanceof RangeError && /call stack/.test(error.message)) {
+    return { status: 400, body: badRequest('The request nests too deep.').body };
+  }
+  process.stderr.write(`${error.stack}\n`);
+  return { status: 500, body: { code: 'InternalServerError', message: 'The emulator failed; see its stderr.' } };
+}
+
+function faultAnswer({ status, subStatus, retryAfterMs }) {
+  return {
+    status,
+    headers: { 'x-ms-substatus': subStatus, 'x-ms-retry-after-ms': retryAfterMs },
+    body: { code: 'InjectedFault', message: 'A test asked for this failure.' },
+  };
+}
+
+async function handle(store, controls, req, res) {
+  const [pathname] = req.url.split('?', 1);
+  if (pathname.startsWith('/_emulator/')) {
+    const body = await readBody(req);
+    const result = controls.handle(req.method, pathname, body.length > 0 ? parseJson(body) : undefined);
+    send(res, result === undefined ? { status: 204 } : { status: 200, body: result });
+    return;
+  }
+  let operation = 'other';
+  let reply;
+  let drop = false;
+  try {
+    const parts = pathParts(req.url);
+    operation = operationOf(req, parts);
+    const fault = controls.takeFault(operation);
+    const body = await readBody(req);
+    if (fault?.delayMs) await sleep(fault.delayMs);
+    if (!fault || fault.after || (!fault.drop && fault.status === undefined)) {
+      reply = await answer(store, operation, parts, req, body);
+    }
+    drop = fault?.drop ?? false;
+    if (fault?.status !== undefined) reply = faultAnswer(fault);
+  } catch (error) {
+    reply = refusal(error);
+  }
+  controls.record(req.method, pathname, operation, drop ? 0 : reply.status);
+  if (drop) req.socket.resetAndDestroy();
+  else send(res, reply);
+}
+
+function main() {
+  const { port, state, compactAt } = readArguments();
+  const controls = new TestControls();
+  let store;
+  const server = http.createServer({ keepAliveTimeout: IDLE_CONNECTION_MS }, (req, res) => {
+    handle(store, controls, req, res).catch((error) => send(res, refusal(error)));
+  });
+  server.on('error', (error) => {
+    const reason = error.code === 'EADDRINUSE' ? 'the port is taken' : error.message;
+    stop(`The Cosmos DB emulator cannot listen on ${HOST}:${port}: ${reason}. Choose another with --port.`);
+  });
+  server.listen(port, HOST, () => {
+    // Only the process that has the port touches the state.
+    try {
+      store = new Store(server.address(), state === undefined ? null : new Journal(state, compactAt));
+    } catch (error) {
+      stop(`The Cosmos DB emulator cannot use its state in ${state}: ${error.message}`);
+    }
+    process.stdout.write(`Cosmos DB emulator listening on ${HOST}:${server.address().port}\n`);
+  });
+  for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => process.exit(0));
+}
+
+main();

@@ -1,0 +1,184 @@
+"""Sends events to the readiness queue: one open sender, and one send for all who wait for it.
+
+And looks how full the queue is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from azure.servicebus import ServiceBusMessageState, ServiceBusSubQueue
+from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
+from azure.servicebus.amqp import AmqpAnnotatedMessage
+from azure.servicebus.exceptions import ServiceBusError
+
+from shared.contract.events import ATTEMPTS_PROPERTY, CONTENT_TYPE, Message
+from shared.domain.errors import PublishFailed
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_SECONDS = 3.0
+_CLOSE_SECONDS = 1.0
+# While the queue cannot be reached, callers do not wait for it: the flow is stored, and notReady
+# itself says that a check is due.
+REST_SECONDS = 5.0
+_BATCH_MESSAGES = 100
+_SCHEDULED = b"x-opt-scheduled-enqueue-time"
+_BATCH_BYTES = 192 * 1024
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """An event that waits for its turn, and what became of it: None, or why it was not sent."""
+
+    message: Message
+    outcome: asyncio.Future[BaseException | None]
+
+    def as_sent(self) -> AmqpAnnotatedMessage:
+        # ServiceBusMessage says the same at twice the CPU: it sets each of a dozen properties.
+        message = self.message
+        properties: dict[str, Any] = {}
+        if message.traceparent is not None:
+            # The name by which the Functions host and Azure Monitor continue a trace.
+            properties["Diagnostic-Id"] = message.traceparent
+        if message.attempts:
+            properties[ATTEMPTS_PROPERTY] = message.attempts
+        annotations: dict[Any, Any] | None = None
+        if message.delay:
+            due = datetime.now(UTC) + timedelta(seconds=message.delay)
+            annotations = {_SCHEDULED: due}
+        return AmqpAnnotatedMessage(
+            data_body=message.body,
+            properties={"message_id": message.id, "content_type": CONTENT_TYPE},
+            application_properties=properties,
+            annotations=annotations,
+        )
+
+
+class QueuePublisher:
+    """Publishes to one queue. Events that wait for a running send leave together in the next."""
+
+    def __init__(
+        self, client: ServiceBusClient, queue: str, seconds: float = TIMEOUT_SECONDS
+    ) -> None:
+        self._client = client
+        self._seconds = seconds
+        self._queue = queue
+        self._sender: ServiceBusSender | None = None
+        self._sending = asyncio.Lock()
+        self._waiting: list[_Waiting] = []
+        self._rest_until = 0.0
+
+    async def publish(self, message: Message) -> None:
+        """Send an event; raises PublishFailed when it was not taken in time."""
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(message, loop.create_future())
+        self._waiting.append(waiting)
+        async with self._sending:
+            while not waiting.outcome.done():
+                # Asked here, not before: those who waited for a send that failed rest as well.
+                if loop.time() < self._rest_until:
+                    self._waiting.remove(waiting)
+                    raise PublishFailed("Service Bus did not answer a moment ago.")
+                await self._send_waiting()
+        failure = waiting.outcome.result()
+        if failure is not None:
+            raise PublishFailed(f"{type(failure).__name__}: {failure}") from failure
+
+    async def close(self) -> None:
+        """Close the sender and its connection."""
+        await self._drop_sender()
+        await self._client.close()
+
+    async def _send_waiting(self) -> None:
+        batch, self._waiting = _split(self._waiting)
+        failure: BaseException | None = None
+        try:
+            async with asyncio.timeout(self._seconds):
+                if self._sender is None:
+                    self._sender = self._client.get_queue_sender(self._queue)
+                sent = [entry.as_sent() for entry in batch]
+                # Of a list the SDK makes a batch, be it of one, and encodes its messages twice.
+                await self._sender.send_messages(sent if len(sent) > 1 else sent[0])
+        except (ServiceBusError, TimeoutError, OSError) as exc:
+            failure = exc
+            self._rest_until = asyncio.get_running_loop().time() + REST_SECONDS
+            await self._drop_sender()
+        except asyncio.CancelledError as exc:
+            # The caller who sends for the others was cut off; they must not wait for ever.
+            failure = exc
+            self._sender = None
+            raise
+        finally:
+            for entry in batch:
+                if not entry.outcome.done():
+                    entry.outcome.set_result(failure)
+
+    async def _drop_sender(self) -> None:
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            try:
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await sender.close()
+            except (ServiceBusError, TimeoutError, OSError) as exc:
+                log.warning("sender not closed cleanly: %s", type(exc).__name__)
+
+
+def _split(waiting: list[_Waiting]) -> tuple[list[_Waiting], list[_Waiting]]:
+    """Take from the front what fits one send; the first always goes."""
+    size = 0
+    for count, entry in enumerate(waiting):
+        size += len(entry.message.body)
+        if count and (count == _BATCH_MESSAGES or size > _BATCH_BYTES):
+            return waiting[:count], waiting[count:]
+    return waiting, []
+
+
+class QueueDepth:
+    """Counts what is in a queue by looking at the messages without taking them.
+
+    The namespace knows the numbers, but tells them to who may manage it only; this app may not.
+    """
+
+    # What Service Bus shows at once.
+    MOST = 250
+
+    def __init__(self, client: ServiceBusClient, queue: str) -> None:
+        self._client = client
+        self._queue = queue
+
+    async def read(self) -> dict[str, Any] | None:
+        """Return the numbers of messages that wait, are scheduled and are dead-lettered.
+
+        Each queue is looked through up to MOST messages; `complete` says whether that was all.
+        None where Service Bus does not answer in time.
+        """
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                live, dead = await asyncio.gather(
+                    self._peek(None), self._peek(ServiceBusSubQueue.DEAD_LETTER)
+                )
+        except (ServiceBusError, TimeoutError, OSError) as exc:
+            log.warning("queue not looked at: %s", type(exc).__name__)
+            return None
+        scheduled = live.count(ServiceBusMessageState.SCHEDULED)
+        return {
+            "waiting": len(live) - scheduled,
+            "scheduled": scheduled,
+            "deadLettered": len(dead),
+            "complete": max(len(live), len(dead)) < self.MOST,
+        }
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._client.close()
+
+    async def _peek(self, sub_queue: ServiceBusSubQueue | None) -> list[ServiceBusMessageState]:
+        receiver = self._client.get_queue_receiver(self._queue, sub_queue=sub_queue)
+        async with receiver:
+            found = await receiver.peek_messages(self.MOST, sequence_number=1)
+        return [message.state for message in found]

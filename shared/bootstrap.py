@@ -1,0 +1,206 @@
+"""The composition root: settings are read and SDK clients are built here, once, at first use.
+
+The SDKs are imported inside the functions: a cold start that answers from memory does not pay for
+them. Tests point the app elsewhere by its settings, never by replacing a client.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from shared.domain.flows import Printer
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
+    from azure.servicebus.aio import ServiceBusClient
+
+    from shared.adapters.archive import Archive
+    from shared.adapters.catalog_store import CatalogStore
+    from shared.adapters.cosmos import Cosmos
+    from shared.adapters.entra import Authorizer
+    from shared.adapters.flow_store import FlowStore
+    from shared.adapters.service_bus import QueueDepth, QueuePublisher
+    from shared.services.overview import Overview
+    from shared.services.processing import Processor
+
+
+@functools.cache
+def settings() -> Settings:
+    """Return the app settings; raises SettingsError that names every fault."""
+    # At INFO, which is the worker's level, the SDKs write all headers of every request.
+    for sdk in (
+        "azure.core",
+        "azure.cosmos",
+        "azure.identity",
+        "azure.servicebus",
+        "azure.storage",
+    ):
+        logging.getLogger(sdk).setLevel(logging.WARNING)
+    return Settings.read(os.environ)
+
+
+@functools.cache
+def authorizer() -> Authorizer:
+    """Return what checks access tokens."""
+    from shared.adapters.entra import Authorizer
+    from shared.adapters.signing_keys import SigningKeys
+
+    config = settings().auth
+    return Authorizer(config, SigningKeys(config.authority))
+
+
+@functools.cache
+def printer() -> Printer:
+    """Return what prints stored entities."""
+    return Printer(settings().graph_root)
+
+
+def _in_azure() -> bool:
+    # Set wherever Azure gives an app an identity, and nowhere else.
+    return bool(os.environ.get("IDENTITY_ENDPOINT"))
+
+
+@functools.cache
+def _credential() -> AsyncTokenCredential:
+    """The app's own identity; on an operator's machine that of `az login`, `azd auth login`, ..."""
+    from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
+
+    if _in_azure():
+        return ManagedIdentityCredential(client_id=settings().identity_client_id)
+    return DefaultAzureCredential()
+
+
+@functools.cache
+def _cosmos() -> Cosmos:
+    from urllib.request import getproxies
+
+    from azure.core.pipeline.transport import AioHttpTransport
+    from azure.cosmos.aio import CosmosClient
+
+    from shared.adapters.cosmos import Cosmos, spread_retry
+
+    config = settings()
+    client = CosmosClient(
+        config.cosmos_endpoint,
+        config.cosmos_key or _credential(),
+        # An emulator names itself by an address that may not be the one it is reached at.
+        enable_endpoint_discovery=config.cosmos_key is None,
+        # With them, aiohttp asks a thread for the proxy at every request: 40 % of a write's CPU.
+        transport=AioHttpTransport(use_env_settings=bool(getproxies())),
+        connection_timeout=5,
+        read_timeout=5,
+        # Inside the ten seconds that a caller waits: a throttled request is tried again as the
+        # service tells, at most nine times and until it has waited for five seconds; without a
+        # connection at once and twice more, a second apart.
+        retry_throttle_total=9,
+        retry_throttle_backoff_max=5,
+        retry_connect=3,
+        retry_read=3,
+        retry_backoff_factor=1,
+        raw_response_hook=spread_retry,
+    )
+    return Cosmos(client, config.cosmos_database)
+
+
+@functools.cache
+def flow_store() -> FlowStore:
+    """Return the one store of flow sets."""
+    from shared.adapters.flow_store import FlowStore
+
+    return FlowStore(_cosmos())
+
+
+@functools.cache
+def catalog() -> CatalogStore:
+    """Return the one store of role groups and reference definitions."""
+    from shared.adapters.catalog_store import CatalogStore
+
+    return CatalogStore(_cosmos())
+
+
+@functools.cache
+def processor() -> Processor:
+    """Return what applies the events of the readiness queue."""
+    from shared.services.processing import Processor
+
+    return Processor(flow_store(), catalog(), publisher())
+
+
+@functools.cache
+def archive() -> Archive:
+    """Return the archive of dead letters."""
+    from azure.storage.blob.aio import BlobServiceClient
+
+    from shared.adapters.archive import Archive
+
+    config = settings()
+    # By default the SDK goes on for a minute, which is all that a function has.
+    patience: dict[str, Any] = {
+        "connection_timeout": 5,
+        "read_timeout": 5,
+        "retry_total": 1,
+        "initial_backoff": 1,
+        "random_jitter_range": 1,
+    }
+    if config.storage_connection is not None:
+        return Archive(
+            BlobServiceClient.from_connection_string(config.storage_connection, **patience)
+        )
+    assert config.storage_blob_uri is not None  # noqa: S101 - Settings.read saw to it
+    return Archive(BlobServiceClient(config.storage_blob_uri, _credential(), **patience))
+
+
+@functools.cache
+def publisher() -> QueuePublisher:
+    """Return the one sender to the readiness queue."""
+    from shared.adapters.service_bus import TIMEOUT_SECONDS, QueuePublisher
+
+    config = settings()
+    # The Azure CLI alone may take many seconds for a token.
+    from_cli = config.service_bus_connection is None and not _in_azure()
+    seconds = 30.0 if from_cli else TIMEOUT_SECONDS
+    return QueuePublisher(_service_bus(), config.readiness_queue, seconds)
+
+
+def _service_bus() -> ServiceBusClient:
+    from azure.servicebus.aio import ServiceBusClient
+
+    config = settings()
+    if config.service_bus_connection is not None:
+        return ServiceBusClient.from_connection_string(
+            config.service_bus_connection, retry_total=1, retry_backoff_factor=0.2
+        )
+    assert config.service_bus_namespace is not None  # noqa: S101 - Settings.read saw to it
+    return ServiceBusClient(
+        config.service_bus_namespace, _credential(), retry_total=1, retry_backoff_factor=0.2
+    )
+
+
+@functools.cache
+def queue_depth() -> QueueDepth:
+    """Return what looks how full the readiness queue is."""
+    from shared.adapters.service_bus import QueueDepth
+
+    return QueueDepth(_service_bus(), settings().readiness_queue)
+
+
+@functools.cache
+def overview() -> Overview:
+    """Return what reads the status page's data."""
+    from shared.services.overview import Overview
+
+    return Overview(flow_store(), archive(), queue_depth())
+
+
+async def close() -> None:
+    """Close whatever was opened, for a command that ends; a host keeps it all."""
+    for opened in (publisher, queue_depth, archive, _cosmos, _credential):
+        if opened.cache_info().currsize:
+            await opened().close()
+            opened.cache_clear()
+    for built_on_it in (flow_store, catalog, processor, overview):
+        built_on_it.cache_clear()

@@ -1,0 +1,193 @@
+"""The service's CSDL 4.0 document, written from the schemas."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from typing import Final
+from xml.etree import ElementTree as ET
+
+from marshmallow import fields
+
+from shared.contract import schemas
+from shared.domain.readiness import Status
+
+_EDMX: Final = "http://docs.oasis-open.org/odata/ns/edmx"
+_EDM: Final = "http://docs.oasis-open.org/odata/ns/edm"
+_GRAPH: Final = "microsoft.graph"
+_NAMESPACE: Final = schemas.NAMESPACE.rstrip(".")
+# Every enum of this API is evolvable and ends with it.
+_SENTINEL: Final = "unknownFutureValue"
+
+_BASES: Final = {
+    **dict.fromkeys(schemas.FLOW_SCHEMAS, "provisioningFlow"),
+    **dict.fromkeys(schemas.FILTER_SCHEMAS, "filter"),
+    **dict.fromkeys(schemas.PASSWORD_SCHEMAS, "passwordSettings"),
+    "sectionRoleReferenceValue": "referenceValue",
+    "roleReferenceValue": "referenceValue",
+}
+_CREATED_AND_MODIFIED: Final = ("createdDateTime", "lastModifiedDateTime")
+
+
+@functools.cache
+def csdl() -> str:
+    """Return the document as text, with its XML declaration."""
+    edmx = ET.Element("edmx:Edmx", {"Version": "4.0", "xmlns:edmx": _EDMX})
+    services = ET.SubElement(edmx, "edmx:DataServices")
+    _graph(ET.SubElement(services, "Schema", {"Namespace": _GRAPH, "xmlns": _EDM}))
+    _IndustryData(
+        ET.SubElement(services, "Schema", {"Namespace": _NAMESPACE, "xmlns": _EDM})
+    ).write()
+    ET.indent(edmx)
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{ET.tostring(edmx, encoding="unicode")}\n'
+
+
+def _graph(schema: ET.Element) -> None:
+    entity = ET.SubElement(schema, "EntityType", {"Name": "entity", "Abstract": "true"})
+    ET.SubElement(ET.SubElement(entity, "Key"), "PropertyRef", {"Name": "id"})
+    _property(entity, "id", "Edm.String", nullable=False)
+    external = ET.SubElement(schema, "EntityType", {"Name": "external"})
+    external.set("BaseType", f"{_GRAPH}.entity")
+    _contained(external, "industryData", f"{_NAMESPACE}.industryDataRoot")
+    container = ET.SubElement(schema, "EntityContainer", {"Name": "GraphService"})
+    ET.SubElement(container, "Singleton", {"Name": "external", "Type": f"{_GRAPH}.external"})
+
+
+class _IndustryData:
+    """Writes the types of industryData: enums and complex types as the entities name them."""
+
+    def __init__(self, schema: ET.Element) -> None:
+        self._schema = schema
+        self._written: set[str] = set()
+
+    def write(self) -> None:
+        root = self._entity("industryDataRoot")
+        _contained(root, "outboundProvisioningFlowSets", _many("outboundProvisioningFlowSet"))
+        _contained(root, "referenceDefinitions", _many("referenceDefinition"))
+        _contained(root, "roleGroups", _many("roleGroup"))
+
+        flow_set = self._entity("outboundProvisioningFlowSet")
+        _times(flow_set, nullable=True)
+        self._members(flow_set, schemas.FlowSet)
+        _contained(flow_set, "provisioningFlows", _many("provisioningFlow"))
+
+        flow = self._entity("provisioningFlow", abstract=True)
+        _times(flow, nullable=True)
+        self._enum("readinessStatus", Status)
+        _property(flow, "readinessStatus", f"{_NAMESPACE}.readinessStatus", nullable=True)
+        for kind, schema in schemas.FLOW_SCHEMAS.items():
+            self._members(self._entity(kind, "provisioningFlow"), schema)
+        reset = ET.SubElement(self._schema, "Action", {"Name": "reset", "IsBound": "true"})
+        bound = {"Name": "bindingParameter", "Type": f"{_NAMESPACE}.provisioningFlow"}
+        ET.SubElement(reset, "Parameter", bound)
+
+        self._members(self._entity("roleGroup"), schemas.RoleGroup)
+        definition = self._entity("referenceDefinition")
+        _property(definition, "source", "Edm.String", nullable=False)
+        self._members(definition, schemas.ReferenceDefinition)
+        _times(definition, nullable=False)
+
+    def _entity(self, name: str, base: str | None = None, *, abstract: bool = False) -> ET.Element:
+        qualified = f"{_NAMESPACE}.{base}" if base else f"{_GRAPH}.entity"
+        attributes = {"Name": name, "BaseType": qualified}
+        if abstract:
+            attributes["Abstract"] = "true"
+        return ET.SubElement(self._schema, "EntityType", attributes)
+
+    def _members(self, owner: ET.Element, schema: type[schemas.Wire]) -> None:
+        for key, field in schemas.instance(schema).fields.items():
+            self._member(owner, field.data_key or key, field)
+
+    def _member(self, owner: ET.Element, name: str, field: fields.Field[object]) -> None:
+        if isinstance(field, schemas.RoleGroupBind):
+            _navigation(owner, "roleGroup", f"{_NAMESPACE}.roleGroup")
+            return
+        if isinstance(field, schemas.Items):
+            inner = self._type(field.inner)
+            assert inner is not None  # noqa: S101 - every collection has entries of a wire type
+            _property(owner, name, f"Collection({inner})", nullable=False)
+            return
+        found = self._type(field)
+        if found is not None:
+            _property(owner, name, found, nullable=field.allow_none)
+
+    def _type(self, field: fields.Field[object]) -> str | None:
+        """Return a field's type, which is written first where it is not; None for no property."""
+        match field:
+            case schemas.Bool():
+                return "Edm.Boolean"
+            case schemas.Int32():
+                return "Edm.Int32"
+            case schemas.Text():
+                return "Edm.String"
+            case schemas.EnumMember() if field.enum_type == schemas.REFERENCE_TYPE:
+                return "Edm.String"
+            case schemas.EnumMember():
+                self._enum(field.enum_type, field.members)
+                return f"{_NAMESPACE}.{field.enum_type}"
+            case fields.Nested(schema=schemas.Wire() as inner):
+                return self._complex(type(inner))
+            case schemas.OneOf():
+                self._abstract(field.abstract)
+                for schema in field.schemas.values():
+                    self._complex(schema)
+                return f"{_NAMESPACE}.{field.abstract}"
+        return None
+
+    def _complex(self, schema: type[schemas.Wire]) -> str:
+        name = schema.odata_name
+        if name not in self._written:
+            self._written.add(name)
+            base = _BASES.get(name)
+            # Types are written before those that name them, so this one waits for its members.
+            element = ET.Element("ComplexType", {"Name": name})
+            if base is not None:
+                self._abstract(base)
+                element.set("BaseType", f"{_NAMESPACE}.{base}")
+            if base != "referenceValue":
+                self._members(element, schema)
+            self._schema.append(element)
+        return f"{_NAMESPACE}.{name}"
+
+    def _abstract(self, name: str) -> None:
+        if name in self._written:
+            return
+        self._written.add(name)
+        attributes = {"Name": name, "Abstract": "true"}
+        element = ET.SubElement(self._schema, "ComplexType", attributes)
+        if name == "referenceValue":
+            _property(element, "code", "Edm.String", nullable=True)
+            _navigation(element, "value", f"{_NAMESPACE}.referenceDefinition")
+
+    def _enum(self, name: str, members: Iterable[str]) -> None:
+        if name in self._written:
+            return
+        self._written.add(name)
+        element = ET.SubElement(self._schema, "EnumType", {"Name": name})
+        for value, member in enumerate((*members, _SENTINEL)):
+            ET.SubElement(element, "Member", {"Name": str(member), "Value": str(value)})
+
+
+def _property(owner: ET.Element, name: str, of_type: str, *, nullable: bool) -> None:
+    attributes = {"Name": name, "Type": of_type}
+    if not nullable:
+        attributes["Nullable"] = "false"
+    ET.SubElement(owner, "Property", attributes)
+
+
+def _times(owner: ET.Element, *, nullable: bool) -> None:
+    for name in _CREATED_AND_MODIFIED:
+        _property(owner, name, "Edm.DateTimeOffset", nullable=nullable)
+
+
+def _navigation(owner: ET.Element, name: str, of_type: str) -> None:
+    ET.SubElement(owner, "NavigationProperty", {"Name": name, "Type": of_type, "Nullable": "false"})
+
+
+def _contained(owner: ET.Element, name: str, of_type: str) -> None:
+    attributes = {"Name": name, "Type": of_type, "ContainsTarget": "true"}
+    ET.SubElement(owner, "NavigationProperty", attributes)
+
+
+def _many(name: str) -> str:
+    return f"Collection({_NAMESPACE}.{name})"

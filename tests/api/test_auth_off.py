@@ -1,0 +1,74 @@
+"""AUTH_MODE=off in a host process of its own: open on this machine, shut in Azure."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+
+from local.components import free_ports
+from local.settings import example_values
+from local.stack import Stack
+from tests.support.api import Api, until
+
+NO_QUEUE = (
+    "Endpoint=sb://127.0.0.1:9;SharedAccessKeyName=x;SharedAccessKey=y;UseDevelopmentEmulator=true"
+)
+
+
+@contextlib.asynccontextmanager
+async def host(stack: Stack, state: Path, **settings: str) -> AsyncIterator[tuple[Api, Path]]:
+    """A second host on the emulators of the stack: the API without a token, and its log."""
+    [port] = free_ports(1)
+    config = dataclasses.replace(stack.config, functions_port=port, local_state=state)
+    # Without a queue: events are the first host's.
+    given = {**example_values(), **stack.config.app_settings(), "ServiceBus": NO_QUEUE, **settings}
+    second = Stack(config, names=["host"], host_settings=given, say=lambda _: None)
+    await asyncio.to_thread(second.__enter__)
+    try:
+        async with aiohttp.ClientSession() as anyone:
+            yield Api(anyone, config.api), second.log_file("host")
+    finally:
+        await asyncio.to_thread(second.close)
+
+
+async def assert_shut(api: Api, token: str) -> None:
+    """Neither without a token nor with a good one is anything told."""
+    for header in ("", f"Bearer {token}"):
+        answer = await api.get(api.sets, authorization=header)
+        assert (answer.status, answer.text) == (500, "")
+
+
+async def test_turned_off_on_this_machine_the_app_serves_without_a_token(
+    stack: Stack, tmp_path: Path
+) -> None:
+    async with host(stack, tmp_path, AUTH_MODE="off") as (api, _):
+        set_id = await api.new_set()
+        assert (await api.get(api.set(set_id))).status == 200
+        # No header is looked at, be it ever so wrong.
+        assert (await api.get(api.set(set_id), authorization="Bearer x")).status == 200
+
+
+async def test_turned_off_in_azure_the_app_serves_nobody(
+    stack: Stack, tmp_path: Path, token: str
+) -> None:
+    async with host(stack, tmp_path, AUTH_MODE="off", WEBSITE_SKU="FlexConsumption") as (api, log):
+        await assert_shut(api, token)
+        health = await api.get(api.root.removesuffix("beta") + "health")
+        assert (health.status, health.text) == (500, "")
+
+        async def told() -> bool:
+            return "Remove AUTH_MODE=off" in log.read_text("utf-8")
+
+        await until(told, "the log says what to remove")
+
+
+async def test_without_a_setting_of_tokens_the_app_serves_nobody(
+    stack: Stack, tmp_path: Path, token: str
+) -> None:
+    async with host(stack, tmp_path, AUTH_TENANTS="") as (api, _):
+        await assert_shut(api, token)

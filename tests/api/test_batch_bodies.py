@@ -1,0 +1,148 @@
+"""What a batch does with the bodies of its requests, and the types that answers name."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from tests.support.api import NAMES, Answer, Api, Flow, assert_envelope
+
+SETS = "/external/industryData/outboundProvisioningFlowSets"
+JSON = {"Content-Type": "application/json"}
+
+
+async def send(service: Api, requests: str) -> Answer:
+    """Send a batch, its requests as JSON text."""
+    body = f'{{"requests": [{requests}]}}'.encode()
+    return await service.send("POST", f"{service.root}/$batch", body)
+
+
+def create(body: str) -> str:
+    """A request that creates a set, its body as JSON text."""
+    return (
+        f'{{"id": "1", "method": "POST", "url": "{SETS}", '
+        f'"headers": {json.dumps(JSON)}, "body": {body}}}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("request_", "target"),
+    [
+        (create('{"displayName": "a", "displayName": "b"}'), "$.requests[0]"),
+        (create('{"displayName": "a", "filter": {"in": [], "IN": []}}'), "$.requests[0]"),
+        ('{"id": "1", "id": "2", "method": "GET", "url": "/$metadata"}', "$.requests[0]"),
+        (
+            '{"id": "1", "method": "GET", "url": "/$metadata", "headers": {"a": "b", "A": "c"}}',
+            "$.requests[0]",
+        ),
+    ],
+    ids=["body", "within the body", "request", "headers"],
+)
+async def test_a_member_that_is_given_twice_is_refused(
+    service: Api, request_: str, target: str
+) -> None:
+    error = assert_envelope(await send(service, request_), 400, "BadRequest")
+    assert [detail["target"] for detail in error["details"]] == [target]
+
+
+@pytest.mark.parametrize("name", ["Grundschulen Süd ✓ 𝄞", '"quoted" \\ back', "a" * 256])
+async def test_text_comes_through_unchanged(service: Api, name: str) -> None:
+    answer = await send(service, create(json.dumps({"displayName": name})))
+    [inside] = answer.json()["responses"]
+    assert (inside["status"], inside["body"]["displayName"]) == (201, name)
+    read = await service.get(inside["headers"]["Location"])
+    assert read.json()["displayName"] == name
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [("7", "object"), ("[]", "object"), ('""', "JSON"), ("null", "Empty Payload")],
+)
+async def test_a_body_that_is_no_object_is_refused_in_its_own_answer(
+    service: Api, body: str, message: str
+) -> None:
+    answer = await send(service, create(body))
+    assert answer.status == 200
+    [inside] = answer.json()["responses"]
+    assert inside["status"] == 400
+    assert message in inside["body"]["error"]["message"]
+
+
+async def test_a_body_without_a_content_type_is_refused_as_it_would_be_alone(service: Api) -> None:
+    request = create('{"displayName": "a"}').replace(json.dumps(JSON), "{}")
+    [inside] = (await send(service, request)).json()["responses"]
+    assert inside["status"] == 400
+    assert "Content-Type" in inside["body"]["error"]["message"]
+
+
+async def test_what_a_batch_creates_is_found_at_its_location(service: Api) -> None:
+    [inside] = (await send(service, create('{"displayName": "a"}'))).json()["responses"]
+    location = inside["headers"]["Location"]
+    assert location == service.set(inside["body"]["id"])
+    assert (await service.get(location)).json() == inside["body"]
+
+
+async def test_links_in_a_batch_lead_on(service: Api) -> None:
+    for number in range(3):
+        await service.new_set(f"batch link {number}")
+    request = (
+        f'{{"id": "1", "method": "GET", "url": "{SETS}?$top=3&$select=id", '
+        '"headers": {"Prefer": "maxpagesize=2"}}'
+    )
+    [inside] = (await send(service, request)).json()["responses"]
+    following = await service.get(inside["body"]["@odata.nextLink"])
+    assert len(following.json()["value"]) == 1
+
+
+# --- the types that answers name ---------------------------------------------------------------
+
+
+def types_in(value: Any) -> set[str]:
+    """Every @odata.type in a printed value."""
+    if isinstance(value, list):
+        return set().union(*map(types_in, value))
+    if not isinstance(value, dict):
+        return set()
+    own = {value["@odata.type"]} if "@odata.type" in value else set()
+    return own.union(*(types_in(inner) for inner in value.values()))
+
+
+async def test_the_types_that_answers_name_are_the_concrete_ones_of_metadata(
+    service: Api,
+) -> None:
+    filtered = {
+        "@odata.type": "#microsoft.graph.industryData.basicFilter",
+        "attribute": "orgExternalId",
+        "in": [],
+    }
+    created = await service.post(service.sets, {"displayName": "Types", "filter": filtered})
+    set_id = created.json()["id"]
+    for name in NAMES:
+        made = await service.create(set_id, name)
+        await Flow(service, set_id, made.json()["id"], "").until_status("ready")
+    printed = await service.get(service.set(set_id), {"$expand": "provisioningFlows"})
+    named = types_in(printed.json())
+
+    metadata = ET.fromstring(  # noqa: S314 - the service's own
+        (await service.get(f"{service.root}/$metadata")).text
+    )
+    edm = "{http://docs.oasis-open.org/odata/ns/edm}"
+    derived = {}
+    for schema in metadata.iter(f"{edm}Schema"):
+        for kind in (*schema.iter(f"{edm}EntityType"), *schema.iter(f"{edm}ComplexType")):
+            full_name = f"{schema.get('Namespace')}.{kind.get('Name')}"
+            derived[full_name] = (kind.get("BaseType"), kind.get("Abstract") == "true")
+    abstract_bases = {name for name, (_, abstract) in derived.items() if abstract}
+    # Printed where the declared type is abstract, but for references to roles: those are
+    # collections of one concrete type, and entities declare theirs.
+    expected = {
+        f"#{name}"
+        for name, (base, abstract) in derived.items()
+        if not abstract
+        and base in abstract_bases
+        and base not in ("microsoft.graph.entity", "microsoft.graph.industryData.referenceValue")
+    }
+    assert named == expected

@@ -1,0 +1,762 @@
+"""Create provisioningFlow over HTTP on the running stack, until the queue has made it ready."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import secrets
+import signal
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.cosmos.aio import CosmosClient
+from azure.servicebus import ServiceBusMessage
+from azure.servicebus.aio import ServiceBusClient
+
+from local.components import QUEUES_FILE
+from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, HOST, READINESS_QUEUE
+from local.stack import Stack
+from tests.support.api import (
+    CONTENT_TYPE,
+    DATE_TIME,
+    DEADLINE_SECONDS,
+    GUID,
+    NAMES,
+    PAYLOADS,
+    UNKNOWN,
+    Api,
+    Counted,
+    Flow,
+    Queue,
+    assert_envelope,
+    in_order,
+    request_body,
+    until,
+)
+
+PUBLISHED_SET = "9ab41255-5364-4c53-e15c-08dc4ab6ee03"
+# "A few seconds": the publisher gives up after three, and a slow machine may add some.
+CALLER_WAITS_SECONDS = 6.0
+[QUEUE_DEFINITION] = json.loads(QUEUES_FILE.read_text("utf-8"))["UserConfig"]["Namespaces"][0][
+    "Queues"
+]
+MAX_DELIVERIES = QUEUE_DEFINITION["Properties"]["MaxDeliveryCount"]
+
+
+# --- the published answers ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_each_published_body_gets_exactly_its_published_answer(
+    service: Api, set_id: str, name: str
+) -> None:
+    answer = await service.create(set_id, name)
+    assert answer.status == 201
+    printed = answer.json()
+    assert GUID.fullmatch(printed["id"])
+    assert DATE_TIME.fullmatch(printed["createdDateTime"])
+    published = (PAYLOADS / f"{name}.response.json").read_text("utf-8")
+    for member in ("id", "createdDateTime", "lastModifiedDateTime"):
+        published = published.replace(json.loads(published)[member], printed[member])
+    assert in_order(answer.text) == in_order(published.replace(PUBLISHED_SET, set_id))
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_each_published_flow_becomes_ready(service: Api, name: str) -> None:
+    flow = await service.new_flow(name)
+    await flow.until_status("ready")
+
+
+async def test_readiness_changes_nothing_else_of_a_flow(service: Api, set_id: str) -> None:
+    created = await service.create(set_id, "class_group")
+    flow = Flow(service, set_id, created.json()["id"], "classGroupProvisioningFlow")
+    await flow.until_status("ready")
+    read = await service.send("GET", flow.url)
+    assert in_order(read.text) == in_order(created.text.replace('"notReady"', '"ready"'))
+
+
+async def test_a_new_flow_was_created_and_last_modified_at_the_same_time_just_now(
+    service: Api, set_id: str
+) -> None:
+    before = datetime.now(UTC) - timedelta(microseconds=1)
+    flow = (await service.create(set_id)).json()
+    assert flow["createdDateTime"] == flow["lastModifiedDateTime"]
+    assert before <= datetime.fromisoformat(flow["createdDateTime"]) <= datetime.now(UTC)
+
+
+async def test_the_answer_to_create_has_graphs_headers(service: Api, set_id: str) -> None:
+    mine = str(uuid.uuid4())
+    answer = await service.send(
+        "POST", service.flows(set_id), request_body("user"), client_request_id=mine
+    )
+    assert answer.headers["Content-Type"] == CONTENT_TYPE
+    assert answer.headers["OData-Version"] == "4.0"
+    assert answer.headers["client-request-id"] == mine
+    assert str(uuid.UUID(answer.headers["request-id"])) == answer.headers["request-id"]
+    assert answer.headers["request-id"] != mine
+
+
+async def test_without_a_client_request_id_the_request_id_stands_in(
+    service: Api, set_id: str
+) -> None:
+    answer = await service.create(set_id)
+    assert answer.headers["client-request-id"] == answer.headers["request-id"]
+
+
+async def test_location_is_where_the_flow_is_read(service: Api, set_id: str) -> None:
+    created = await service.create(set_id)
+    read = await service.send("GET", created.headers["Location"])
+    assert (read.status, read.json()["id"]) == (200, created.json()["id"])
+
+
+@pytest.mark.parametrize(
+    "casing", [str.lower, str.upper, str.swapcase], ids=["lower", "upper", "swapped"]
+)
+async def test_paths_match_in_any_case(
+    service: Api, set_id: str, casing: Callable[[str], str]
+) -> None:
+    origin, _, path = service.flows(set_id).partition("/beta/")
+    url = f"{origin}{casing(f'/beta/{path}')}"
+    created = await service.send("POST", url, request_body("security_group"))
+    assert created.status == 201
+    assert f"outboundProvisioningFlowSets('{set_id}')" in created.json()["@odata.context"]
+    read = await service.send("GET", f"{url}/{created.json()['id'].upper()}")
+    assert read.status == 200
+
+
+# --- get and list ------------------------------------------------------------------------------
+
+
+def assert_role_groups_are_inline(service: Api, set_id: str, flow: dict[str, Any]) -> None:
+    """Both configurations of the published user flow name their group, behind one context."""
+    configurations = flow["creationOptions"]["configurations"]
+    context = (
+        "https://graph.microsoft.com/beta/$metadata#external/industryData/"
+        f"outboundProvisioningFlowSets('{set_id}')/provisioningFlows('{flow['id']}')/"
+        "microsoft.graph.industryData.userProvisioningFlow/creationOptions/configurations/"
+        "roleGroup/$entity"
+    )
+    for entry, group in zip(configurations, ("staff", "students"), strict=True):
+        assert list(entry) == [
+            "licenseSkus",
+            "defaultPasswordSettings",
+            "roleGroup@odata.context",
+            "roleGroup",
+        ]
+        assert entry["roleGroup@odata.context"] == context
+        assert list(entry["roleGroup"]) == ["id", "displayName", "roles"]
+        assert entry["roleGroup"]["id"] == group
+        assert entry["defaultPasswordSettings"]["password"] == "***************"
+    students = configurations[1]["roleGroup"]
+    assert students == {"id": "students", "displayName": "Students", "roles": [{"code": "student"}]}
+    assert len(configurations[0]["roleGroup"]["roles"]) == 29
+
+
+async def test_a_read_user_flow_has_its_role_groups_inline(service: Api) -> None:
+    flow = await service.new_flow("user")
+    read = await service.send("GET", flow.url)
+    assert read.headers["Content-Type"] == CONTENT_TYPE
+    assert_role_groups_are_inline(service, flow.set_id, read.json())
+
+
+async def test_all_four_flows_are_listed_by_id_as_they_are_read(service: Api, set_id: str) -> None:
+    created = [await service.create(set_id, name) for name in NAMES]
+    for answer in created:
+        body = answer.json()
+        await Flow(service, set_id, body["id"], body["@odata.type"]).until_status("ready")
+    listed = await service.send("GET", service.flows(set_id))
+    assert listed.status == 200
+    body = listed.json()
+    assert list(body) == ["@odata.context", "value"]
+    assert body["@odata.context"] == (
+        "https://graph.microsoft.com/beta/$metadata#external/industryData/"
+        f"outboundProvisioningFlowSets('{set_id}')/provisioningFlows"
+    )
+    ids = [flow["id"] for flow in body["value"]]
+    assert ids == sorted(answer.json()["id"] for answer in created)
+    for flow in body["value"]:
+        read = (await service.send("GET", f"{service.flows(set_id)}/{flow['id']}")).json()
+        del read["@odata.context"]
+        assert json.dumps(flow) == json.dumps(read)
+    [user] = [
+        flow for flow in body["value"] if flow["@odata.type"].endswith(".userProvisioningFlow")
+    ]
+    assert_role_groups_are_inline(service, set_id, user)
+
+
+async def test_a_set_without_flows_lists_none(service: Api, set_id: str) -> None:
+    listed = await service.send("GET", service.flows(set_id))
+    assert (listed.status, listed.json()["value"]) == (200, [])
+
+
+async def test_a_set_is_read_as_it_was_created(service: Api) -> None:
+    body = {
+        "displayName": "Grundschulen Süd",
+        "filter": {
+            "@odata.type": "#microsoft.graph.industryData.basicFilter",
+            "attribute": "orgExternalId",
+            "in": ["20", "10"],
+        },
+    }
+    created = await service.send("POST", service.sets, json.dumps(body).encode())
+    assert created.status == 201
+    assert list(created.json())[-2:] == ["displayName", "filter"]
+    assert json.dumps(created.json()["filter"]) == json.dumps(body["filter"])
+    read = await service.send("GET", created.headers["Location"])
+    assert (read.status, read.text) == (200, created.text)
+
+
+# --- refusals ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", [UNKNOWN, "not-a-guid", "1", f"{UNKNOWN}0", "'"])
+async def test_a_set_that_does_not_exist_is_not_found(service: Api, key: str) -> None:
+    for answer in (
+        await service.send("GET", f"{service.sets}/{key}"),
+        await service.send("GET", service.flows(key)),
+        await service.create(key),
+    ):
+        assert key in assert_envelope(answer, 404, "Request_ResourceNotFound")["message"]
+
+
+@pytest.mark.parametrize("key", [UNKNOWN, "not-a-guid"])
+async def test_a_flow_that_does_not_exist_is_not_found(service: Api, set_id: str, key: str) -> None:
+    answer = await service.send("GET", f"{service.flows(set_id)}/{key}")
+    assert key in assert_envelope(answer, 404, "Request_ResourceNotFound")["message"]
+
+
+async def test_a_flow_is_found_in_its_own_set_only(service: Api, set_id: str) -> None:
+    flow = await service.new_flow()
+    answer = await service.send("GET", f"{service.flows(set_id)}/{flow.id}")
+    assert_envelope(answer, 404, "Request_ResourceNotFound")
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_second_flow_of_a_kind_is_a_conflict_and_changes_nothing(
+    service: Api, name: str
+) -> None:
+    flow = await service.new_flow(name)
+    answer = await service.create(flow.set_id, name)
+    assert flow.kind in assert_envelope(answer, 409, "Conflict")["message"]
+    listed = (await service.send("GET", service.flows(flow.set_id))).json()["value"]
+    assert [one["id"] for one in listed] == [flow.id]
+
+
+async def test_everything_wrong_with_a_body_is_told_with_its_place(
+    service: Api, set_id: str
+) -> None:
+    body = b"""{
+        "@odata.type": "#microsoft.graph.industryData.userProvisioningFlow",
+        "surprise": 1,
+        "createUnmatchedUsers": true,
+        "CREATEUNMATCHEDUSERS": true,
+        "managementOptions": {"additionalOptions": {"studentAgeGroup": "unknownFutureValue"}},
+        "creationOptions": {"configurations": [{"licenseSkus": [null]}]}
+    }"""
+    answer = await service.send("POST", service.flows(set_id), body)
+    details = assert_envelope(answer, 400, "BadRequest")["details"]
+    assert all(list(detail) == ["code", "message", "target"] for detail in details)
+    entry = "$.creationOptions.configurations[0]"
+    assert {detail["target"]: detail["code"] for detail in details} == {
+        "$.surprise": "UnknownProperty",
+        "$.CREATEUNMATCHEDUSERS": "DuplicateProperty",
+        "$.managementOptions.additionalOptions.studentAgeGroup": "InvalidValue",
+        f"{entry}.licenseSkus[0]": "NullValue",
+        f"{entry}['roleGroup@odata.bind']": "MissingProperty",
+    }
+
+
+async def test_the_abstract_type_is_refused_by_name(service: Api, set_id: str) -> None:
+    body = b'{"@odata.type": "#microsoft.graph.industryData.provisioningFlow"}'
+    answer = await service.send("POST", service.flows(set_id), body)
+    [detail] = assert_envelope(answer, 400, "BadRequest")["details"]
+    assert (detail["code"], detail["target"]) == ("AbstractType", "$['@odata.type']")
+
+
+async def test_a_refused_body_stores_nothing(service: Api, set_id: str) -> None:
+    body = json.loads(request_body("user"))
+    body["managementOptions"] = None
+    answer = await service.send("POST", service.flows(set_id), json.dumps(body).encode())
+    assert answer.status == 400
+    assert (await service.send("GET", service.flows(set_id))).json()["value"] == []
+
+
+# --- hostile requests, byte by byte ------------------------------------------------------------
+
+JSON_HEADER = "Content-Type: application/json"
+DEEP = 10_000
+ADMINISTRATIVE_UNIT = request_body("administrative_unit")
+
+HOSTILE: dict[str, tuple[list[str], bytes, int]] = {
+    "a list": ([JSON_HEADER], b"[]", 400),
+    "a list of flows": ([JSON_HEADER], b"[" + ADMINISTRATIVE_UNIT + b"]", 400),
+    "a number": ([JSON_HEADER], b"7", 400),
+    "a string": ([JSON_HEADER], b'"text"', 400),
+    "null": ([JSON_HEADER], b"null", 400),
+    "an empty object": ([JSON_HEADER], b"{}", 400),
+    "nothing": ([JSON_HEADER], b"", 400),
+    "white space": ([JSON_HEADER], b" \r\n\t", 400),
+    "half an object": ([JSON_HEADER], ADMINISTRATIVE_UNIT[:-20], 400),
+    "two objects": ([JSON_HEADER], ADMINISTRATIVE_UNIT * 2, 400),
+    "NaN": ([JSON_HEADER], b'{"a": NaN}', 400),
+    "an infinity": ([JSON_HEADER], b'{"a": -Infinity}', 400),
+    "an overflow": ([JSON_HEADER], b'{"@odata.type": 1e999}', 400),
+    "a huge integer": ([JSON_HEADER], b'{"a": ' + b"9" * 100_000 + b"}", 400),
+    "deep lists": ([JSON_HEADER], b"[" * DEEP + b"]" * DEEP, 400),
+    "deep objects": ([JSON_HEADER], b'{"a":' * DEEP + b"1" + b"}" * DEEP, 400),
+    "almost too deep": (
+        [JSON_HEADER],
+        ADMINISTRATIVE_UNIT.rstrip()[:-1] + b', "x": ' + b"[" * 900 + b"]" * 900 + b"}",
+        400,
+    ),
+    "a deep type": ([JSON_HEADER], b'{"@odata.type": ' + b"[" * 900 + b"]" * 900 + b"}", 400),
+    "ten megabytes": ([JSON_HEADER], b'{"a": "' + b"x" * 10_000_000 + b'"}', 413),
+    "ten megabytes of brackets": ([JSON_HEADER], b"[" * 10_000_000, 413),
+    "many members": (
+        [JSON_HEADER],
+        b"{" + b",".join(b'"m%d": 1' % at for at in range(50_000)) + b"}",
+        400,
+    ),
+    "not UTF-8": ([JSON_HEADER], b'{"a": "\xff"}', 400),
+    "UTF-16": ([JSON_HEADER], ADMINISTRATIVE_UNIT.decode().encode("utf-16"), 400),
+    "UTF-16 that says so": (
+        ["Content-Type: application/json; charset=utf-16"],
+        ADMINISTRATIVE_UNIT.decode().encode("utf-16"),
+        400,
+    ),
+    "half of a surrogate pair": ([JSON_HEADER], b'{"\\ud800": "\\udfff"}', 400),
+    "a null character": ([JSON_HEADER], b'{"a\x00": 1}', 400),
+    "an escaped null character": ([JSON_HEADER], b'{"a\\u0000": 1}', 400),
+    "a form": (["Content-Type: application/x-www-form-urlencoded"], b"a=1", 400),
+    "text": (["Content-Type: text/plain"], ADMINISTRATIVE_UNIT, 400),
+    "no content type": ([], ADMINISTRATIVE_UNIT, 400),
+    "a content type of nothing": (["Content-Type: "], ADMINISTRATIVE_UNIT, 400),
+}
+
+
+async def exchange(service: Api, request: bytes) -> tuple[int, str]:
+    """Write bytes to a new connection; return the status and the body of what comes back."""
+    reader, writer = await asyncio.open_connection(HOST, service.port)
+    try:
+        writer.write(request)
+        # The answer may come, and the connection end, before all was taken.
+        reading = asyncio.create_task(reader.read())
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            received = await reading
+    finally:
+        writer.close()
+    start, _, body = received.partition(b"\r\n\r\n")
+    return int(start.split()[1]), body.decode()
+
+
+def head(service: Api, set_id: str, *headers: str) -> bytes:
+    """The start of a POST to a set's flows, on a connection that ends with its answer."""
+    path = "/beta/" + service.flows(set_id).partition("/beta/")[2]
+    lines = [f"POST {path} HTTP/1.1", f"Host: {HOST}", "Connection: close", *headers]
+    lines += [f"{name}: {value}" for name, value in service.http.headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+async def test_a_hostile_body_is_refused_and_the_next_request_is_served(
+    service: Api, set_id: str, case: str
+) -> None:
+    headers, body, status = HOSTILE[case]
+    length = f"Content-Length: {len(body)}"
+    answered, text = await exchange(service, head(service, set_id, *headers, length) + body)
+    assert answered == status, text
+    assert json.loads(text)["error"]["message"]
+    assert (await service.create(set_id)).status == 201
+
+
+async def test_a_chunked_body_is_refused_or_read_whole(service: Api, set_id: str) -> None:
+    # The Functions host passes no body on whose length it does not know.
+    chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (len(ADMINISTRATIVE_UNIT), ADMINISTRATIVE_UNIT)
+    start = head(service, set_id, JSON_HEADER, "Transfer-Encoding: chunked")
+    answered, text = await exchange(service, start + chunk)
+    assert (answered, json.loads(text)["error"]["message"]) == (
+        400,
+        "Empty Payload. JSON content expected.",
+    )
+    assert (await service.create(set_id)).status == 201
+
+
+async def test_a_body_with_a_byte_order_mark_is_read(service: Api, set_id: str) -> None:
+    answer = await service.send(
+        "POST", service.flows(set_id), b"\xef\xbb\xbf" + ADMINISTRATIVE_UNIT
+    )
+    assert answer.status == 201
+
+
+async def test_a_caller_that_hangs_up_in_the_middle_creates_nothing(
+    service: Api, set_id: str
+) -> None:
+    length = f"Content-Length: {len(ADMINISTRATIVE_UNIT)}"
+    start = head(service, set_id, JSON_HEADER, length)
+    _, writer = await asyncio.open_connection(HOST, service.port)
+    writer.write(start + ADMINISTRATIVE_UNIT[:-5])
+    await writer.drain()
+    writer.transport.abort()
+    assert (await service.send("GET", service.flows(set_id))).json()["value"] == []
+    assert (await service.create(set_id)).status == 201
+
+
+# --- concurrency and cost ----------------------------------------------------------------------
+
+
+async def test_of_twenty_concurrent_creates_of_one_kind_exactly_one_succeeds(
+    service: Api, set_id: str
+) -> None:
+    answers = await asyncio.gather(*(service.create(set_id, "user") for _ in range(20)))
+    assert sorted(answer.status for answer in answers) == [201] + [409] * 19
+    [created] = [answer.json()["id"] for answer in answers if answer.status == 201]
+    listed = (await service.send("GET", service.flows(set_id))).json()["value"]
+    assert [flow["id"] for flow in listed] == [created]
+    await Flow(service, set_id, created, "userProvisioningFlow").until_status("ready")
+
+
+async def test_the_four_kinds_never_collide(service: Api) -> None:
+    for _ in range(3):
+        set_id = await service.new_set()
+        answers = await asyncio.gather(*(service.create(set_id, name) for name in NAMES))
+        assert [answer.status for answer in answers] == [201] * 4
+        listed = (await service.send("GET", service.flows(set_id))).json()["value"]
+        assert len(listed) == 4
+
+
+async def test_creating_a_set_is_one_request(service: Api, counted: Counted) -> None:
+    await service.new_set()
+    assert await counted.read() == ["POST"]
+
+
+async def test_creating_a_flow_and_making_it_ready_is_one_request_each(
+    service: Api, counted: Counted
+) -> None:
+    created = await service.create(counted.set_id, "user")
+
+    async def both() -> bool:
+        return len(await counted.read()) >= 2
+
+    await until(both, "the flow is created and its readiness written")
+    flow = Flow(service, counted.set_id, created.json()["id"], "userProvisioningFlow")
+    await flow.until_status("ready")
+    methods = await counted.read()
+    assert methods[:2] == ["PATCH", "PATCH"]
+    assert set(methods[2:]) == {"GET"}
+    assert len(methods) == 3
+
+
+@pytest.mark.parametrize("name", ["administrative_unit", "user"])
+async def test_reading_a_flow_is_one_request(service: Api, counted: Counted, name: str) -> None:
+    created = await service.create(counted.set_id, name)
+    flow = Flow(service, counted.set_id, created.json()["id"], "")
+    await flow.until_status("ready")
+    await counted.requests.reset()
+    assert (await service.send("GET", flow.url)).status == 200
+    assert await counted.read() == ["GET"]
+
+
+async def test_listing_flows_is_one_request(service: Api, counted: Counted) -> None:
+    created = await service.create(counted.set_id, "user")
+    await Flow(service, counted.set_id, created.json()["id"], "").until_status("ready")
+    await counted.requests.reset()
+    assert (await service.send("GET", service.flows(counted.set_id))).status == 200
+    assert await counted.read() == ["GET"]
+
+
+async def test_a_refused_body_asks_nothing_of_cosmos(service: Api, counted: Counted) -> None:
+    answer = await service.send("POST", service.flows(counted.set_id), b'{"@odata.type": 1}')
+    assert answer.status == 400
+    assert await counted.read() == []
+
+
+async def test_an_unknown_set_is_one_request(service: Api, counted: Counted) -> None:
+    unknown = str(uuid.uuid4())
+    assert (await service.create(unknown)).status == 404
+    assert await Counted(counted.requests, unknown).read() == ["PATCH"]
+
+
+# --- the queue ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def ready_flow(service: Api) -> Flow:
+    """A flow whose first check was applied."""
+    flow = await service.new_flow("class_group")
+    await flow.until_status("ready")
+    return flow
+
+
+async def test_a_newer_report_is_applied(queue: Queue, ready_flow: Flow) -> None:
+    event_id, message = ready_flow.report("failed", datetime.now(UTC))
+    await queue.send(message)
+    assert await queue.outcomes(event_id) == ["applied"]
+    assert await ready_flow.status() == "failed"
+
+
+async def test_the_same_event_twice_is_a_duplicate(queue: Queue, ready_flow: Flow) -> None:
+    now = datetime.now(UTC)
+    event_id, first = ready_flow.report("failed", now)
+    await queue.send(first)
+    await ready_flow.until_status("failed")
+    _, again = ready_flow.report("failed", now, event_id=event_id)
+    await queue.send(again)
+
+    assert await queue.outcomes(event_id, deliveries=2) == ["applied", "duplicate"]
+    assert await ready_flow.status() == "failed"
+
+
+async def test_an_older_report_is_stale(queue: Queue, ready_flow: Flow) -> None:
+    event_id, message = ready_flow.report("failed", datetime.now(UTC) - timedelta(minutes=5))
+    await queue.send(message)
+    assert await queue.outcomes(event_id) == ["stale"]
+    assert await ready_flow.status() == "ready"
+
+
+@pytest.mark.parametrize("revision", [2, 7])
+async def test_a_report_about_another_revision_is_stale(
+    queue: Queue, ready_flow: Flow, revision: int
+) -> None:
+    event_id, message = ready_flow.report("failed", datetime.now(UTC), revision=revision)
+    await queue.send(message)
+    assert await queue.outcomes(event_id) == ["stale"]
+    assert await ready_flow.status() == "ready"
+
+
+async def test_a_report_about_a_flow_that_is_not_there_is_set_aside(
+    queue: Queue, ready_flow: Flow
+) -> None:
+    event_id, message = ready_flow.report("failed", datetime.now(UTC), flow_id=str(uuid.uuid4()))
+    nowhere = Flow(ready_flow.api, str(uuid.uuid4()), ready_flow.id, ready_flow.kind)
+    other_id, other = nowhere.report("failed", datetime.now(UTC))
+    await queue.send(message, other)
+    assert await queue.outcomes(event_id) == ["gone"]
+    assert await queue.outcomes(other_id) == ["gone"]
+    assert await ready_flow.status() == "ready"
+
+
+async def test_reports_out_of_order_end_in_the_newest(queue: Queue, ready_flow: Flow) -> None:
+    now = datetime.now(UTC)
+    first, second, third = (
+        ready_flow.report(status, now + timedelta(milliseconds=order))
+        for order, status in enumerate(["failed", "disabled", "expired"])
+    )
+    await queue.send(third[1], first[1], second[1])
+    for event_id, _ in (first, second, third):
+        assert await queue.outcomes(event_id) in (["applied"], ["stale"])
+    assert await ready_flow.status() == "expired"
+
+
+async def test_a_request_for_a_check_without_its_configuration_reads_the_store(
+    queue: Queue, ready_flow: Flow
+) -> None:
+    _, report = ready_flow.report("failed", datetime.now(UTC))
+    await queue.send(report)
+    await ready_flow.until_status("failed")
+    await queue.send(
+        ready_flow.event(
+            "readinessCheckRequested", str(uuid.uuid4()), datetime.now(UTC), {"revision": 1}
+        )
+    )
+    await ready_flow.until_status("ready")
+
+
+async def test_an_illegal_step_is_dead_lettered_and_changes_nothing(
+    queue: Queue, ready_flow: Flow
+) -> None:
+    _, message = ready_flow.report("notReady", datetime.now(UTC) + timedelta(seconds=1))
+    await queue.send(message)
+    [dead] = await queue.dead_lettered(message.message_id)
+    assert dead["deadLetterReason"] == "MaxDeliveryCountExceeded"
+    assert "readinessStatus" in dead["fault"]
+    assert await ready_flow.status() == "ready"
+
+
+async def test_what_is_no_event_is_dead_lettered_and_holds_nothing_up(
+    service: Api, queue: Queue
+) -> None:
+    broken = [
+        ServiceBusMessage(body, message_id=str(uuid.uuid4()))
+        for body in (b"not an event", b"\xff\xfe", b"{}", b"[" * 100_000, b"null") * 4
+    ]
+    await queue.send(*broken)
+    flow = await service.new_flow()
+    await flow.until_status("ready")
+    dead = await queue.dead_lettered(*(message.message_id for message in broken))
+    assert {letter["deadLetterReason"] for letter in dead} == {"MaxDeliveryCountExceeded"}
+    assert all(f"after {MAX_DELIVERIES} " in letter["deadLetterDescription"] for letter in dead)
+    assert all(letter["fault"].startswith("The message is not") for letter in dead)
+
+
+# --- passwords ---------------------------------------------------------------------------------
+
+
+def forms(secret: str) -> dict[str, bytes]:
+    """How a text may lie in a file: as it is, in other encodings, in base64 at any offset."""
+    found = {"utf-8": secret.encode(), "hex": secret.encode().hex().encode()}
+    for codec in ("utf-16-le", "utf-16-be"):
+        found[codec] = secret.encode(codec)
+    for offset in range(3):
+        # Only the characters that do not depend on what stands around it.
+        encoded = base64.b64encode(b"\0" * offset + secret.encode())
+        found[f"base64 at {offset}"] = encoded[4 * (offset > 0) : -4]
+    return found
+
+
+def haystacks(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_the_search_for_a_password_finds_it_in_every_form() -> None:
+    secret = secrets.token_hex(12)
+    for before in ("", "a", "ab"):
+        for encode in (
+            lambda text: text.encode(),
+            lambda text: text.encode("utf-16-le"),
+            lambda text: text.encode("utf-16-be"),
+            lambda text: base64.b64encode(text.encode()),
+            lambda text: text.encode().hex().encode(),
+        ):
+            hay = encode(f"{before}{secret}cd")
+            assert any(needle in hay for needle in forms(secret).values())
+
+
+async def test_a_password_is_found_nowhere(service: Api, stack: Stack, queue: Queue) -> None:
+    secret = secrets.token_hex(12)
+    marker = secrets.token_hex(12)
+    body = json.loads(request_body("user"))
+    entries = body["creationOptions"]["configurations"]
+    for entry in entries:
+        entry["defaultPasswordSettings"]["password"] = secret
+    set_id = await service.new_set()
+    url = service.flows(set_id)
+    good = json.dumps(body).encode()
+    answers = [await service.send("POST", url, good)]
+    assert answers[0].status == 201
+    flow = Flow(service, set_id, answers[0].json()["id"], "userProvisioningFlow")
+    await flow.until_status("ready")
+    answers += [await service.send("GET", flow.url), await service.send("GET", url)]
+
+    # Refused ones: the second of its kind, and the password in every kind of wrong place.
+    answers.append(await service.send("POST", url, good))
+    assert answers[-1].status == 409
+    for wrong in (
+        {"password": [secret]},
+        {"password": {"a": secret}},
+        {"password": secret * 20},
+        {"password": secret + "\u0000"},
+        {"password": secret, "PASSWORD": secret},
+        {"password": secret, "@odata.type": "#microsoft.graph.industryData.passwordSettings"},
+    ):
+        entries[0]["defaultPasswordSettings"] = {
+            "@odata.type": "#microsoft.graph.industryData.simplePasswordSettings",
+            **wrong,
+        }
+        answers.append(await service.send("POST", url, json.dumps(body).encode()))
+        assert answers[-1].status == 400, wrong
+
+    async with CosmosClient(
+        stack.config.cosmos_endpoint, COSMOS_EMULATOR_KEY, enable_endpoint_discovery=False
+    ) as client:
+        container = client.get_database_client(COSMOS_DATABASE).get_container_client("flowSets")
+        document = json.dumps(await container.read_item(set_id, set_id))
+    # What is in the files now can be found: the flow's id, and a message that still waits.
+    later = datetime.now(UTC) + timedelta(minutes=30)
+    waiting = await queue.sender.schedule_messages(ServiceBusMessage(marker), later)
+    files = haystacks(stack.config.local_state)
+    await queue.sender.cancel_scheduled_messages(waiting)
+    for known, folder in ((flow.id, "cosmos"), (flow.id, "logs"), (marker, "service_bus")):
+        holders = [name for name, hay in files.items() if known.encode() in hay]
+        assert any(name.startswith(folder) for name in holders), (folder, list(files))
+
+    hays = {**files, "the stored document": document.encode()}
+    for at, answer in enumerate(answers):
+        hays[f"answer {at} ({answer.status})"] = f"{answer.text} {answer.headers}".encode()
+    for form, needle in forms(secret).items():
+        found = [name for name, hay in hays.items() if needle in hay]
+        assert found == [], f"the password is there in {form}"
+
+
+# --- failures (last, since they stop parts of the stack) ---------------------------------------
+
+
+async def create_without_the_queue(service: Api, set_ids: list[str]) -> None:
+    """Create a flow in each set; each is stored, soon answered for, and not ready."""
+    for set_id in set_ids:
+        began = time.monotonic()
+        answer = await service.create(set_id)
+        took = time.monotonic() - began
+        assert answer.status == 201
+        assert took < CALLER_WAITS_SECONDS
+        read = await service.send("GET", answer.headers["Location"])
+        assert read.json()["readinessStatus"] == "notReady"
+
+
+async def until_flows_become_ready(service: Api) -> None:
+    """Wait until the service publishes again; it lets the queue rest after a failure."""
+
+    async def one_becomes_ready() -> bool:
+        flow = await service.new_flow()
+        await asyncio.sleep(0.2)
+        return await flow.status() == "ready"
+
+    await until(one_becomes_ready, "a flow created after the outage is ready")
+
+
+async def test_without_service_bus_flows_are_created_and_later_ones_become_ready(
+    service: Api, stack: Stack
+) -> None:
+    set_ids = [await service.new_set() for _ in range(3)]
+    await asyncio.to_thread(stack.kill, "service_bus")
+    try:
+        await create_without_the_queue(service, set_ids)
+    finally:
+        await asyncio.to_thread(stack.start, "service_bus")
+    await until_flows_become_ready(service)
+
+
+async def test_a_service_bus_that_does_not_answer_keeps_no_caller_waiting(
+    service: Api, stack: Stack
+) -> None:
+    set_ids = [await service.new_set() for _ in range(3)]
+    os.kill(stack.pid("service_bus"), signal.SIGSTOP)
+    try:
+        await create_without_the_queue(service, set_ids)
+    finally:
+        os.kill(stack.pid("service_bus"), signal.SIGCONT)
+    await until_flows_become_ready(service)
+
+
+async def test_events_outlive_the_host(
+    service: Api, stack: Stack, service_bus_client: ServiceBusClient
+) -> None:
+    # Events before ours keep the host busy, so that it is killed with ours still in the queue.
+    nowhere = Flow(service, str(uuid.uuid4()), str(uuid.uuid4()), "userProvisioningFlow")
+    async with service_bus_client.get_queue_sender(READINESS_QUEUE) as sender:
+        await sender.send_messages(
+            [nowhere.report("ready", datetime.now(UTC))[1] for _ in range(250)]
+        )
+        flow = await service.new_flow("user")
+        await asyncio.to_thread(stack.kill, "host")
+    try:
+        async with CosmosClient(
+            stack.config.cosmos_endpoint, COSMOS_EMULATOR_KEY, enable_endpoint_discovery=False
+        ) as client:
+            container = client.get_database_client(COSMOS_DATABASE).get_container_client("flowSets")
+            stored = await container.read_item(flow.set_id, flow.set_id)
+        assert stored["flows"][flow.kind]["readinessStatus"] == "notReady"
+    finally:
+        await asyncio.to_thread(stack.start, "host")
+    await flow.until_status("ready")

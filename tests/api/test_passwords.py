@@ -1,0 +1,359 @@
+"""Passwords: who reads them in clear and what that leaves, and that they are nowhere else."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import pytest
+from azure.cosmos.aio import ContainerProxy, CosmosClient
+from azure.servicebus import ServiceBusMessage
+from azure.servicebus.aio import ServiceBusClient
+from azure.storage.blob.aio import BlobServiceClient
+
+from local.access_token import application_token
+from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, READINESS_QUEUE
+from local.issuer import LOCAL_CLIENT, LOCAL_SERVICE_PRINCIPAL, LOCAL_TENANT
+from local.stack import Stack
+from shared.adapters.archive import Archive
+from shared.adapters.cosmos import Cosmos
+from shared.adapters.flow_store import FlowStore
+from shared.adapters.keyring import Keyring
+from shared.domain import permissions
+from shared.domain.permissions import PASSWORD_READ_ROLE
+from shared.services import rotation
+from tests.api.test_create_provisioning_flow import forms, haystacks
+from tests.support.api import UNKNOWN, Answer, Api, Flow, assert_envelope, request_body, until
+
+SIMPLE = "#microsoft.graph.industryData.simplePasswordSettings"
+OLD_KEY = f"old:{base64.b64encode(b'o' * 32).decode()}"
+OTHER_ROLES = sorted(
+    {
+        role
+        for each in vars(permissions).values()
+        if isinstance(each, permissions.Permission)
+        for role in each.application
+    }
+    - {PASSWORD_READ_ROLE}
+)
+
+
+def canary() -> str:
+    """A password that is nowhere yet and that the rules for passwords allow."""
+    return f"Canary1{secrets.token_hex(12)}"
+
+
+def user_body(*passwords: str) -> dict[str, Any]:
+    """The published user flow, with other passwords."""
+    body: dict[str, Any] = json.loads(request_body("user"))
+    entries = body["creationOptions"]["configurations"]
+    for entry, password in zip(entries, passwords, strict=True):
+        entry["defaultPasswordSettings"]["password"] = password
+    return body
+
+
+async def new_flow(service: Api, *passwords: str) -> Flow:
+    """A ready user flow in a set of its own, with these passwords."""
+    set_id = await service.new_set()
+    created = await service.post(service.flows(set_id), user_body(*passwords))
+    assert created.status == 201, created.text
+    flow = Flow(service, set_id, created.json()["id"], "userProvisioningFlow")
+    await flow.until_status("ready")
+    return flow
+
+
+async def read_passwords(service: Api, flow: Flow, **headers: str) -> Answer:
+    """Ask for a flow's passwords in clear."""
+    return await service.send("POST", f"{flow.url}/readPasswords", None, **headers)
+
+
+def entries(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The sealed passwords of the stored user flow."""
+    flow = document["flows"]["userProvisioningFlow"]
+    configurations = flow["configuration"]["creationOptions"]["configurations"]
+    return [entry["defaultPasswordSettings"] for entry in configurations]
+
+
+@pytest.fixture(scope="module")
+async def engine(stack: Stack, api: str) -> AsyncIterator[Api]:
+    """The service for a provisioning engine: it may read passwords, and nothing else."""
+    token = application_token(stack.config, PASSWORD_READ_ROLE)
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session:
+        yield Api(session, api)
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+
+async def test_the_engine_reads_each_role_groups_password(service: Api, engine: Api) -> None:
+    first, second = canary(), canary()
+    flow = await new_flow(service, first, second)
+    answer = await read_passwords(engine, flow)
+    assert answer.status == 200
+    body = answer.json()
+    assert list(body) == ["@odata.context", "value"]
+    assert body["@odata.context"].endswith(
+        f"outboundProvisioningFlowSets('{flow.set_id}')/provisioningFlows('{flow.id}')/readPasswords"
+    )
+    assert body["value"] == [
+        {"roleGroup": "staff", "password": first},
+        {"roleGroup": "students", "password": second},
+    ]
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_the_engines_role_opens_nothing_else(engine: Api, set_id: str) -> None:
+    for url in (engine.sets, engine.set(set_id), engine.flows(set_id), engine.groups):
+        assert_envelope(await engine.get(url), 403, "Authorization_RequestDenied")
+
+
+async def test_all_other_roles_together_do_not_open_passwords(stack: Stack, service: Api) -> None:
+    assert len(OTHER_ROLES) >= 5
+    password = canary()
+    flow = await new_flow(service, password, password)
+    token = application_token(stack.config, *OTHER_ROLES)
+    answer = await read_passwords(service, flow, authorization=f"Bearer {token}")
+    assert_envelope(answer, 403, "Authorization_RequestDenied")
+    assert password not in answer.text
+
+
+async def test_each_reading_leaves_a_line_that_names_the_caller(
+    service: Api, engine: Api, stack: Stack
+) -> None:
+    password = canary()
+    flow = await new_flow(service, password, password)
+    trace_id = secrets.token_hex(16)
+    answer = await read_passwords(engine, flow, traceparent=f"00-{trace_id}-{'1' * 16}-01")
+    assert answer.status == 200
+    found: list[dict[str, Any]] = []
+
+    async def told() -> bool:
+        log = stack.log_file("host").read_text("utf-8", errors="replace")
+        lines = [line for line in log.splitlines() if trace_id in line and "{" in line]
+        found[:] = [json.loads(line[line.index("{") :]) for line in lines]
+        return len(found) >= 2
+
+    await until(told, "the reading is in the log")
+    caller = {
+        "kind": "application",
+        "tenant": LOCAL_TENANT,
+        "object_id": LOCAL_SERVICE_PRINCIPAL,
+        "app_id": LOCAL_CLIENT,
+    }
+    [audit] = [line for line in found if line["event"] == "passwordsRead"]
+    assert audit == {
+        "event": "passwordsRead",
+        "flowSetId": flow.set_id,
+        "flowId": flow.id,
+        "caller": caller,
+        "count": 2,
+        "traceId": trace_id,
+    }
+    [request] = [line for line in found if line["event"] == "request"]
+    assert (request["operation"], request["caller"]) == ("read_passwords", caller)
+
+
+@pytest.mark.parametrize("name", ["administrative_unit", "class_group", "security_group"])
+async def test_a_flow_of_another_kind_has_no_passwords(
+    service: Api, engine: Api, name: str
+) -> None:
+    answer = await read_passwords(engine, await service.new_flow(name))
+    assert (answer.status, answer.json()["value"]) == (200, [])
+
+
+async def test_the_passwords_of_what_does_not_exist_are_not_found(
+    service: Api, engine: Api
+) -> None:
+    flow = await service.new_flow("user")
+    for set_id, flow_id in ((UNKNOWN, flow.id), (flow.set_id, UNKNOWN), (flow.set_id, "x")):
+        answer = await read_passwords(engine, Flow(engine, set_id, flow_id, flow.kind))
+        assert_envelope(answer, 404, "Request_ResourceNotFound")
+
+
+async def test_passwords_are_not_read_by_get(service: Api, engine: Api) -> None:
+    flow = await service.new_flow("user")
+    answer = await engine.get(f"{flow.url}/readPasswords")
+    assert_envelope(answer, 405, "Request_MethodNotAllowed")
+    assert answer.headers["Allow"] == "POST"
+
+
+async def test_a_password_whose_key_is_gone_is_told_without_it(
+    service: Api, engine: Api, stored_sets: ContainerProxy, keyring: Keyring
+) -> None:
+    password = canary()
+    flow = await new_flow(service, password, password)
+    document = dict(await stored_sets.read_item(flow.set_id, flow.set_id))
+    old = Keyring.read(OLD_KEY)
+    for settings in entries(document):
+        settings["password"] = old.seal(keyring.open(settings["password"], flow.id), flow.id)
+    await stored_sets.replace_item(flow.set_id, document)
+    try:
+        answer = await read_passwords(engine, flow)
+        message = assert_envelope(answer, 409, "Conflict")["message"]
+        assert "sealed by the key 'old', which PASSWORD_KEYS does not hold" in message
+        sealed = entries(document)[0]["password"]["sealed"]
+        assert not any(secret in answer.text for secret in (password, sealed, "oooo"))
+    finally:
+        # Else a later rotation of keys would find a password without its key.
+        await service.delete(service.set(flow.set_id))
+
+
+async def test_a_password_moved_from_another_flow_does_not_open(
+    service: Api, engine: Api, stored_sets: ContainerProxy
+) -> None:
+    password = canary()
+    source = await new_flow(service, password, password)
+    target = await new_flow(service, canary(), canary())
+    taken = entries(dict(await stored_sets.read_item(source.set_id, source.set_id)))
+    document = dict(await stored_sets.read_item(target.set_id, target.set_id))
+    entries(document)[0]["password"] = taken[0]["password"]
+    await stored_sets.replace_item(target.set_id, document)
+    answer = await read_passwords(engine, target)
+    assert "Set a new password" in assert_envelope(answer, 409, "Conflict")["message"]
+    assert password not in answer.text
+
+
+# --- nowhere else ------------------------------------------------------------------------------
+
+
+class Canaries:
+    """Passwords by what was done with them."""
+
+    def __init__(self) -> None:
+        self.created, self.updated, self.rotated, self.refused = (canary() for _ in range(4))
+        # Its sender puts that one into the queue's own file, of which SQLite keeps freed pages for
+        # a while. Nobody may carry it on from there.
+        self.sent = canary()
+
+
+async def refuse(service: Api, flow: Flow, password: str) -> list[Answer]:
+    """Send a password in places where it is not taken; return what came back."""
+    url = service.flows(flow.set_id)
+    settings = {"@odata.type": SIMPLE, "password": password}
+    wrong: list[Any] = [
+        {**settings, "password": [password]},
+        {**settings, "password": {"a": password}},
+        {**settings, "password": password * 20},
+        {**settings, "password": password + "\u0000"},
+        {**settings, "PASSWORD": password},
+        password,
+    ]
+    answers = []
+    for each in wrong:
+        body = user_body(password, password)
+        body["creationOptions"]["configurations"][0]["defaultPasswordSettings"] = each
+        for method, where in (("POST", url), ("PATCH", flow.url)):
+            answers.append(await service.send(method, where, json.dumps(body).encode()))
+            assert answers[-1].status == 400, (method, each, answers[-1].text)
+    whole = json.dumps(user_body(password, password)).encode()
+    answers.append(await service.send("POST", url, whole))
+    assert answers[-1].status == 409
+    answers.append(await service.send("POST", service.flows(UNKNOWN), whole))
+    assert answers[-1].status == 404
+    for broken in (whole[:-2], whole + b"x", b"[" + whole + b"]", whole.replace(b"{", b"{{")):
+        answers.append(await service.send("POST", url, broken))
+        assert answers[-1].status == 400
+    answers.append(await service.send("POST", url, whole, authorization=f"Bearer {password}"))
+    assert answers[-1].status == 401
+    return answers
+
+
+async def send_broken_events(
+    client: ServiceBusClient, archive: Archive, flow: Flow, password: str
+) -> None:
+    """Send events that hold a password and cannot be processed; wait until all are archived."""
+    about = {"flowId": flow.id, "revision": 1, "readinessStatus": "notReady"}
+    entry = {"defaultPasswordSettings": {"@odata.type": SIMPLE, "password": password}}
+    at = datetime.now(UTC)
+    messages = [
+        flow.event("readinessReported", str(uuid.uuid4()), at, {**about, "password": password}),
+        flow.event(
+            "readinessCheckRequested",
+            str(uuid.uuid4()),
+            at,
+            {"revision": "1", "configuration": {"creationOptions": {"configurations": [entry]}}},
+        ),
+        ServiceBusMessage(f'{{"password": "{password}"', message_id=str(uuid.uuid4())),
+        ServiceBusMessage(json.dumps([entry]), message_id=str(uuid.uuid4())),
+    ]
+    async with client.get_queue_sender(READINESS_QUEUE) as sender:
+        await sender.send_messages(messages)
+    wanted = {message.message_id for message in messages}
+
+    async def archived() -> bool:
+        names = [name async for name in archive.names()]
+        return wanted <= {(await archive.read(name))["messageId"] for name in names}
+
+    await until(archived, "the broken events are archived")
+
+
+async def rotate(stack: Stack, stored: ContainerProxy, keys: str, flow: Flow) -> None:
+    """Seal a flow's passwords as if by an older key, and then by the present one."""
+    ring, old = Keyring.read(f"{keys},{OLD_KEY}"), Keyring.read(OLD_KEY)
+    document = dict(await stored.read_item(flow.set_id, flow.set_id))
+    for settings in entries(document):
+        settings["password"] = old.seal(ring.open(settings["password"], flow.id), flow.id)
+    await stored.replace_item(flow.set_id, document)
+    client = CosmosClient(
+        stack.config.cosmos_endpoint, COSMOS_EMULATOR_KEY, enable_endpoint_discovery=False
+    )
+    cosmos = Cosmos(client, COSMOS_DATABASE)
+    try:
+        progress = rotation.Progress()
+        await rotation.rotate(FlowStore(cosmos), ring, progress, batch=100)
+    finally:
+        await cosmos.close()
+    assert (progress.flows, progress.passwords, progress.unreadable) == (1, 2, [])
+
+
+async def test_canary_passwords_are_found_nowhere(
+    service: Api,
+    engine: Api,
+    stack: Stack,
+    stored_sets: ContainerProxy,
+    service_bus_client: ServiceBusClient,
+    password_keys: str,
+) -> None:
+    canaries = Canaries()
+    answers: list[Answer] = []
+    flow = await new_flow(service, canaries.created, canaries.created)
+    changed = user_body(canaries.updated, canaries.updated)
+    answers.append(await service.patch(flow.url, changed, prefer="return=representation"))
+    assert answers[-1].status == 200, answers[-1].text
+    await flow.until_status("ready")
+    rotated = await new_flow(service, canaries.rotated, canaries.rotated)
+    await rotate(stack, stored_sets, password_keys, rotated)
+    for each, password in ((flow, canaries.updated), (rotated, canaries.rotated)):
+        read = await read_passwords(engine, each)
+        assert [one["password"] for one in read.json()["value"]] == [password] * 2
+        answers += [
+            await service.get(each.url),
+            await service.get(f"{each.url}/readinessHistory"),
+            await service.get(service.flows(each.set_id)),
+            await service.get(service.set(each.set_id), {"$expand": "provisioningFlows"}),
+        ]
+    answers += await refuse(service, flow, canaries.refused)
+    async with BlobServiceClient.from_connection_string(stack.config.storage_connection) as storage:
+        archive = Archive(storage)
+        await send_broken_events(service_bus_client, archive, flow, canaries.sent)
+
+    files = haystacks(stack.config.local_state)
+    for folder in ("cosmos", "logs", "azurite"):
+        holders = [name for name, hay in files.items() if flow.id.encode() in hay]
+        assert any(name.startswith(folder) for name in holders), (folder, sorted(files))
+    hays = {f"answer {at}": f"{a.text} {a.headers}".encode() for at, a in enumerate(answers)}
+    for what, password in vars(canaries).items():
+        searched = {
+            name: hay
+            for name, hay in {**files, **hays}.items()
+            if what != "sent" or not name.startswith("service_bus")
+        }
+        for form, needle in forms(password).items():
+            found = [name for name, hay in searched.items() if needle in hay]
+            assert found == [], f"what was {what} is there in {form}"

@@ -1,0 +1,165 @@
+"""What is kept of a dead letter: all that helps to mend it, and nothing that may be a secret."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.contract import events
+from shared.contract.dead_letters import DeadLetter, letter_name, record
+
+ARCHIVED = datetime(2026, 11, 24, 9, 16, tzinfo=UTC)
+LETTER = DeadLetter(
+    message_id="m-1",
+    sequence_number=17,
+    enqueued=datetime(2026, 11, 24, 9, 15, 0, 731, tzinfo=UTC),
+    delivery_count=5,
+    content_type="application/json",
+    properties={
+        "DeadLetterReason": "MaxDeliveryCountExceeded",
+        "DeadLetterErrorDescription": "Five times.",
+        "attempts": 2,
+    },
+    body=b'{"type": "x"}',
+)
+
+
+def kept(body: Any, **properties: Any) -> dict[str, Any]:
+    """The record of a letter with this body (bytes as they are, all else as JSON)."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return record(dataclasses.replace(LETTER, body=raw, properties=properties), ARCHIVED)
+
+
+def test_a_record_has_what_the_queue_knew() -> None:
+    found = record(LETTER, ARCHIVED)
+    fault = found.pop("fault")
+    assert fault.startswith("The message is not a readiness event: ")
+    assert found == {
+        "archivedDateTime": "2026-11-24T09:16:00+00:00",
+        "messageId": "m-1",
+        "sequenceNumber": 17,
+        "enqueuedDateTime": "2026-11-24T09:15:00.000731+00:00",
+        "deliveryCount": 5,
+        "contentType": "application/json",
+        "deadLetterReason": "MaxDeliveryCountExceeded",
+        "deadLetterDescription": "Five times.",
+        "properties": {"attempts": 2},
+        "body": {"type": "x"},
+        "bodySize": 13,
+        "bodySha256": hashlib.sha256(LETTER.body).hexdigest(),
+    }
+
+
+def test_a_record_does_not_change_the_letter() -> None:
+    before = dict(LETTER.properties)
+    record(LETTER, ARCHIVED)
+    assert LETTER.properties == before
+
+
+def test_a_well_formed_event_has_no_fault() -> None:
+    guid = "9ab41255-5364-4c53-e15c-08dc4ab6ee03"
+    message = events.report(guid, "userProvisioningFlow", guid, "ready")
+    assert kept(message.body)["fault"] is None
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"not JSON", b"\xff\xfe", b"[1]", b'"text"', b"null", b"[" * 100_000]
+)
+def test_of_what_is_no_json_object_only_size_and_hash_are_kept(body: bytes) -> None:
+    found = kept(body)
+    assert found["body"] is None
+    assert (found["bodySize"], found["bodySha256"]) == (
+        len(body),
+        hashlib.sha256(body).hexdigest(),
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "password",
+        "defaultPassword",
+        "PASSWORD",
+        "clientSecret",
+        "access_token",
+        "credentials",
+        "Authorization",
+        "apiKey",
+        "accessKey",
+        "account_key",
+        "private-key",
+        "connectionString",
+        "passphrase",
+        "pwd",
+        "signature",
+    ],
+)
+@pytest.mark.parametrize("value", ["hunter2", 12, ["hunter2"], {"value": "hunter2"}])
+def test_what_a_telling_name_has_is_hidden_at_any_depth(name: str, value: Any) -> None:
+    assert kept({name: value})["body"] == {name: "[hidden]"}
+    assert kept({"data": [{"in": {name: value}}]})["body"] == {"data": [{"in": {name: "[hidden]"}}]}
+    assert kept({}, **{name: value})["properties"] == {name: "[hidden]"}
+
+
+@pytest.mark.parametrize("depth", [51, 300, 480, 900])
+def test_a_body_nested_too_deep_can_be_archived(depth: int) -> None:
+    for opening, closing in ((b'{"a":', b"}"), (b"[", b"]")):
+        body = b'{"data":' + opening * depth + b'"hunter2"' + closing * depth + b"}"
+        text = json.dumps(kept(body), indent=2)
+        assert "[hidden]" in text
+        assert "hunter2" not in text
+
+
+def test_that_there_is_no_secret_is_not_hidden() -> None:
+    assert kept({"password": None, "token": ""})["body"] == {"password": None, "token": ""}
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("a;SharedAccessKey=abc=;b", "a;SharedAccessKey=[hidden];b"),
+        ("AccountKey=abc", "AccountKey=[hidden]"),
+        ("SharedAccessSignature=sig", "SharedAccessSignature=[hidden]"),
+        ("<eyJhbGciOi.eyJzdWIi.c2ln>", "<[hidden]>"),
+        ("https://a.example/b?sv=1&sig=abc%3D&se=2", "https://a.example/b?sv=1&sig=[hidden]&se=2"),
+        ("design=3", "design=3"),
+        ("Server=a;Password=abc;Pwd=abc", "Server=a;Password=[hidden];Pwd=[hidden]"),
+        ("authorized by bearer abc.def", "authorized by bearer [hidden]"),
+    ],
+)
+def test_what_looks_like_a_key_or_a_token_is_hidden_in_any_text(text: str, left: str) -> None:
+    assert kept({"note": [text]})["body"] == {"note": [left]}
+    assert kept({}, note=text)["properties"] == {"note": left}
+    assert kept({}, DeadLetterErrorDescription=text)["deadLetterDescription"] == left
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text("abc ÄÖ=;.", max_size=20),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text("abcde", min_size=1), inner),
+    )
+)
+def test_what_is_no_secret_is_kept_as_it_came(value: Any) -> None:
+    assert kept({"data": value})["body"] == {"data": value}
+
+
+def test_letters_are_named_by_day_and_time_and_no_two_alike() -> None:
+    assert letter_name(LETTER) == "2026/11/24/091500-17.json"
+    assert letter_name(dataclasses.replace(LETTER, sequence_number=18)) != letter_name(LETTER)
+
+
+def test_another_delivery_has_the_same_name() -> None:
+    again = dataclasses.replace(LETTER, delivery_count=9, properties={}, body=b"")
+    assert letter_name(again) == letter_name(LETTER)
+
+
+def test_a_time_without_a_zone_is_utc() -> None:
+    bare = dataclasses.replace(LETTER, enqueued=LETTER.enqueued.replace(tzinfo=None))
+    assert letter_name(bare) == letter_name(LETTER)

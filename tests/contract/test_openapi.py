@@ -1,0 +1,385 @@
+"""The description of the API: valid, complete, and true of what the service answers."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+from openapi_schema_validator import OAS31Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from functions.http import pages
+from functions.http.operations import OPERATIONS, STATUSES
+from local.config import ROOT
+from shared.description import openapi
+from tests.host.test_function_app import bindings, load_functions
+
+PAYLOADS = ROOT / "shared" / "contract" / "examples"
+METHODS = ("get", "post", "patch", "put", "delete", "head", "options")
+# Pages for people, and the door that tells what is wrong with any other request.
+NOT_DESCRIBED = {"page_status", "page_docs", "page_part", "z_any_other_request"}
+
+
+@functools.cache
+def description() -> dict[str, Any]:
+    content, _ = pages.description()
+    described: dict[str, Any] = json.loads(content)
+    return described
+
+
+@dataclass(frozen=True)
+class Described:
+    """One operation of the description and where it is."""
+
+    method: str
+    path: str
+    content: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.method.upper()} {self.path}"
+
+
+def operations() -> Iterator[Described]:
+    for path, item in description()["paths"].items():
+        for method in sorted(item.keys() & set(METHODS)):
+            yield Described(method, path, item[method])
+
+
+def faults(schema: Mapping[str, Any], value: Any) -> list[str]:
+    """What a schema of the description finds wrong with a value."""
+    # References are to the components of the document that the schema is in.
+    validator = OAS31Validator({**schema, "components": description()["components"]})
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(value)]
+
+
+def component(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+# --- the document ------------------------------------------------------------------------------
+
+
+def test_it_is_valid_openapi_3_1() -> None:
+    assert description()["openapi"].startswith("3.1.")
+    assert list(OpenAPIV31SpecValidator(description()).iter_errors()) == []
+
+
+def test_it_has_every_operation_of_the_app_and_no_other() -> None:
+    served = {
+        (method.value.lower(), f"/{binding['route']}")
+        for function in load_functions()
+        if function.get_function_name() not in NOT_DESCRIBED
+        for binding in bindings(function)
+        if binding["type"] == "httpTrigger"
+        for method in binding["methods"]
+    }
+    assert {(each.method, each.path) for each in operations()} == served
+
+
+def test_operations_are_named_as_their_functions() -> None:
+    names = {each.door.__name__ for each in OPERATIONS}
+    assert {each.content["operationId"] for each in operations()} >= names
+
+
+def test_a_route_without_a_row_is_told() -> None:
+    with pytest.raises(KeyError, match="no_such"):
+        openapi.document([openapi.Route("no_such", "GET", "/x", "Text.", None)], {})
+
+
+@pytest.mark.parametrize("described", list(operations()), ids=str)
+def test_each_operation_says_which_permissions_suffice(described: Described) -> None:
+    (registered,) = [
+        each for each in pages.routes() if each.name == described.content["operationId"]
+    ]
+    asked = {name for one in described.content["security"] for name in one["entra"]}
+    needs = registered.needs
+    assert asked == (set() if needs is None else {*needs.delegated, *needs.application})
+    errors = {"401", "403", "503"} & set(described.content["responses"])
+    assert errors == (set() if needs is None else {"401", "403", "503"})
+
+
+@pytest.mark.parametrize("described", list(operations()), ids=str)
+def test_each_operation_names_the_parameters_of_its_path(described: Described) -> None:
+    parameters = description()["components"]["parameters"]
+    named = [
+        parameters[each["$ref"].rpartition("/")[2]] for each in described.content["parameters"]
+    ]
+    in_path = [each["name"] for each in named if each["in"] == "path"]
+    assert in_path == re.findall(r"\{(\w+)\}", described.path)
+
+
+def test_every_error_that_the_service_tells_is_described() -> None:
+    responses = description()["components"]["responses"]
+    # A method that a path does not have is no operation, so none of them answers 405.
+    assert set(responses) == {str(status) for status, _ in STATUSES.values()} - {"405"}
+    for status, code in STATUSES.values():
+        if status != 405:
+            schema = responses[str(status)]["content"]["application/json"]["schema"]
+            assert code in schema["allOf"][1]["properties"]["error"]["properties"]["code"]["enum"]
+
+
+@pytest.mark.parametrize("name", ["provisioningFlow", "provisioningFlowCreate"])
+def test_the_type_of_a_flow_says_which_schema_it_has(name: str) -> None:
+    schema = description()["components"]["schemas"][name]
+    assert schema["discriminator"]["propertyName"] == "@odata.type"
+    targets = schema["discriminator"]["mapping"]
+    assert sorted(targets.values()) == sorted(each["$ref"] for each in schema["oneOf"])
+    for odata_type, reference in targets.items():
+        kind = description()["components"]["schemas"][reference.rpartition("/")[2]]
+        assert kind["properties"]["@odata.type"]["const"] == odata_type
+
+
+# --- examples ----------------------------------------------------------------------------------
+
+
+def test_the_examples_are_the_published_bodies() -> None:
+    shown = {path.name: path.read_bytes() for path in openapi.EXAMPLES.iterdir()}
+    assert shown == {path.name: path.read_bytes() for path in PAYLOADS.iterdir()}
+
+
+def examples(node: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Every example of the description with its name and its schema."""
+    if isinstance(node, dict):
+        for name, example in node.get("examples", {}).items():
+            yield name, node["schema"], example["value"]
+        for inner in node.values():
+            yield from examples(inner)
+
+
+def test_examples_are_what_their_schemas_want() -> None:
+    found = list(examples(description()["paths"]))
+    assert len(found) > 15
+    assert {
+        name: faults(schema, value) for name, schema, value in found if faults(schema, value)
+    } == {}
+
+
+# --- what schemas refuse -----------------------------------------------------------------------
+
+
+def body(name: str) -> dict[str, Any]:
+    """A published request, as the description shows it."""
+    sets = "/beta/external/industryData/outboundProvisioningFlowSets"
+    create = description()["paths"][f"{sets}/{{set_id}}/provisioningFlows"]["post"]
+    shown = create["requestBody"]["content"]["application/json"]["examples"]
+    found: dict[str, Any] = shown[name]["value"]
+    return found
+
+
+@pytest.mark.parametrize("name", ["user", "class_group", "security_group", "administrative_unit"])
+def test_a_shown_request_differs_from_the_published_one_in_case_only(name: str) -> None:
+    published = (PAYLOADS / f"{name}.request.json").read_text("utf-8")
+    assert json.dumps(body(name)).lower() == json.dumps(json.loads(published)).lower()
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("security_group", {"@odata.type": "#microsoft.graph.industryData.provisioningFlow"}),
+        ("security_group", {"creationOptions": None}),
+        ("security_group", {"creationOptions": {"createBasedOnRoleGroup": True}}),
+        ("security_group", {"displayName": "unknown"}),
+        ("user", {"createUnmatchedUsers": "yes"}),
+        ("class_group", {"configuration": {}}),
+        ("user", {"creationOptions": {"configurations": [{"licenseSkus": []}]}}),
+    ],
+    ids=["abstract", "null", "missing", "unknown", "word", "empty", "no role group"],
+)
+def test_a_body_that_the_service_refuses_is_not_described(
+    name: str, change: dict[str, Any]
+) -> None:
+    assert faults(component("provisioningFlowCreate"), body(name)) == []
+    assert faults(component("provisioningFlowCreate"), {**body(name), **change})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"createUnmatchedUsers": None},
+        {"creationOptions": None},
+        {"id": "ignored", "x@odata.context": "ignored"},
+    ],
+)
+def test_a_body_that_the_service_takes_is_described(change: dict[str, Any]) -> None:
+    assert faults(component("provisioningFlowCreate"), {**body("user"), **change}) == []
+
+
+# --- the service -------------------------------------------------------------------------------
+
+
+@dataclass
+class Checked:
+    """Sends requests and holds each answer against the description."""
+
+    http: aiohttp.ClientSession
+    origin: str
+
+    async def send(
+        self, method: str, path: str, sent: Any = None, *, valid: bool = True, **headers: str
+    ) -> Any:
+        """Send a request; return the JSON of the answer, or None."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        async with self.http.request(
+            method, f"{self.origin}{path}", json=sent, headers=named
+        ) as response:
+            text, status = await response.text(), response.status
+            media_type = response.content_type
+        operation = self._described(method, urlsplit(path).path)
+        if sent is not None and valid:
+            wanted = operation["requestBody"]["content"]["application/json"]["schema"]
+            assert faults(wanted, sent) == []
+        answer = operation["responses"][str(status)]
+        if "$ref" in answer:
+            answer = description()["components"]["responses"][answer["$ref"].rpartition("/")[2]]
+        if not text:
+            assert "content" not in answer
+            return None
+        schema = answer["content"][media_type]["schema"]
+        value = json.loads(text) if media_type != "application/xml" else text
+        assert faults(schema, value) == [], f"{method} {path} -> {status}: {text}"
+        return value
+
+    @staticmethod
+    def _described(method: str, path: str) -> Mapping[str, Any]:
+        fits = [
+            each
+            for each in operations()
+            if each.method == method.lower()
+            and re.fullmatch(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(each.path)), path)
+        ]
+        # A literal segment comes before a parameter.
+        return min(fits, key=lambda each: each.path.count("{")).content
+
+
+@pytest.fixture
+def checked(http: aiohttp.ClientSession, api: str) -> Checked:
+    return Checked(http, api.removesuffix("/beta"))
+
+
+@pytest.fixture
+async def flow_set(checked: Checked) -> str:
+    """The path of a new flow set that has the four published flows."""
+    sets = "/beta/external/industryData/outboundProvisioningFlowSets"
+    created = await checked.send(
+        "POST",
+        sets,
+        {
+            "displayName": "Described",
+            "filter": {
+                "@odata.type": "#microsoft.graph.industryData.basicFilter",
+                "attribute": "orgExternalId",
+                "in": ["1"],
+            },
+        },
+    )
+    path = f"{sets}/{created['id']}"
+    for name in ("user", "class_group", "security_group", "administrative_unit"):
+        await checked.send("POST", f"{path}/provisioningFlows", body(name))
+    return path
+
+
+async def test_answers_to_reads_are_as_described(checked: Checked, flow_set: str) -> None:
+    flows = f"{flow_set}/provisioningFlows"
+    found = await checked.send("GET", flows)
+    assert len(found["value"]) == 4
+    for flow in found["value"]:
+        await checked.send("GET", f"{flows}/{flow['id']}")
+        await checked.send("GET", f"{flows}/{flow['id']}/readinessHistory")
+        await checked.send("POST", f"{flows}/{flow['id']}/readPasswords")
+    await checked.send("GET", f"{flows}?$select=id,readinessStatus&$top=2&$count=true")
+    await checked.send("GET", f"{flows}/$count")
+    await checked.send("GET", f"{flow_set}?$expand=provisioningFlows")
+    await checked.send("GET", f"{flow_set}?$select=displayName")
+    await checked.send("GET", flow_set, Accept="application/json;odata.metadata=full")
+    sets = flow_set.rpartition("/")[0]
+    await checked.send("GET", f"{sets}?$expand=provisioningFlows($select=id)&$top=2")
+    await checked.send("GET", f"{sets}/$count")
+    overview = await checked.send("GET", "/status/overview?search=Described&status=ready&top=2")
+    assert overview["queue"]["complete"] is True
+    assert overview["deadLetters"]["days"] == 7
+
+
+async def test_answers_to_writes_are_as_described(checked: Checked, flow_set: str) -> None:
+    flows = f"{flow_set}/provisioningFlows"
+    changes: dict[str, dict[str, Any]] = {
+        "userProvisioningFlow": {"createUnmatchedUsers": False, "creationOptions": None},
+        "classGroupProvisioningFlow": {"configuration": {"additionalAttributes": None}},
+        "securityGroupProvisioningFlow": {"creationOptions": {"createBasedOnRoleGroup": True}},
+        "administrativeUnitProvisioningFlow": {"creationOptions": {"createBasedOnOrg": True}},
+    }
+    for flow in (await checked.send("GET", flows))["value"]:
+        change = changes[flow["@odata.type"].rpartition(".")[2]]
+        path = f"{flows}/{flow['id']}"
+        await checked.send("PATCH", path, change)
+        assert await checked.send("PATCH", path, change, Prefer="return=representation")
+        await checked.send("POST", f"{path}/reset")
+        await checked.send("POST", f"{path}/microsoft.graph.industryData.reset")
+        await checked.send("DELETE", path)
+    await checked.send("POST", flows, body("user"), Prefer="return=minimal")
+    await checked.send("PATCH", flow_set, {"displayName": "New", "filter": None})
+    await checked.send("DELETE", flow_set)
+
+
+async def test_answers_about_reference_data_are_as_described(checked: Checked) -> None:
+    root = "/beta/external/industryData"
+    group = await checked.send(
+        "POST", f"{root}/roleGroups", {"displayName": "Aides", "roles": [{"code": "aide"}]}
+    )
+    path = f"{root}/roleGroups/{group['id']}"
+    await checked.send("PATCH", path, {"displayName": "All aides"}, Prefer="return=representation")
+    await checked.send("GET", path)
+    await checked.send("DELETE", path)
+    await checked.send("GET", f"{root}/roleGroups?$count=true")
+    await checked.send("GET", f"{root}/roleGroups/$count")
+    definition = {
+        "referenceType": "RefOrgType",
+        "code": "described",
+        "isDisabled": False,
+        "sortIndex": 90001,
+    }
+    await checked.send("POST", f"{root}/referenceDefinitions", definition)
+    path = f"{root}/referenceDefinitions/RefOrgType-described"
+    await checked.send("PATCH", path, {"sortIndex": 90002}, Prefer="return=representation")
+    await checked.send("GET", path)
+    await checked.send("DELETE", path)
+    await checked.send("GET", f"{root}/referenceDefinitions?$top=100")
+    await checked.send("GET", f"{root}/referenceDefinitions/$count")
+
+
+async def test_errors_are_as_described(checked: Checked, flow_set: str) -> None:
+    flows = f"{flow_set}/provisioningFlows"
+    unknown = "00000000-0000-0000-0000-000000000000"
+    refused = await checked.send("POST", flows, {"@odata.type": "x"}, valid=False)
+    assert refused["error"]["details"]
+    await checked.send("POST", flows, body("user"))  # the second of its kind
+    await checked.send("GET", f"{flows}/{unknown}")
+    await checked.send("GET", flows, Authorization="Bearer nonsense")
+    await checked.send("DELETE", flow_set, If_Match='W/"another"')
+    await checked.send("PATCH", f"{flow_set}", {"displayName": "x" * 300_000}, valid=False)
+
+
+async def test_answers_about_the_service_are_as_described(checked: Checked) -> None:
+    for path in ("/health", "/openapi.json", "/beta", "/beta/$metadata"):
+        assert await checked.send("GET", path)
+    await checked.send("GET", "/beta/external/industryData")
+    batch = {"requests": [{"id": "1", "method": "GET", "url": "/external/industryData"}]}
+    answer = await checked.send("POST", "/beta/$batch", batch)
+    assert answer["responses"][0]["status"] == 200
+
+
+async def test_it_is_served_to_anyone_and_once_to_each(api: str) -> None:
+    url = f"{api.removesuffix('/beta')}/openapi.json"
+    async with aiohttp.ClientSession() as anybody:
+        async with anybody.get(url) as response:
+            assert response.status == 200
+            assert await response.json() == description()
+            tag = response.headers["ETag"]
+        async with anybody.get(url, headers={"If-None-Match": tag}) as response:
+            assert (response.status, await response.read()) == (304, b"")

@@ -1,0 +1,375 @@
+"""Readiness on the running stack: its history, what it depends on, its logs and dead letters."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from azure.servicebus import ServiceBusMessage
+
+from local.stack import Stack
+from shared.contract.dead_letters import DeadLetter
+from shared.domain.flows import HISTORY_ENTRIES
+from tests.support.api import (
+    DATE_TIME,
+    UNKNOWN,
+    Api,
+    Flow,
+    Queue,
+    assert_envelope,
+    logged,
+    request_body,
+    until,
+)
+
+# A role that no published body maps to one side alone, so that a test may disable it.
+ROLE = "faculty"
+
+
+async def history(flow: Flow) -> list[dict[str, Any]]:
+    """What has happened to a flow's readiness, newest first."""
+    answer = await flow.api.get(f"{flow.url}/readinessHistory")
+    assert answer.status == 200, answer.text
+    entries: list[dict[str, Any]] = answer.json()["value"]
+    return entries
+
+
+async def reported(queue: Queue, flow: Flow, status: str, **about: Any) -> str:
+    """Report a status as of now, with these members of `data`; the event's id, once applied."""
+    event_id = str(uuid.uuid4())
+    data = {"readinessStatus": status, **about}
+    await queue.send(flow.event("readinessReported", event_id, datetime.now(UTC), data))
+    assert await queue.outcomes(event_id) == ["applied"]
+    return event_id
+
+
+# --- the history -------------------------------------------------------------------------------
+
+
+async def test_the_history_tells_each_status_newest_first(queue: Queue, ready_flow: Flow) -> None:
+    reason = "No licence is left."
+    event_id = await reported(queue, ready_flow, "failed", revision=1, reason=reason)
+    failed, ready, created = await history(ready_flow)
+    assert (failed["readinessStatus"], failed["reason"]) == ("failed", reason)
+    assert (failed["eventId"], failed["revision"]) == (event_id, 1)
+    assert (ready["readinessStatus"], ready["reason"]) == ("ready", None)
+    assert (created["readinessStatus"], created["reason"]) == ("notReady", "created")
+    assert created["eventId"] is None
+
+
+async def test_an_entry_says_when_the_event_was_and_when_it_counted(
+    queue: Queue, ready_flow: Flow
+) -> None:
+    before = datetime.now(UTC)
+    await reported(queue, ready_flow, "failed")
+    [entry, *_] = await history(ready_flow)
+    assert DATE_TIME.fullmatch(entry["eventDateTime"])
+    times = [datetime.fromisoformat(entry[f"{which}DateTime"]) for which in ("event", "applied")]
+    assert before <= times[0] < times[1] <= datetime.now(UTC)
+
+
+async def test_an_update_is_told_with_its_revision(ready_flow: Flow) -> None:
+    options = {"creationOptions": {"createBasedOnOrg": True, "createBasedOnOrgPlusRoleGroup": True}}
+    body = json.loads(request_body("administrative_unit"))
+    changed = await ready_flow.api.patch(
+        ready_flow.url, {"@odata.type": body["@odata.type"], **options}
+    )
+    assert changed.status in (200, 204), changed.text
+    await ready_flow.until_status("ready")
+    entries = await history(ready_flow)
+    assert [(e["readinessStatus"], e["revision"]) for e in entries] == [
+        ("ready", 2),
+        ("notReady", 2),
+        ("ready", 1),
+        ("notReady", 1),
+    ]
+    assert entries[1]["reason"] == "updated"
+
+
+async def test_the_history_keeps_the_newest_entries_only(queue: Queue, ready_flow: Flow) -> None:
+    start = datetime.now(UTC)
+    statuses = ["failed", "ready"] * HISTORY_ENTRIES
+    reports = [
+        ready_flow.report(status, start + timedelta(microseconds=order))
+        for order, status in enumerate(statuses)
+    ]
+    for event_id, message in reports[: HISTORY_ENTRIES + 2]:
+        await queue.send(message)
+        assert await queue.outcomes(event_id) == ["applied"]
+    told = [entry["eventId"] for entry in await history(ready_flow)]
+    sent = [event_id for event_id, _ in reports[2 : HISTORY_ENTRIES + 2]]
+    assert told == sent[::-1]
+
+
+async def test_a_flow_that_is_not_there_has_no_history(service: Api, set_id: str) -> None:
+    answer = await service.get(f"{service.flows(set_id)}/{UNKNOWN}/readinessHistory")
+    assert_envelope(answer, 404, "Request_ResourceNotFound")
+
+
+# --- reports -----------------------------------------------------------------------------------
+
+
+async def test_a_report_may_leave_the_revision_open(queue: Queue, ready_flow: Flow) -> None:
+    await reported(queue, ready_flow, "disabled")
+    assert await ready_flow.status() == "disabled"
+
+
+async def test_a_report_without_a_revision_from_before_a_reset_is_stale(
+    queue: Queue, ready_flow: Flow
+) -> None:
+    seen = datetime.now(UTC)
+    answer = await ready_flow.api.send("POST", f"{ready_flow.url}/reset")
+    assert answer.status == 202, answer.text
+    await ready_flow.until_status("ready")
+    event_id = str(uuid.uuid4())
+    about = {"readinessStatus": "failed"}
+    await queue.send(ready_flow.event("readinessReported", event_id, seen, about))
+    assert await queue.outcomes(event_id) == ["stale"]
+    assert await ready_flow.status() == "ready"
+
+
+async def test_a_report_from_a_clock_that_runs_ahead_is_archived_and_silences_nobody(
+    queue: Queue, ready_flow: Flow
+) -> None:
+    _, ahead = ready_flow.report("failed", datetime.now(UTC) + timedelta(days=1))
+    await queue.send(ahead)
+    [letter] = await queue.dead_lettered(ahead.message_id)
+    assert "set the sender's clock" in letter["fault"]
+    assert await ready_flow.status() == "ready"
+    await reported(queue, ready_flow, "expired")
+    assert await ready_flow.status() == "expired"
+
+
+# --- role groups and reference definitions -----------------------------------------------------
+
+
+def mapping(role: str) -> bytes:
+    """A class group flow that maps one role."""
+    body = json.loads(request_body("class_group"))
+    mappings = body["configuration"]["enrollmentMappings"]
+    entry = {**mappings["ownerEnrollmentMappings"][0], "code": role}
+    mappings["ownerEnrollmentMappings"] = [entry]
+    mappings["memberEnrollmentMappings"] = []
+    return json.dumps(body).encode()
+
+
+def bound_to(group_id: str) -> bytes:
+    """A user flow for one role group."""
+    body = json.loads(request_body("user"))
+    [entry, *_] = body["creationOptions"]["configurations"]
+    entry["roleGroup@odata.bind"] = (
+        f"https://graph.microsoft.com/beta/external/industryData/roleGroups/{group_id}"
+    )
+    entry["defaultPasswordSettings"]["password"] = secrets.token_urlsafe(12)
+    body["creationOptions"]["configurations"] = [entry]
+    return json.dumps(body).encode()
+
+
+async def ready(service: Api, body: bytes) -> Flow:
+    """Create a flow in a set of its own and wait until it is ready."""
+    set_id = await service.new_set()
+    answer = await service.send("POST", service.flows(set_id), body)
+    assert answer.status == 201, answer.text
+    made = answer.json()
+    flow = Flow(service, set_id, made["id"], made["@odata.type"].rpartition(".")[2])
+    await flow.until_status("ready")
+    return flow
+
+
+async def newest(flow: Flow) -> tuple[str, Any]:
+    """The present status and its reason."""
+    [entry, *_] = await history(flow)
+    return entry["readinessStatus"], entry["reason"]
+
+
+async def test_a_flow_fails_while_a_role_that_it_maps_is_disabled(service: Api) -> None:
+    flow = await ready(service, mapping(ROLE))
+    other = await ready(service, mapping("lecturer"))
+    definition = f"{service.definitions}/RefRole-{ROLE}"
+    try:
+        answer = await service.patch(definition, {"isDisabled": True})
+        assert answer.status in (200, 204), answer.text
+        await flow.until_status("failed")
+        status, reason = await newest(flow)
+        assert (status, reason) == (
+            "failed",
+            f"Mapped roles are disabled: {ROLE}. Enable them or map others.",
+        )
+    finally:
+        answer = await service.patch(definition, {"isDisabled": False})
+        assert answer.status in (200, 204), answer.text
+        await flow.until_status("ready")
+    assert [entry["readinessStatus"] for entry in await history(other)] == ["ready", "notReady"]
+
+
+async def test_a_flow_fails_when_its_role_group_is_deleted(service: Api) -> None:
+    group_id = await service.new_role_group("teacher")
+    flow = await ready(service, bound_to(group_id))
+    assert (await service.delete(f"{service.groups}/{group_id}")).status == 204
+    await flow.until_status("failed")
+    _, reason = await newest(flow)
+    assert reason == f"The role group '{group_id}' does not exist any more; bind another."
+
+
+async def test_a_flow_follows_the_roles_of_its_group(service: Api) -> None:
+    group_id = await service.new_role_group(ROLE)
+    flow = await ready(service, bound_to(group_id))
+    definition = f"{service.definitions}/RefRole-{ROLE}"
+    try:
+        await service.patch(definition, {"isDisabled": True})
+        await flow.until_status("failed")
+        _, reason = await newest(flow)
+        assert reason == f"All roles of the role group '{group_id}' are disabled; enable one."
+        group = f"{service.groups}/{group_id}"
+        answer = await service.patch(group, {"roles": [{"code": ROLE}, {"code": "teacher"}]})
+        assert answer.status in (200, 204), answer.text
+        await flow.until_status("ready")
+    finally:
+        await service.patch(definition, {"isDisabled": False})
+        # The service knows it when a flow is checked anew.
+        class_group = await service.new_flow("class_group")
+        await class_group.until_status("ready")
+
+
+async def test_only_the_flows_that_use_a_role_group_are_asked(service: Api, stack: Stack) -> None:
+    group_id, other_id = [await service.new_role_group("teacher") for _ in range(2)]
+    using = await ready(service, bound_to(group_id))
+    not_using = await ready(service, bound_to(other_id))
+    answer = await service.patch(f"{service.groups}/{group_id}", {"displayName": "Others"})
+    assert answer.status in (200, 204), answer.text
+    [line, *_] = await logged(stack, "industryData.catalogChanged", group_id)
+    assert (line["asked"], line["more"]) == (1, False)
+
+    async def checked_again() -> bool:
+        return len(await history(using)) == 3
+
+    await until(checked_again, "the flow that uses the group is checked again")
+    assert len(await history(not_using)) == 2
+
+
+# --- logs --------------------------------------------------------------------------------------
+
+
+async def test_an_event_leaves_one_line_with_the_trace_of_the_request_that_caused_it(
+    service: Api, stack: Stack, set_id: str
+) -> None:
+    trace_id, span = secrets.token_hex(16), secrets.token_hex(8)
+    answer = await service.send(
+        "POST",
+        service.flows(set_id),
+        request_body("security_group"),
+        traceparent=f"00-{trace_id}-{span}-01",
+    )
+    flow = Flow(service, set_id, answer.json()["id"], "securityGroupProvisioningFlow")
+    await flow.until_status("ready")
+    [entry, _] = await history(flow)
+    [line] = await logged(stack, f'"flowId": "{flow.id}"')
+    assert line.pop("latencyMs") >= 0
+    assert line == {
+        "event": "industryData.provisioningFlow.readinessCheckRequested",
+        "eventId": entry["eventId"],
+        "flowSetId": set_id,
+        "flowId": flow.id,
+        "kind": flow.kind,
+        "revision": 1,
+        "before": "notReady",
+        "to": "ready",
+        "outcome": "applied",
+        "deliveryCount": 1,
+        "traceId": trace_id,
+    }
+    [request] = await logged(stack, '"event": "request"', trace_id)
+    assert (request["operation"], request["status"]) == ("create_provisioning_flow", 201)
+
+
+async def test_an_event_that_changes_nothing_is_logged_as_well(
+    queue: Queue, stack: Stack, ready_flow: Flow
+) -> None:
+    event_id, late = ready_flow.report("failed", datetime.now(UTC) - timedelta(hours=1))
+    await queue.send(late)
+    [line] = await logged(stack, event_id)
+    assert (line["before"], line["to"], line["outcome"]) == (None, "failed", "stale")
+    assert line["latencyMs"] > 3_600_000
+
+
+# --- dead letters ------------------------------------------------------------------------------
+
+
+def poison(flow: Flow, **data: Any) -> ServiceBusMessage:
+    """A report that the service refuses whenever it comes."""
+    about: Mapping[str, Any] = {"readinessStatus": "sideways", **data}
+    return flow.event("readinessReported", str(uuid.uuid4()), datetime.now(UTC), dict(about))
+
+
+async def test_what_can_never_succeed_is_kept_with_its_reason(
+    queue: Queue, ready_flow: Flow
+) -> None:
+    message = poison(ready_flow)
+    message.application_properties = {"sender": "test"}
+    message.content_type = "application/cloudevents+json"
+    before = datetime.now(UTC)
+    await queue.send(message)
+    [letter] = await queue.dead_lettered(message.message_id)
+    body = str(message)
+    assert letter["body"] == json.loads(body)
+    assert letter["bodySize"] == len(body)
+    assert letter["bodySha256"] == hashlib.sha256(body.encode()).hexdigest()
+    assert letter["contentType"] == "application/cloudevents+json"
+    assert letter["properties"]["sender"] == "test"
+    assert letter["deadLetterReason"] == "MaxDeliveryCountExceeded"
+    assert letter["deadLetterDescription"]
+    assert '"readinessStatus"' in letter["fault"]
+    archived = datetime.fromisoformat(letter["archivedDateTime"])
+    assert before < archived <= datetime.now(UTC)
+
+
+async def test_the_archive_keeps_no_secret(queue: Queue, ready_flow: Flow) -> None:
+    secret = secrets.token_urlsafe(18)
+    about = {"password": secret, "note": f"Endpoint=sb://a/;SharedAccessKey={secret}"}
+    message = poison(ready_flow, **about)
+    message.application_properties = {"accessKey": secret}
+    opaque = ServiceBusMessage(f"not JSON, {secret}", message_id=str(uuid.uuid4()))
+    await queue.send(message, opaque)
+    letters = await queue.dead_lettered(message.message_id, opaque.message_id)
+    assert secret not in json.dumps(letters)
+    bodies = {letter["messageId"]: letter["body"] for letter in letters}
+    assert bodies[opaque.message_id] is None
+    assert bodies[message.message_id]["data"]["note"].startswith("Endpoint=sb://a/;")
+
+
+async def test_a_letter_is_named_by_its_day_and_written_once(queue: Queue) -> None:
+    def delivered(count: int) -> DeadLetter:
+        return DeadLetter(
+            message_id="m",
+            sequence_number=secrets.randbelow(2**50) if count == 1 else number,
+            enqueued=datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC),
+            delivery_count=count,
+            content_type=None,
+            properties={},
+            body=b"{}",
+        )
+
+    first = delivered(1)
+    number = first.sequence_number
+    name = await queue.archive.keep(first)
+    assert name == f"2001/02/03/040506-{number}.json"
+    assert await queue.archive.keep(delivered(2)) == name
+    assert (await queue.archive.read(name))["deliveryCount"] == 1
+
+
+async def test_poison_about_one_set_does_not_hold_up_another(
+    service: Api, queue: Queue, ready_flow: Flow
+) -> None:
+    await queue.sender.send_messages([poison(ready_flow) for _ in range(30)])
+    last = poison(ready_flow)
+    await queue.send(last)
+    flow = await service.new_flow("user")
+    await flow.until_status("ready")
+    # Nor does it hold up what is right about the same set.
+    await reported(queue, ready_flow, "expired")
+    await queue.dead_lettered(last.message_id)

@@ -1,0 +1,349 @@
+"""Asking again for flows that are notReady for too long, and telling flows of a changed catalog.
+
+The stores and the publisher are the app's own, on a database and a queue that nobody else uses: so
+what was asked stays in the queue, to be looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import aiohttp
+import pytest
+from azure.cosmos import PartitionKey
+from azure.cosmos.aio import ContainerProxy, CosmosClient
+from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
+
+from local.components import free_ports
+from local.config import COSMOS_EMULATOR_KEY
+from local.emulators.cosmos.setup import container_definitions
+from local.stack import Stack
+from shared.adapters.catalog_store import CatalogStore
+from shared.adapters.cosmos import Cosmos
+from shared.adapters.flow_store import FLOW_SETS, FlowStore
+from shared.adapters.keyring import Keyring
+from shared.adapters.service_bus import QueuePublisher
+from shared.contract import schemas
+from shared.contract.events import CatalogChanged, ReadinessEvent, read_event
+from shared.domain import flows
+from shared.domain.ids import microseconds
+from shared.services.processing import Processor
+from tests.emulators.service_bus_fixtures import Emulator, running
+from tests.support.api import Api, CosmosFaults, Flow, request_body, until
+
+DATABASE = "reconciler"
+KIND = "userProvisioningFlow"
+MINUTE = 60 * 1_000_000
+MOST, SECONDS = 100, 30.0
+CREDENTIALS = "SharedAccessKeyName=x;SharedAccessKey=y;UseDevelopmentEmulator=true"
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """A Service Bus emulator whose queue nobody reads but these tests."""
+    folder = tmp_path_factory.mktemp("reconciler")
+    with running(folder, {"readiness": {"RequiresDuplicateDetection": True}}) as started:
+        yield started
+
+
+@dataclass(frozen=True)
+class World:
+    """The app's parts, and a look at what they wrote and published."""
+
+    processor: Processor
+    sets: ContainerProxy
+    keyring: Keyring
+    receiver: ServiceBusReceiver
+
+    async def new_flow(self, group: str = "staff", **members: Any) -> str:
+        """Store a user flow in a set of its own, with these members; the set's id."""
+        body = json.loads(request_body("user"))
+        entry = body["creationOptions"]["configurations"].pop()
+        body["creationOptions"]["configurations"] = [entry]
+        entry["roleGroup@odata.bind"] = f"external/industryData/roleGroups/{group}"
+        _, values = schemas.load_flow(body, {group, "staff", "students"})
+        document = flows.new_flow_set({"display_name": "Contoso schools", "filter": None})
+        document["flows"] = {KIND: {**flows.new_flow(KIND, values, self.keyring), **members}}
+        await self.sets.create_item(document)
+        return str(document["id"])
+
+    async def flow(self, set_id: str) -> dict[str, Any]:
+        """A set's flow as it is stored."""
+        document = await self.sets.read_item(set_id, set_id)
+        found: dict[str, Any] = document["flows"][KIND]
+        return found
+
+    async def make_due(self, set_id: str) -> None:
+        """Let a flow's wait be over."""
+        operation = {"op": "set", "path": f"/flows/{KIND}/askAgainAt", "value": 0}
+        await self.sets.patch_item(set_id, set_id, [operation])
+
+    async def published(self) -> list[ReadinessEvent | CatalogChanged]:
+        """Take everything from the queue."""
+        found: list[ReadinessEvent | CatalogChanged] = []
+        while await self.receiver.peek_messages(1, sequence_number=1):
+            for message in await self.receiver.receive_messages(100, max_wait_time=1):
+                found.append(read_event(b"".join(message.body)))
+                await self.receiver.complete_message(message)
+        return found
+
+    async def asked(self) -> list[str]:
+        """Take everything from the queue; the sets whose flow was asked for."""
+        return [e.flow_set_id for e in await self.published() if isinstance(e, ReadinessEvent)]
+
+
+@pytest.fixture(scope="module")
+async def containers(stack: Stack) -> None:
+    """A database of our own on the stack's Cosmos DB emulator."""
+    async with CosmosClient(
+        stack.config.cosmos_endpoint, COSMOS_EMULATOR_KEY, enable_endpoint_discovery=False
+    ) as client:
+        database = await client.create_database_if_not_exists(DATABASE)
+        for container in container_definitions():
+            await database.create_container_if_not_exists(
+                container["name"],
+                PartitionKey(path=container["partitionKey"]),
+                indexing_policy=container["indexingPolicy"],
+            )
+
+
+def publisher_to(connection: str) -> QueuePublisher:
+    """The app's publisher."""
+    client = ServiceBusClient.from_connection_string(
+        connection, retry_total=1, retry_backoff_factor=0.2
+    )
+    return QueuePublisher(client, "readiness")
+
+
+@pytest.fixture(scope="module")
+async def parts(
+    stack: Stack, containers: None, emulator: Emulator, keyring: Keyring
+) -> AsyncIterator[World]:
+    """The parts, with their clients."""
+    client = CosmosClient(
+        stack.config.cosmos_endpoint, COSMOS_EMULATOR_KEY, enable_endpoint_discovery=False
+    )
+    cosmos = Cosmos(client, DATABASE)
+    publisher = publisher_to(emulator.connection_string())
+    processor = Processor(FlowStore(cosmos), CatalogStore(cosmos), publisher)
+    async with (
+        ServiceBusClient.from_connection_string(emulator.connection_string()) as looking,
+        looking.get_queue_receiver("readiness") as receiver,
+    ):
+        yield World(processor, cosmos.container(FLOW_SETS), keyring, receiver)
+    await publisher.close()
+    await cosmos.close()
+
+
+@pytest.fixture
+async def world(parts: World) -> World:
+    """The parts, with nothing stored and nothing published."""
+    for set_id in [document["id"] async for document in parts.sets.read_all_items()]:
+        await parts.sets.delete_item(set_id, set_id)
+    await parts.published()
+    return parts
+
+
+# --- which flows are asked for -----------------------------------------------------------------
+
+
+async def test_a_flow_that_is_due_is_asked_for_once_as_of_its_revision(world: World) -> None:
+    set_id = await world.new_flow(askAgainAt=0)
+    flow = await world.flow(set_id)
+    assert await world.processor.reconcile(MOST, SECONDS) == 1
+    assert await world.processor.reconcile(MOST, SECONDS) == 0
+    [event] = await world.published()
+    assert isinstance(event, ReadinessEvent)
+    assert (event.flow_set_id, event.flow_id, event.revision) == (set_id, flow["id"], 1)
+    # Whatever was reported about the revision since counts more.
+    assert event.position.at == flow["revisedAt"]
+    assert not event.fresh
+    assert event.configuration is not None
+
+
+async def test_a_new_flow_gets_a_minute_for_the_event_on_its_way(world: World) -> None:
+    flow = await world.flow(await world.new_flow())
+    assert flow["askAgainAt"] - flow["revisedAt"] == MINUTE
+    assert await world.processor.reconcile(MOST, SECONDS) == 0
+    assert await world.asked() == []
+
+
+@pytest.mark.parametrize("status", ["ready", "failed", "disabled", "expired"])
+async def test_only_flows_that_are_not_ready_are_asked_for(world: World, status: str) -> None:
+    await world.new_flow(askAgainAt=0, readinessStatus=status)
+    assert await world.processor.reconcile(MOST, SECONDS) == 0
+    assert await world.asked() == []
+
+
+async def test_the_wait_doubles_up_to_four_hours_and_never_ends(world: World) -> None:
+    set_id = await world.new_flow(askAgainAt=0)
+    waits = []
+    for _ in range(10):
+        before = microseconds()
+        assert await world.processor.reconcile(MOST, SECONDS) == 1
+        flow = await world.flow(set_id)
+        waits.append(round((flow["askAgainAt"] - before) / MINUTE))
+        await world.make_due(set_id)
+    assert waits == [2, 4, 8, 16, 32, 64, 128, 256, 256, 256]
+    assert (await world.flow(set_id))["asks"] == 11
+    assert await world.asked() == [set_id] * 10
+
+
+async def test_a_run_asks_for_so_many_and_the_next_for_the_rest(world: World) -> None:
+    set_ids = {await world.new_flow(askAgainAt=0) for _ in range(5)}
+    counts = [await world.processor.reconcile(2, SECONDS) for _ in range(4)]
+    assert counts == [2, 2, 1, 0]
+    asked = await world.asked()
+    assert len(asked) == 5
+    assert set(asked) == set_ids
+
+
+async def test_a_run_ends_when_its_time_is_over(world: World) -> None:
+    await world.new_flow(askAgainAt=0)
+    assert await world.processor.reconcile(MOST, -1) == 0
+    assert await world.processor.reconcile(MOST, SECONDS) == 1
+
+
+async def test_two_reconcilers_at_once_ask_once(world: World) -> None:
+    set_ids = [await world.new_flow(askAgainAt=0) for _ in range(8)]
+    counts = await asyncio.gather(*(world.processor.reconcile(MOST, SECONDS) for _ in range(2)))
+    assert sum(counts) == 8
+    assert sorted(await world.asked()) == sorted(set_ids)
+
+
+async def test_a_flow_that_got_ready_meanwhile_is_not_asked_for(world: World) -> None:
+    set_id = await world.new_flow(askAgainAt=0)
+    [(_, kind, flow)] = await world.processor.store.due_flows(microseconds(), MOST)
+    operation = {"op": "set", "path": f"/flows/{kind}/readinessStatus", "value": "ready"}
+    await world.sets.patch_item(set_id, set_id, [operation])
+    assert not await world.processor.store.note_ask(set_id, kind, flow, 2, 0)
+    assert (await world.flow(set_id))["asks"] == 1
+
+
+# --- when something is away --------------------------------------------------------------------
+
+
+async def test_an_ask_that_cannot_be_published_is_no_reason_to_wait_longer(world: World) -> None:
+    set_id = await world.new_flow(askAgainAt=5)
+    [nobody] = free_ports(1)
+    away = publisher_to(f"Endpoint=sb://127.0.0.1:{nobody};{CREDENTIALS}")
+    assert await replace(world.processor, publisher=away).reconcile(MOST, SECONDS) == 0
+    await away.close()
+    flow = await world.flow(set_id)
+    assert (flow["asks"], flow["askAgainAt"]) == (1, 5)
+    assert await world.asked() == []
+
+
+async def test_a_run_goes_on_with_the_others_when_one_write_fails(
+    world: World, cosmos_faults: CosmosFaults
+) -> None:
+    for _ in range(3):
+        await world.new_flow(askAgainAt=0)
+    async with cosmos_faults(operation="patch", status=503):
+        assert await world.processor.reconcile(MOST, SECONDS) == 2
+    assert await world.processor.reconcile(MOST, SECONDS) == 1
+    assert len(set(await world.asked())) == 3
+
+
+# --- over the whole stack ----------------------------------------------------------------------
+
+
+async def fire(stack: Stack, http: aiohttp.ClientSession) -> None:
+    """Run the timer function now."""
+    admin = f"http://127.0.0.1:{stack.config.functions_port}/admin/functions"
+    async with http.post(f"{admin}/reconcile_readiness", json={}) as response:
+        assert response.status == 202
+
+
+async def test_a_flow_whose_event_was_lost_becomes_ready_by_the_timer(
+    service: Api, stack: Stack, http: aiohttp.ClientSession, stored_sets: ContainerProxy
+) -> None:
+    flow = await service.new_flow("user")
+    await flow.until_status("ready")
+    # As it would be without the event.
+    stored = (await stored_sets.read_item(flow.set_id, flow.set_id))["flows"][flow.kind]
+    lost = {**stored, "readinessStatus": "notReady", "appliedAt": 0, "appliedKey": ""}
+    operation = {
+        "op": "set",
+        "path": f"/flows/{flow.kind}",
+        "value": {**lost, "askAgainAt": 0, "history": [stored["history"][1], *[None] * 19]},
+    }
+    await stored_sets.patch_item(flow.set_id, flow.set_id, [operation])
+    assert await flow.status() == "notReady"
+    await fire(stack, http)
+    await flow.until_status("ready")
+    asked = (await stored_sets.read_item(flow.set_id, flow.set_id))["flows"][flow.kind]
+    assert asked["asks"] == 2
+
+
+async def test_a_crash_between_write_and_publish_loses_no_flow(
+    service: Api,
+    stack: Stack,
+    http: aiohttp.ClientSession,
+    stored_sets: ContainerProxy,
+    cosmos_faults: CosmosFaults,
+    set_id: str,
+) -> None:
+    async def flows_of_the_set() -> dict[str, Any]:
+        query = f"SELECT VALUE c.flows FROM c WHERE c.id = '{set_id}'"  # noqa: S608 - a GUID
+        [found] = [each async for each in stored_sets.query_items(query, partition_key=set_id)]
+        return dict(found)
+
+    async def written() -> bool:
+        return bool(await flows_of_the_set())
+
+    # The work is done and its answer lost; the host asks what became of it, and waits.
+    async with (
+        cosmos_faults(operation="patch", drop=True, after=True),
+        cosmos_faults(operation="read", delayMs=20_000),
+    ):
+        creating = asyncio.create_task(service.create(set_id, "user"))
+        await until(written, "the flow is stored")
+        await asyncio.to_thread(stack.kill, "host")
+        with pytest.raises(aiohttp.ClientError):
+            await creating
+    await asyncio.to_thread(stack.start, "host")
+    [(kind, flow)] = (await flows_of_the_set()).items()
+    assert flow["readinessStatus"] == "notReady"
+    # The caller, who cannot know, repeats and is told; the timer does the rest.
+    assert (await service.create(set_id, "user")).status == 409
+    operation = {"op": "set", "path": f"/flows/{kind}/askAgainAt", "value": 0}
+    await stored_sets.patch_item(set_id, set_id, [operation])
+    await fire(stack, http)
+    await Flow(service, set_id, flow["id"], kind).until_status("ready")
+
+
+# --- a changed catalog -------------------------------------------------------------------------
+
+
+async def test_a_change_of_a_role_group_is_told_page_by_page(world: World) -> None:
+    group = str(uuid.uuid4())
+    users = sorted([await world.new_flow(group) for _ in range(5)])
+    await world.new_flow("students")
+    processor = replace(world.processor, sets_at_once=2)
+    changes = [CatalogChanged("change", group, None, "", None)]
+    pages = []
+    while changes:
+        await processor.process(changes[0], 1)
+        events = await world.published()
+        checks = [each for each in events if isinstance(each, ReadinessEvent)]
+        assert all(each.fresh for each in checks)
+        pages.append(sorted(each.flow_set_id for each in checks))
+        changes = [each for each in events if isinstance(each, CatalogChanged)]
+    assert pages == [users[:2], users[2:4], users[4:]]
+
+
+async def test_a_page_that_is_just_full_is_followed_by_an_empty_one(world: World) -> None:
+    group = str(uuid.uuid4())
+    for _ in range(2):
+        await world.new_flow(group)
+    processor = replace(world.processor, sets_at_once=2)
+    await processor.process(CatalogChanged("change", group, None, "", None), 1)
+    [again] = [each for each in await world.published() if isinstance(each, CatalogChanged)]
+    await processor.process(again, 1)
+    assert await world.published() == []

@@ -1,0 +1,467 @@
+"""The local host's HTTP rules, seen by a client and by the functions behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from local.host.http import BadRequest, decode_path, read_query
+from tests.host.host_process import APPS, HostProcess, until
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.fixture(scope="module")
+async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[HostProcess]:
+    folder = tmp_path_factory.mktemp("web")
+    app = folder / "app"
+    shutil.copytree(APPS / "web", app)
+    values = {"FROM_FILE": "file", "FROM_BOTH": "file"}
+    (app / "local.settings.json").write_text(json.dumps({"Values": values}))
+    environ = {"FROM_BOTH": "process", "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": "100000"}
+    process = HostProcess(app, folder / "log", environ)
+    try:
+        await process.url()
+        yield process
+    finally:
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+async def client(host: HostProcess) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(await host.url()) as session:
+        yield session
+
+
+async def seen(answer: aiohttp.ClientResponse) -> dict[str, Any]:
+    assert answer.status == 200
+    found = await answer.json()
+    assert isinstance(found, dict)
+    return found
+
+
+async def exchange(host: HostProcess, request: bytes) -> bytes:
+    """Send bytes as they are and return everything up to the end of the connection."""
+    url = URL(await host.url())
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    try:
+        writer.write(request)
+        return await asyncio.wait_for(reader.read(), 20)
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+# ---- what a function is given
+
+
+async def test_request_has_the_workers_class(client: aiohttp.ClientSession) -> None:
+    async with client.get("/api/echo/x") as answer:
+        assert (await seen(answer))["class"] == "azure.functions.http.HttpRequest"
+
+
+async def test_url_is_the_clients(client: aiohttp.ClientSession) -> None:
+    target = URL("/api/echo/a%20b%2Fc?x=%20y&z", encoded=True)
+    async with client.get(target, headers={"Host": "example.test:99"}) as answer:
+        url = (await seen(answer))["url"]
+    assert url == "http://example.test:99/api/echo/a%20b%2Fc?x=%20y&z"
+
+
+async def test_repeated_headers_are_joined_under_a_lower_case_name(host: HostProcess) -> None:
+    answer = await exchange(
+        host,
+        b"GET /api/echo/x HTTP/1.1\r\nHost: x\r\nX-Many: one\r\nx-MANY: two\r\n"
+        b"Connection: close\r\n\r\n",
+    )
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["headers"]["x-many"] == "one,two"
+
+
+async def test_header_that_is_not_utf_8_is_refused(host: HostProcess) -> None:
+    answer = await exchange(
+        host, b"GET /api/noop HTTP/1.1\r\nHost: x\r\nX-Bad: \xff\r\nConnection: close\r\n\r\n"
+    )
+    assert answer.startswith(b"HTTP/1.1 400")
+
+
+async def test_repeated_query_names_are_joined_and_empty_values_dropped(
+    client: aiohttp.ClientSession,
+) -> None:
+    async with client.get("/api/echo/x?a=1&A=2&empty=&none&b=3") as answer:
+        assert (await seen(answer))["params"] == {"a": "1,2", "b": "3"}
+
+
+@pytest.mark.parametrize(
+    ("raw", "values"),
+    [
+        ("", {}),
+        ("a=1+2%2B", {"a": "1 2+"}),
+        ("a=%ff%C3%BC", {"a": "%FFü"}),
+        ("$filter=a%20eq%20'b'&&x", {"$filter": "a eq 'b'"}),
+        ("a=b=c", {"a": "b=c"}),
+        ("a=&a=1", {"a": ",1"}),
+    ],
+)
+def test_query_is_decoded(raw: str, values: dict[str, str]) -> None:
+    assert read_query(raw) == values
+
+
+@pytest.mark.parametrize(
+    ("raw", "path"),
+    [
+        ("/a%20b", "/a b"),
+        ("/a%2Fb", "/a%2Fb"),
+        ("/a%252Fb", "/a%2Fb"),
+        ("/%C3%BC", "/ü"),
+        ("/%FF", "/%FF"),
+        ("/a/../b/./c", "/b/c"),
+        ("/a/..", "/"),
+        ("/../../b", "/b"),
+        ("/.well-known", "/.well-known"),
+        ("/%2e%2e/b", "/b"),
+    ],
+)
+def test_path_is_decoded(raw: str, path: str) -> None:
+    assert decode_path(raw) == path
+
+
+def test_null_character_in_the_path_is_refused() -> None:
+    with pytest.raises(BadRequest):
+        decode_path("/a%00")
+
+
+async def test_body_of_known_length_is_forwarded(client: aiohttp.ClientSession) -> None:
+    async with client.post("/api/echo/x", data=b"\x00\xff") as answer:
+        assert (await seen(answer))["body"] == "\x00ÿ"
+
+
+async def test_chunked_body_arrives_empty(client: aiohttp.ClientSession) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"abc"
+
+    async with client.post("/api/echo/x", data=body()) as answer:
+        assert (await seen(answer))["body"] == ""
+
+
+async def test_connection_goes_on_after_a_chunked_body(host: HostProcess) -> None:
+    chunked = (
+        b"POST /api/echo/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"3\r\nabc\r\n0\r\n\r\n"
+    )
+    then = b"GET /api/noop HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    assert (await exchange(host, chunked + then)).count(b"HTTP/1.1 200 OK") == 2
+
+
+async def test_body_above_the_limit_is_refused(client: aiohttp.ClientSession) -> None:
+    async with client.post("/api/echo/x", data=b"x" * 100_001) as answer:
+        assert (answer.status, await answer.read()) == (413, b"")
+
+
+async def test_body_at_the_limit_is_taken(client: aiohttp.ClientSession) -> None:
+    async with client.post("/api/echo/x", data=b"x" * 100_000) as answer:
+        assert len((await seen(answer))["body"]) == 100_000
+
+
+async def test_client_that_waits_for_100_continue_gets_it(client: aiohttp.ClientSession) -> None:
+    async with client.post("/api/echo/x", data=b"abc", expect100=True) as answer:
+        assert (await seen(answer))["body"] == "abc"
+
+
+async def test_route_values_reach_the_function(client: aiohttp.ClientSession) -> None:
+    async with client.get("/API/Items/5/PARTS/A%20b") as answer:
+        assert (await seen(answer))["route"] == {"id": "5", "part": "A b"}
+
+
+async def test_missing_optional_value_is_left_out(client: aiohttp.ClientSession) -> None:
+    async with client.get("/api/items/5/parts") as answer:
+        assert (await seen(answer))["route"] == {"id": "5"}
+
+
+async def test_default_route_value_is_given(client: aiohttp.ClientSession) -> None:
+    async with client.get("/api/things") as answer:
+        assert (await seen(answer))["route"] == {"id": "none"}
+
+
+# ---- which function answers
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/nothing"),
+        ("GET", "/noop"),
+        ("GET", "/api/items/x/parts"),
+        ("POST", "/api/noop"),
+        ("HEAD", "/api/noop"),
+        ("OPTIONS", "/api/noop"),
+        ("GET", "/admin/nothing"),
+    ],
+)
+async def test_what_no_function_serves_is_an_empty_404(
+    method: str, path: str, client: aiohttp.ClientSession
+) -> None:
+    async with client.request(method, path) as answer:
+        assert (answer.status, await answer.read()) == (404, b"")
+
+
+async def test_first_function_by_name_wins(client: aiohttp.ClientSession) -> None:
+    async with client.get("/api/order/recent") as answer:
+        assert await answer.json() == "order_a"
+
+
+async def test_every_method_reaches_a_function_without_methods(
+    client: aiohttp.ClientSession,
+) -> None:
+    async with client.request("OPTIONS", "/api/echo/x") as answer:
+        assert (await seen(answer))["method"] == "OPTIONS"
+
+
+async def test_home_page_where_no_function_is(client: aiohttp.ClientSession) -> None:
+    async with client.get("/") as answer:
+        assert (answer.status, answer.content_type) == (200, "text/html")
+
+
+async def test_head_has_no_body(client: aiohttp.ClientSession) -> None:
+    async with client.head("/api/answers/default") as answer:
+        assert (answer.status, answer.headers["Content-Length"]) == (200, "5")
+
+
+# ---- what a client is given
+
+
+async def test_plain_text_is_the_default(client: aiohttp.ClientSession) -> None:
+    async with client.get("/api/answers/default") as answer:
+        assert answer.headers.getall("Content-Type") == ["text/plain; charset=utf-8"]
+
+
+async def test_explicit_content_type_wins(client: aiohttp.ClientSession) -> None:
+    async with client.get("/api/answers/explicit") as answer:
+        assert answer.headers.getall("Content-Type") == ["application/x-own"]
+
+
+async def test_repeated_answer_headers_keep_the_last_except_cookies(
+    client: aiohttp.ClientSession,
+) -> None:
+    async with client.get("/api/answers/repeated") as answer:
+        assert answer.headers.getall("X-Many") == ["last"]
+        assert answer.headers.getall("Set-Cookie") == ["a=1; HttpOnly; Path=/", "b=2"]
+
+
+async def test_answer_may_be_text(client: aiohttp.ClientSession) -> None:
+    async with client.get("/api/text") as answer:
+        assert (await answer.text(), answer.content_type) == ("grüße", "text/plain")
+
+
+async def test_body_is_dropped_from_an_answer_that_may_have_none(host: HostProcess) -> None:
+    request = b"GET /api/answers/nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    answer = await exchange(host, request)
+    assert answer.startswith(b"HTTP/1.1 204")
+    assert answer.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("kind", "logged"),
+    [
+        ("newline", "must not contain newline characters"),
+        ("surrogate", "has a control or non-ASCII character"),
+        ("none", "it returned NoneType instead of func.HttpResponse or str"),
+        ("dict", "it returned dict instead of func.HttpResponse or str"),
+        ("exit", "SystemExit left the function"),
+        ("cancelled", "a CancelledError left the function"),
+        ("slow", "it ran longer than functionTimeout (1 s)"),
+        ("other", 'raise RuntimeError("raised on purpose")'),
+    ],
+)
+async def test_failed_function_is_an_empty_500_and_logged(
+    kind: str, logged: str, client: aiohttp.ClientSession, host: HostProcess
+) -> None:
+    async with client.get(f"/api/answers/{kind}") as answer:
+        assert (answer.status, await answer.read()) == (500, b"")
+    assert logged in host.output
+
+
+async def test_plain_function_is_timed_out_too(client: aiohttp.ClientSession) -> None:
+    async with client.get("/api/sleepy") as answer:
+        assert answer.status == 500
+
+
+# ---- where a function runs
+
+
+async def test_async_function_runs_in_the_loop_and_surroundings_of_its_import(
+    client: aiohttp.ClientSession,
+) -> None:
+    async with client.get("/api/context") as answer:
+        found = await seen(answer)
+    assert found["same loop"] is True
+    assert found["cwd"] == found["last path"] == found["directory"]
+    assert (found["name"], found["level"], found["retry"]) == ("with_context", 20, 0)
+
+
+async def test_environment_wins_over_local_settings(client: aiohttp.ClientSession) -> None:
+    async with client.get("/api/context") as answer:
+        found = await seen(answer)
+    assert (found["from file"], found["from both"]) == ("file", "process")
+
+
+async def test_trace_context_is_the_callers(client: aiohttp.ClientSession) -> None:
+    headers = {"traceparent": TRACE, "tracestate": "a=1"}
+    async with client.get("/api/context", headers=headers) as answer:
+        found = await seen(answer)
+    assert (found["trace"], found["state"]) == (TRACE, "a=1")
+
+
+async def test_untraced_request_gets_a_trace_of_its_own(client: aiohttp.ClientSession) -> None:
+    async with client.get("/api/context") as answer:
+        trace = (await seen(answer))["trace"]
+    assert re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-00", trace)
+
+
+async def test_plain_function_runs_in_a_thread_that_knows_its_invocation(
+    client: aiohttp.ClientSession,
+) -> None:
+    async with client.get("/api/plain") as answer:
+        found = await seen(answer)
+    assert found["main"] is False
+    assert found["id"] == found["local"]
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [("/api/context", "app.context: told by the app"), ("/api/plain", "app.plain: in a thread")],
+)
+async def test_log_line_names_function_and_invocation(
+    path: str, line: str, client: aiohttp.ClientSession, host: HostProcess
+) -> None:
+    async with client.get(path) as answer:
+        found = await seen(answer)
+    name = found.get("name", "plain")
+    assert re.search(
+        rf"^\[\d{{4}}-\d\d-\d\dT\S+Z\] INFO {name} {found['id']} {line}$", host.output, re.M
+    )
+
+
+async def test_bodies_and_queries_are_not_logged(
+    client: aiohttp.ClientSession, host: HostProcess
+) -> None:
+    async with client.post("/api/echo/marked?q=hidden-query", data="hidden-body") as answer:
+        await seen(answer)
+    assert "/api/echo/marked" in host.output
+    assert "hidden" not in host.output
+
+
+async def test_decorator_with_wraps_is_run(client: aiohttp.ClientSession) -> None:
+    async with client.get("/api/wrapped") as answer:
+        assert await answer.text() == "QUIET"
+
+
+# ---- /admin
+
+
+async def test_status_says_running(client: aiohttp.ClientSession) -> None:
+    async with client.get("/admin/host/status") as answer:
+        assert (await seen(answer))["state"] == "Running"
+
+
+async def test_ping(client: aiohttp.ClientSession) -> None:
+    async with client.post("/admin/host/ping") as answer:
+        assert answer.status == 200
+
+
+async def test_functions_are_listed_with_their_urls(client: aiohttp.ClientSession) -> None:
+    async with client.get("/admin/functions", headers={"Host": "example.test"}) as answer:
+        listed = {item["name"]: item for item in await answer.json()}
+    assert listed["parts"]["invoke_url_template"] == (
+        "http://example.test/api/items/{id:int}/parts/{part?}"
+    )
+    trigger = listed["parts"]["config"]["bindings"][0]
+    assert (trigger["type"], trigger["methods"]) == ("httpTrigger", ["GET", "PUT"])
+
+
+async def test_one_function_is_shown(client: aiohttp.ClientSession) -> None:
+    async with client.get("/admin/functions/PLAIN") as answer:
+        assert (await seen(answer))["name"] == "plain"
+
+
+async def test_http_function_is_not_started_by_hand(client: aiohttp.ClientSession) -> None:
+    async with client.post("/admin/functions/plain", json={"input": ""}) as answer:
+        assert answer.status == 400
+
+
+# ---- limits
+
+
+@pytest.fixture(scope="module")
+async def narrow(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[HostProcess]:
+    """The same app with a route prefix, and room for one running and one waiting request."""
+    folder = tmp_path_factory.mktemp("narrow")
+    app = folder / "app"
+    shutil.copytree(APPS / "web", app)
+    http = {"routePrefix": "own/Prefix", "maxOutstandingRequests": 2, "maxConcurrentRequests": 1}
+    (app / "host.json").write_text(
+        json.dumps({"version": "2.0", "functionTimeout": "00:00:02", "extensions": {"http": http}})
+    )
+    process = HostProcess(app, folder / "log", {"AzureWebJobsDisableHomepage": "true"})
+    try:
+        await process.url()
+        yield process
+    finally:
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+async def crowd(narrow: HostProcess) -> tuple[list[int], float]:
+    """Five slow requests at once: their status codes and the time until the last answer."""
+    async with aiohttp.ClientSession(await narrow.url()) as session:
+
+        async def status() -> int:
+            async with session.get("/own/prefix/answers/slow") as answer:
+                return answer.status
+
+        began = asyncio.get_running_loop().time()
+        codes = await asyncio.gather(*(status() for _ in range(5)))
+        return sorted(codes), asyncio.get_running_loop().time() - began
+
+
+async def test_requests_beyond_the_limit_are_refused(crowd: tuple[list[int], float]) -> None:
+    assert crowd[0] == [429, 429, 429, 500, 500]  # 500: the functions ran into functionTimeout
+
+
+async def test_requests_wait_for_a_slot(crowd: tuple[list[int], float]) -> None:
+    assert crowd[1] > 3.9  # two runs of two seconds, one after the other
+
+
+async def test_home_page_can_be_switched_off(narrow: HostProcess) -> None:
+    async with aiohttp.ClientSession(await narrow.url()) as session, session.get("/") as answer:
+        assert answer.status == 204
+
+
+# ---- end
+
+
+async def test_running_request_is_answered_after_the_signal(tmp_path: Path) -> None:
+    process = HostProcess(APPS / "web", tmp_path / "log")
+    try:
+        async with aiohttp.ClientSession(await process.url()) as session:
+
+            async def status() -> int:
+                async with session.get("/api/answers/slow") as answer:
+                    return answer.status
+
+            slow = asyncio.ensure_future(status())
+            async with session.get("/api/noop") as answer:
+                assert answer.status == 200
+            process.process.terminate()
+            await until(lambda: "Stopping" in process.output)
+            assert await slow == 500
+            assert await process.ended() == 0
+    finally:
+        process.kill()

@@ -1,0 +1,91 @@
+"""Timer functions under the local host."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.host.host_process import APPS, DEADLINE, HostProcess
+
+Runs = dict[str, list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[aiohttp.ClientSession]:
+    log = tmp_path_factory.mktemp("clock") / "log"
+    process = HostProcess(APPS / "clock", log, {"EVERY_SECOND": "* * * * * *"})
+    try:
+        async with aiohttp.ClientSession(await process.url()) as session:
+            yield session
+    finally:
+        process.kill()
+
+
+async def runs_with(client: aiohttp.ClientSession, name: str, count: int) -> list[dict[str, Any]]:
+    """The runs of a timer, once there are so many."""
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            async with client.get("/api/runs") as answer:
+                runs: Runs = await answer.json()
+            if len(runs[name]) >= count:
+                return runs[name]
+            await asyncio.sleep(0.05)
+
+
+async def test_timer_runs_on_time_even_after_failures(client: aiohttp.ClientSession) -> None:
+    runs = await runs_with(client, "steady", 3)
+    seconds = [round(run["began"]) for run in runs[:3]]
+    assert seconds == [seconds[0], seconds[0] + 1, seconds[0] + 2]
+
+
+async def test_timer_is_given_the_workers_class(client: aiohttp.ClientSession) -> None:
+    runs = await runs_with(client, "steady", 1)
+    assert runs[0]["class"] == "azure.functions.timer.TimerRequest"
+
+
+async def test_run_on_time_is_not_past_due(client: aiohttp.ClientSession) -> None:
+    runs = await runs_with(client, "slow", 1)
+    assert runs[0]["past due"] is False
+
+
+async def test_run_delayed_by_the_one_before_is_past_due_and_does_not_overlap(
+    client: aiohttp.ClientSession,
+) -> None:
+    runs = await runs_with(client, "slow", 2)
+    assert runs[1]["past due"] is True
+    assert runs[1]["began"] >= runs[0]["ended"]
+
+
+async def test_timer_runs_on_startup_if_asked(client: aiohttp.ClientSession) -> None:
+    assert len(await runs_with(client, "start", 1)) == 1
+
+
+async def test_timer_is_started_by_hand(client: aiohttp.ClientSession) -> None:
+    async with client.post("/admin/functions/plain", json={"input": "x"}) as answer:
+        assert answer.status == 202
+    runs = await runs_with(client, "plain", 1)
+    assert runs[0]["past due"] is False
+
+
+async def test_runs_by_hand_do_not_overlap(client: aiohttp.ClientSession) -> None:
+    before = len(await runs_with(client, "plain", 0))
+    for _ in range(2):
+        async with client.post("/admin/functions/plain", json={"input": ""}) as answer:
+            assert answer.status == 202
+    first, second = (await runs_with(client, "plain", before + 2))[-2:]
+    assert second["began"] >= first["ended"]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]"])
+async def test_start_by_hand_needs_an_object(body: bytes, client: aiohttp.ClientSession) -> None:
+    async with client.post("/admin/functions/plain", data=body) as answer:
+        assert answer.status == 400
+
+
+async def test_unknown_function_cannot_be_started(client: aiohttp.ClientSession) -> None:
+    async with client.post("/admin/functions/nobody", json={"input": ""}) as answer:
+        assert answer.status == 404

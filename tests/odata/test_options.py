@@ -1,0 +1,430 @@
+"""Query options one by one: what each takes, and that a wrong one is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shared.domain.errors import Fault, InvalidRequest
+from shared.odata import (
+    COLLECTION,
+    COUNT,
+    FLOW_SET,
+    ITEM,
+    PROVISIONING_FLOW,
+    REFERENCE_DEFINITION,
+    ROLE_GROUP,
+    EntityType,
+    Preferences,
+    QueryOptions,
+    list_page,
+    open_page,
+    parse_prefer,
+)
+
+
+def parse(entity: EntityType = FLOW_SET, /, **params: str) -> QueryOptions:
+    return QueryOptions.parse(params, COLLECTION, entity)
+
+
+def faults(
+    params: dict[str, str],
+    allowed: frozenset[str] = COLLECTION,
+    entity: EntityType = FLOW_SET,
+) -> tuple[Fault, ...]:
+    with pytest.raises(InvalidRequest) as refused:
+        QueryOptions.parse(params, allowed, entity)
+    return tuple(refused.value.faults)
+
+
+# --- names ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["$top", "top", "$TOP", "Top"])
+def test_names_count_with_and_without_dollar_in_any_case(name: str) -> None:
+    assert QueryOptions.parse({name: "5"}, COLLECTION, FLOW_SET).top == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("$apply", COLLECTION),
+        ("api-version", COLLECTION),
+        ("$$top", COLLECTION),
+        ("$", COLLECTION),
+        ("filter", ITEM),
+        ("$top", COUNT),
+        ("$select", frozenset()),
+    ],
+)
+def test_refuses_other_options_and_names_those_supported(
+    name: str, allowed: frozenset[str]
+) -> None:
+    (fault,) = faults({name: "1"}, allowed)
+    assert fault.code == "UnknownOption"
+    assert fault.target == name
+    assert name in fault.message
+    assert all(f"${each}" in fault.message for each in allowed)
+
+
+def test_refuses_an_option_in_two_spellings() -> None:
+    (fault,) = faults({"$top": "1", "TOP": "2"})
+    assert (fault.code, fault.target) == ("DuplicateOption", "$top")
+
+
+def test_tells_all_faults_at_once() -> None:
+    targets = [
+        fault.target for fault in faults({"$top": "x", "filter": "x", "$foo": "", "count": "y"})
+    ]
+    assert targets == ["$top", "$filter", "$foo", "$count"]
+
+
+def test_refuses_values_that_are_too_long_or_no_text() -> None:
+    assert faults({"$skiptoken": "x" * 4097})[0].target == "$skiptoken"
+    assert faults({"$filter": "displayName eq '\ud800'"})[0].target == "$filter"
+
+
+# --- numbers and flags ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("top", "0"), ("top", "999"), ("skip", "0"), ("skip", "10000")],
+)
+def test_takes_whole_numbers_in_range(option: str, value: str) -> None:
+    assert getattr(parse(**{option: value}), option) == int(value)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *(("top", value) for value in ("-1", "1000", "1.0", "", "x", " 1", "\u0661", "1" * 50)),
+        *(("skip", value) for value in ("-1", "10001", "x")),
+        *(("count", value) for value in ("1", "", "yes")),
+    ],
+)
+def test_refuses_other_values(option: str, value: str) -> None:
+    (fault,) = faults({option: value})
+    assert fault.target == f"${option}"
+    assert f"'{value[:5]}" in fault.message
+
+
+def test_count_is_true_or_false() -> None:
+    assert parse(count="true").count
+    assert parse(count="True").count
+    assert not parse(count="false").count
+    assert not parse().count
+
+
+# --- $orderby ------------------------------------------------------------------------------------
+
+
+def ordered(
+    text: str, entities: list[dict[str, Any]], entity: EntityType = REFERENCE_DEFINITION
+) -> list[str]:
+    options = parse(entity, orderby=text)
+    page = open_page(options, b"")
+    return [str(each["id"]) for each in list_page(options, page, entities).entities]
+
+
+ENTITIES: list[dict[str, Any]] = [
+    {"id": "a", "displayName": "same", "sortIndex": 2},
+    {"id": "c", "displayName": "same", "sortIndex": 1},
+    {"id": "b", "displayName": None, "sortIndex": 10},
+    {"id": "d", "displayName": "Same", "sortIndex": 3},
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("id", "abcd"),
+        ("id desc", "dcba"),
+        ("sortIndex", "cadb"),
+        ("sortindex DESC", "bdac"),
+        ("displayName", "bdac"),
+        ("displayName asc", "bdac"),
+        ("displayName desc", "cadb"),
+        ("displayName desc, id asc", "acdb"),
+        (" displayName , sortIndex ", "bdca"),
+    ],
+)
+def test_orders_nulls_first_and_equals_by_id(text: str, ids: str) -> None:
+    assert "".join(ordered(text, ENTITIES)) == ids
+
+
+def test_orders_by_members_that_only_some_kinds_have() -> None:
+    flows: list[dict[str, Any]] = [{"id": "a", "createUnmatchedUsers": True}, {"id": "b"}]
+    flows.append({"id": "c", "createUnmatchedUsers": False})
+    assert ordered("createUnmatchedUsers", flows, PROVISIONING_FLOW) == ["b", "c", "a"]
+
+
+def test_orders_by_id_where_nothing_is_asked_for() -> None:
+    assert [str(sort.path) for sort in parse().order] == ["id"]
+
+
+@pytest.mark.parametrize(
+    ("text", "entity", "name"),
+    [
+        ("colour", REFERENCE_DEFINITION, "'colour'"),
+        ("displayName sideways", REFERENCE_DEFINITION, "sideways"),
+        ("tolower(displayName)", REFERENCE_DEFINITION, "tolower"),
+        ("displayName,", REFERENCE_DEFINITION, "''"),
+        ("", REFERENCE_DEFINITION, "''"),
+        ("displayName,displayname desc", REFERENCE_DEFINITION, "twice"),
+        ("roles", ROLE_GROUP, "'roles'"),
+        ("roles/code", ROLE_GROUP, "'roles'"),
+        ("creationOptions", PROVISIONING_FLOW, "'creationOptions'"),
+        ("filter/attribute", FLOW_SET, "'filter/attribute'"),
+        ("displayName,createdDateTime", FLOW_SET, "one property"),
+        ("displayName,id desc", FLOW_SET, "same direction"),
+    ],
+)
+def test_refuses_orders_there_are_not(text: str, entity: EntityType, name: str) -> None:
+    (fault,) = faults({"orderby": text}, entity=entity)
+    assert fault.target == "$orderby"
+    assert name in fault.message
+
+
+# --- $search -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("north", ["North East", "northern"]),
+        ('"north east"', ["North East"]),
+        ("EAST north", ["North East"]),
+        ("east AND north", ["North East"]),
+        ('"displayName:north e"', ["North East"]),
+        ("displayName:east", ["North East", "East"]),
+        (r'"say \"x\""', ['Say "X"']),
+    ],
+)
+def test_searches_for_all_words_and_phrases(text: str, names: list[str]) -> None:
+    options = parse(ROLE_GROUP, search=text)
+    entities = [
+        {"id": str(number), "displayName": name}
+        for number, name in enumerate(["North East", "northern", "East", 'Say "X"'])
+    ]
+    listing = list_page(options, open_page(options, b""), entities)
+    assert [each["displayName"] for each in listing.entities] == names
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        '"',
+        '""',
+        '"a',
+        'a"b"',
+        '"a"b',
+        "a OR b",
+        "NOT a",
+        "(a)",
+        "a AND",
+        "displayName:",
+        "a " * 11,
+    ],
+)
+def test_refuses_other_searches(text: str) -> None:
+    (fault,) = faults({"search": text})
+    assert fault.target == "$search"
+
+
+def test_flows_have_nothing_to_search() -> None:
+    (fault,) = faults({"search": "x"}, entity=PROVISIONING_FLOW)
+    assert "displayName" in fault.message
+
+
+# --- $select and $expand -------------------------------------------------------------------------
+
+TYPE = "microsoft.graph.industryData.basicFilter"
+SET = {
+    "@odata.context": "…",
+    "id": "1",
+    "createdDateTime": "2024-03-22T21:28:02Z",
+    "displayName": "North",
+    "filter": {"@odata.type": f"#{TYPE}", "attribute": "orgExternalId", "in": ["10"]},
+}
+USER_TYPE = "microsoft.graph.industryData.userProvisioningFlow"
+USER_FLOW = {
+    "@odata.type": f"#{USER_TYPE}",
+    "id": "2",
+    "createUnmatchedUsers": True,
+    "creationOptions": {
+        "configurations": [
+            {
+                "licenseSkus": ["a"],
+                "roleGroup@odata.context": "…",
+                "roleGroup": {"id": "staff", "displayName": "Staff", "roles": []},
+            }
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("select", "members", "context"),
+    [
+        ("displayname", {"displayName": "North"}, "(displayName)"),
+        ("displayName,id", {"id": "1", "displayName": "North"}, "(displayName,id)"),
+        ("id, id", {"id": "1"}, "(id)"),
+        ("filter", {"filter": SET["filter"]}, "(filter)"),
+        (
+            "filter/in",
+            {"filter": {"@odata.type": f"#{TYPE}", "in": ["10"]}},
+            "(filter/in)",
+        ),
+        (
+            f"filter/{TYPE.lower()}/attribute",
+            {"filter": {"@odata.type": f"#{TYPE}", "attribute": "orgExternalId"}},
+            f"(filter/{TYPE}/attribute)",
+        ),
+        ("provisioningFlows", {}, "(provisioningFlows)"),
+        ("*", {key: value for key, value in SET.items() if key[0] != "@"}, "(*)"),
+        ("id,*", {key: value for key, value in SET.items() if key[0] != "@"}, "(*)"),
+    ],
+)
+def test_select_keeps_members_in_the_entitys_order(
+    select: str, members: dict[str, Any], context: str
+) -> None:
+    options = parse(select=select)
+    expected = {"@odata.context": "…", **members}
+    assert list(options.project(SET).items()) == list(expected.items())
+    assert options.context_suffix() == context
+
+
+def test_without_select_everything_stays() -> None:
+    assert parse().project(SET) == SET
+    assert parse().context_suffix() == ""
+
+
+def test_select_reaches_into_collections_and_keeps_annotations() -> None:
+    options = parse(PROVISIONING_FLOW, select="creationOptions/configurations/roleGroup/id")
+    assert options.project(USER_FLOW) == {
+        "@odata.type": f"#{USER_TYPE}",
+        "creationOptions": {
+            "configurations": [{"roleGroup@odata.context": "…", "roleGroup": {"id": "staff"}}]
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    "select",
+    [
+        f"id,{USER_TYPE}/createUnmatchedUsers,configuration",
+        "id,createUnmatchedUsers,microsoft.graph.industryData.classGroupProvisioningFlow/configuration",
+    ],
+)
+def test_select_of_members_of_other_kinds_misses_nothing(select: str) -> None:
+    assert parse(PROVISIONING_FLOW, select=select).project(USER_FLOW) == {
+        "@odata.type": f"#{USER_TYPE}",
+        "id": "2",
+        "createUnmatchedUsers": True,
+    }
+
+
+def test_a_cast_keeps_nothing_of_another_kind() -> None:
+    select = "microsoft.graph.industryData.securityGroupProvisioningFlow/creationOptions"
+    assert parse(PROVISIONING_FLOW, select=select).project(USER_FLOW) == {
+        "@odata.type": f"#{USER_TYPE}"
+    }
+
+
+@pytest.mark.parametrize(
+    ("select", "name"),
+    [("colour", "'colour'"), ("id,", "comma"), ("", "comma"), ("id/x", "'x'"), (TYPE, TYPE)],
+)
+def test_refuses_to_select_what_is_not_there(select: str, name: str) -> None:
+    (fault,) = faults({"select": select})
+    assert fault.target == "$select"
+    assert name in fault.message
+
+
+@pytest.mark.parametrize(
+    ("params", "nested", "context"),
+    [
+        ({"expand": "provisioningFlows"}, None, "(provisioningFlows())"),
+        ({"expand": "ProvisioningFlows( $select = id )"}, "id", "(provisioningFlows(id))"),
+        (
+            {"expand": "provisioningFlows(select=id,readinessStatus)", "select": "id"},
+            "id,readinessStatus",
+            "(id,provisioningFlows(id,readinessStatus))",
+        ),
+    ],
+)
+def test_expands_flows(params: dict[str, str], nested: str | None, context: str) -> None:
+    options = parse(**params)
+    expand = options.expands("provisioningFlows")
+    assert expand is not None
+    assert (expand.select and expand.select.context) == nested
+    assert options.context_suffix() == context
+    expanded = {**SET, "provisioningFlows@odata.context": "…", "provisioningFlows": [USER_FLOW]}
+    kept = options.project(expanded)
+    assert kept["provisioningFlows"] == [USER_FLOW]
+    assert kept["provisioningFlows@odata.context"] == "…"
+
+
+def test_expands_nothing_unasked() -> None:
+    assert parse().expands("provisioningFlows") is None
+
+
+@pytest.mark.parametrize(
+    ("expand", "entity", "name"),
+    [
+        ("flows", FLOW_SET, "provisioningFlows"),
+        ("*", FLOW_SET, "provisioningFlows"),
+        ("", FLOW_SET, "provisioningFlows"),
+        ("provisioningFlows,provisioningFlows", FLOW_SET, "provisioningFlows"),
+        ("provisioningFlows($filter=id eq '1')", FLOW_SET, "$filter"),
+        ("provisioningFlows($select=id;$top=1)", FLOW_SET, "$top"),
+        ("provisioningFlows($select=id;$select=id)", FLOW_SET, "one $select"),
+        ("provisioningFlows()", FLOW_SET, "$select"),
+        ("provisioningFlows($select=colour)", FLOW_SET, "'colour'"),
+        ("roleGroup", PROVISIONING_FLOW, "nothing"),
+        ("roles", ROLE_GROUP, "nothing"),
+    ],
+)
+def test_refuses_other_expansions(expand: str, entity: EntityType, name: str) -> None:
+    (fault,) = faults({"expand": expand}, entity=entity)
+    assert fault.target == "$expand"
+    assert name in fault.message
+
+
+# --- Prefer --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("header", "returns", "size"),
+    [
+        (None, None, None),
+        ("", None, None),
+        ("return=minimal", "minimal", None),
+        ("Return=Representation", "representation", None),
+        ('return="minimal"; foo="a, b", odata.maxpagesize=5', "minimal", 5),
+        ("include-unknown-enum-members, maxpagesize = 7", None, 7),
+        ('outlook.body-content-type="text, return=minimal"', None, None),
+        ("odata.maxpagesize=3, maxpagesize=4", None, 3),
+        ("return=minimal, return=representation", "minimal", None),
+        ("return=everything, odata.maxpagesize=0", None, None),
+        ("odata.maxpagesize=-1", None, None),
+        ("odata.maxpagesize=x, ,=,;", None, None),
+        (f"return=minimal{' ' * 1000}", None, None),
+    ],
+)
+def test_reads_preferences_and_ignores_the_rest(
+    header: str | None, returns: str | None, size: int | None
+) -> None:
+    preferences = parse_prefer(header)
+    assert (preferences.returns, preferences.max_page_size) == (returns, size)
+
+
+def test_says_which_preference_was_applied_as_the_client_spelled_it() -> None:
+    assert parse_prefer("maxpagesize=7").page_size_applied == "maxpagesize=7"
+    assert parse_prefer("odata.maxpagesize=7").page_size_applied == "odata.maxpagesize=7"
+    assert parse_prefer("return=minimal").returns_applied == "return=minimal"
+    assert Preferences().returns_applied is None
+    assert Preferences().page_size_applied is None

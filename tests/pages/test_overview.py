@@ -1,0 +1,184 @@
+"""What the status page asks for: who may, what it finds, and what is told when a part is away."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+from azure.cosmos.aio import CosmosClient
+from azure.servicebus import ServiceBusMessage
+from azure.servicebus.aio import ServiceBusClient
+from azure.storage.blob.aio import BlobServiceClient
+
+from local.access_token import READ, application_token
+from local.components import free_ports
+from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, READINESS_QUEUE, LocalConfig
+from local.stack import Stack
+from shared.adapters.archive import Archive
+from shared.adapters.cosmos import Cosmos
+from shared.adapters.flow_store import FlowStore
+from shared.adapters.service_bus import QueueDepth
+from shared.contract.dead_letters import DeadLetter
+from shared.services.overview import DEAD_LETTER_DAYS, Overview
+
+
+@pytest.fixture
+def url(api: str) -> str:
+    return f"{api.removesuffix('/beta')}/status/overview"
+
+
+async def get(url: str, token: str, **headers: str) -> tuple[int, Any, Any]:
+    """Ask for the overview; return status, body and headers of the answer."""
+    sent = {"Authorization": f"Bearer {token}", **headers}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(url, headers=sent) as response,
+    ):
+        text = await response.text()
+        return response.status, json.loads(text) if text else None, response.headers
+
+
+async def test_who_may_read_flows_may_read_it_and_nobody_else(url: str, stack: Stack) -> None:
+    reader = application_token(stack.config, *READ)
+    other = application_token(stack.config, "IndustryData.ReadBasic.All")
+    assert [(await get(url, token))[0] for token in (reader, other, "")] == [200, 403, 401]
+
+
+@pytest.mark.parametrize(
+    ("query", "target"),
+    [
+        ("status=Ready", "status"),
+        ("top=0", "top"),
+        ("top=501", "top"),
+        ("top=x", "top"),
+        (f"search={'x' * 257}", "search"),
+        ("$filter=x", "$filter"),
+    ],
+)
+async def test_an_option_that_cannot_be_used_is_told(
+    url: str, token: str, query: str, target: str
+) -> None:
+    status, body, _ = await get(f"{url}?{query}", token)
+    assert status == 400
+    assert [each["target"] for each in body["error"]["details"]] == [target]
+
+
+async def test_sets_come_by_name_and_it_is_said_that_there_are_more(
+    url: str, token: str, http: aiohttp.ClientSession, api: str
+) -> None:
+    name = str(uuid.uuid4())
+    for letter in "bca":
+        sets = f"{api}/external/industryData/outboundProvisioningFlowSets"
+        async with http.post(sets, json={"displayName": f"{name} {letter}"}) as response:
+            assert response.status == 201
+    _, two, _ = await get(f"{url}?search={name}&top=2", token)
+    assert [each["displayName"][-1] for each in two["value"]] == ["a", "b"]
+    assert two["more"] is True
+    _, three, _ = await get(f"{url}?search={name}&top=3", token)
+    assert len(three["value"]) == 3
+    assert three["more"] is False
+
+
+async def test_what_has_not_changed_is_not_sent_again(url: str, token: str) -> None:
+    wanted = f"{url}?search={uuid.uuid4()}"
+    _, _, headers = await get(wanted, token)
+    status, body, _ = await get(wanted, token, **{"If-None-Match": headers["ETag"]})
+    # Counts may have changed in between, once.
+    if status == 200:
+        _, _, headers = await get(wanted, token)
+        status, body, _ = await get(wanted, token, **{"If-None-Match": headers["ETag"]})
+    assert (status, body) == (304, None)
+
+
+# --- the queue and the dead letters ------------------------------------------------------------
+
+
+async def test_messages_are_counted_and_stay_in_the_queue(
+    service_bus_client: ServiceBusClient,
+) -> None:
+    depth = QueueDepth(service_bus_client, READINESS_QUEUE)
+    deadline = time.monotonic() + 60
+    # What earlier tests scheduled comes due.
+    while (before := await depth.read()) is None or before["scheduled"]:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.2)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    async with service_bus_client.get_queue_sender(READINESS_QUEUE) as sender:
+        numbers = await sender.schedule_messages(
+            [ServiceBusMessage(b"1"), ServiceBusMessage(b"2")], later
+        )
+        counted = [await depth.read(), await depth.read()]
+        await sender.cancel_scheduled_messages(numbers)
+    for each in counted:
+        assert each is not None
+        assert (each["scheduled"], each["complete"]) == (2, True)
+
+
+async def test_a_queue_out_of_reach_is_unknown_and_not_empty() -> None:
+    config = LocalConfig(service_bus_port=free_ports(1)[0])
+    async with ServiceBusClient.from_connection_string(
+        config.service_bus_connection, retry_total=0
+    ) as client:
+        assert await QueueDepth(client, READINESS_QUEUE).read() is None
+
+
+def letter(age: timedelta) -> DeadLetter:
+    return DeadLetter(
+        message_id=str(uuid.uuid4()),
+        sequence_number=int(uuid.uuid4()) % 10**9,
+        enqueued=datetime.now(UTC) - age,
+        delivery_count=5,
+        content_type=None,
+        properties={},
+        body=b"{}",
+    )
+
+
+async def dead_letters(archive: Archive, store: FlowStore, depth: QueueDepth) -> Any:
+    return (await Overview(store, archive, depth).read({}))["deadLetters"]
+
+
+@pytest.fixture
+async def store(stack: Stack) -> AsyncIterator[FlowStore]:
+    client = CosmosClient(
+        stack.config.cosmos_endpoint, COSMOS_EMULATOR_KEY, enable_endpoint_discovery=False
+    )
+    cosmos = Cosmos(client, COSMOS_DATABASE)
+    yield FlowStore(cosmos)
+    await cosmos.close()
+
+
+@pytest.fixture
+def depth(service_bus_client: ServiceBusClient) -> QueueDepth:
+    return QueueDepth(service_bus_client, READINESS_QUEUE)
+
+
+async def test_dead_letters_of_the_last_days_are_counted_until_they_are_put_back(
+    stack: Stack, store: FlowStore, depth: QueueDepth
+) -> None:
+    connection = stack.config.storage_connection
+    async with BlobServiceClient.from_connection_string(connection) as client:
+        archive = Archive(client)
+        await archive.keep(letter(timedelta(days=DEAD_LETTER_DAYS + 1)))
+        before = await dead_letters(archive, store, depth)
+        first = await archive.keep(letter(timedelta()))
+        await archive.keep(letter(timedelta(days=DEAD_LETTER_DAYS - 1)))
+        await archive.claim(first)
+        after = await dead_letters(archive, store, depth)
+    assert after["kept"] == before["kept"] + 2
+    assert after["notReplayed"] == before["notReplayed"] + 1
+
+
+async def test_an_archive_out_of_reach_is_unknown_and_not_empty(
+    store: FlowStore, depth: QueueDepth
+) -> None:
+    connection = LocalConfig(azurite_blob_port=free_ports(1)[0]).storage_connection
+    async with BlobServiceClient.from_connection_string(connection, retry_total=0) as client:
+        assert await dead_letters(Archive(client), store, depth) is None

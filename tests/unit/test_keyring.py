@@ -1,0 +1,117 @@
+"""Passwords at rest: what is stored says nothing, opens with its key, and only for its flow."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.adapters.keyring import Keyring
+from shared.contract.schemas import Secret
+from shared.domain.errors import SettingsError, UnreadablePassword
+
+FLOW = "f66e97ad-0870-46e0-3ff3-08dc49dccdc9"
+OTHER_FLOW = "f66e97ad-0870-46e0-3ff4-08dc49dccdc9"
+OLD = f"old:{base64.b64encode(b'o' * 32).decode()}"
+NEW = f"new:{base64.b64encode(b'n' * 32).decode()}"
+
+
+@given(st.text(st.characters(codec="utf-8")))
+def test_every_password_opens_as_it_was_sealed(password: str) -> None:
+    ring = Keyring.read(NEW)
+    assert ring.open(ring.seal(Secret(password), FLOW), FLOW).reveal() == password
+
+
+def test_the_sealed_form_does_not_show_the_password() -> None:
+    sealed = Keyring.read(NEW).seal(Secret("correct horse"), FLOW)
+    assert set(sealed) == {"keyId", "sealed"}
+    assert b"correct horse" not in base64.b64decode(sealed["sealed"])
+
+
+def test_the_same_password_never_looks_the_same_twice() -> None:
+    ring = Keyring.read(NEW)
+    sealed = {ring.seal(Secret("correct horse"), FLOW)["sealed"] for _ in range(50)}
+    nonces = {base64.b64decode(text)[:12] for text in sealed}
+    assert len(sealed) == len(nonces) == 50
+
+
+def test_a_sealed_password_opens_for_its_own_flow_only() -> None:
+    ring = Keyring.read(NEW)
+    sealed = ring.seal(Secret("correct horse"), FLOW)
+    with pytest.raises(UnreadablePassword, match="Set a new password"):
+        ring.open(sealed, OTHER_FLOW)
+
+
+@pytest.mark.parametrize("at", [0, 11, 12, -16, -1])
+def test_a_changed_byte_is_noticed(at: int) -> None:
+    ring = Keyring.read(NEW)
+    sealed = ring.seal(Secret("correct horse"), FLOW)
+    raw = bytearray(base64.b64decode(sealed["sealed"]))
+    raw[at] ^= 1
+    with pytest.raises(UnreadablePassword, match="was changed"):
+        ring.open({**sealed, "sealed": base64.b64encode(raw).decode()}, FLOW)
+
+
+def test_the_first_key_seals() -> None:
+    assert Keyring.read(f"{NEW},{OLD}").seal(Secret("x"), FLOW)["keyId"] == "new"
+    assert Keyring.read(f"{OLD},{NEW}").seal(Secret("x"), FLOW)["keyId"] == "old"
+
+
+def test_what_an_older_key_sealed_still_opens_after_a_new_one_came_first() -> None:
+    sealed = Keyring.read(OLD).seal(Secret("correct horse"), FLOW)
+    assert Keyring.read(f"{NEW},{OLD}").open(sealed, FLOW) == Secret("correct horse")
+
+
+def test_a_key_that_was_taken_out_is_named_by_its_id() -> None:
+    sealed = Keyring.read(OLD).seal(Secret("correct horse"), FLOW)
+    with pytest.raises(UnreadablePassword, match="'old', which PASSWORD_KEYS does not hold"):
+        Keyring.read(NEW).open(sealed, FLOW)
+
+
+def test_another_key_under_the_same_id_does_not_open() -> None:
+    sealed = Keyring.read(OLD).seal(Secret("correct horse"), FLOW)
+    with pytest.raises(UnreadablePassword, match="the key under that id is another"):
+        Keyring.read(NEW.replace("new:", "old:")).open(sealed, FLOW)
+
+
+def test_spaces_around_entries_do_not_count() -> None:
+    ring = Keyring.read(f" {NEW} ,\n{OLD} ")
+    assert ring.seal(Secret("x"), FLOW)["keyId"] == "new"
+
+
+@pytest.mark.parametrize(
+    ("text", "entry"),
+    [
+        ("", 1),
+        ("new", 1),
+        ("new:", 1),
+        (NEW.removeprefix("new"), 1),
+        (f"new:{base64.b64encode(b'n' * 31).decode()}", 1),
+        (f"new:{base64.b64encode(b'n' * 33).decode()}", 1),
+        (NEW.removesuffix("="), 1),
+        (f"{NEW}!", 1),
+        ("new:schlüssel", 1),
+        ("<make writes a new random key here>", 1),
+        (f"{NEW},", 2),
+        (f"{NEW},old", 2),
+        (f"{NEW},{OLD},{NEW}", 3),
+    ],
+)
+def test_a_bad_entry_is_named_by_its_place(text: str, entry: int) -> None:
+    with pytest.raises(SettingsError, match=rf"PASSWORD_KEYS must .* entry {entry} is not"):
+        Keyring.read(text)
+
+
+def test_a_refusal_shows_no_key() -> None:
+    with pytest.raises(SettingsError) as refused:
+        Keyring.read(f"{NEW},old:tooShortToBeAKey")
+    assert "tooShortToBeAKey" not in str(refused.value)
+    assert NEW.partition(":")[2] not in str(refused.value)
+
+
+def test_a_secret_shows_its_value_only_when_asked() -> None:
+    secret = Secret("correct horse")
+    assert "correct" not in f"{secret} {secret!r} {[secret]} {vars(type(secret))}"
+    assert secret.reveal() == "correct horse"

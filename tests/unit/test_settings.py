@@ -1,0 +1,261 @@
+"""App settings: what is needed, what is refused, and that the example file tells the same."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+
+import pytest
+
+from local.config import ROOT, LocalConfig
+from local.settings import example_values
+from shared.adapters.entra import IN_AZURE
+from shared.contract.schemas import Secret
+from shared.domain.errors import SettingsError
+from shared.settings import Settings
+
+KEYS = f"k1:{base64.b64encode(b'k' * 32).decode()}"
+LOCAL = {
+    "COSMOS_ENDPOINT": "http://127.0.0.1:8081",
+    "COSMOS_KEY": "a2V5",
+    "COSMOS_DATABASE": "industryData",
+    "ServiceBus": "Endpoint=sb://127.0.0.1:5672;UseDevelopmentEmulator=true",
+    "READINESS_QUEUE": "readiness",
+    "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+    "PASSWORD_KEYS": KEYS,
+    "AUTH_AUTHORITY": "http://127.0.0.1:7072",
+    "AUTH_TENANTS": "10ca1000-0000-4000-8000-000000000001",
+    "AUTH_AUDIENCES": "api://industry-data-local",
+}
+AZURE = {
+    "COSMOS_ENDPOINT": "https://contoso.documents.azure.com",
+    "COSMOS_DATABASE": "industryData",
+    "ServiceBus__fullyQualifiedNamespace": "contoso.servicebus.windows.net",
+    "READINESS_QUEUE": "readiness",
+    "AzureWebJobsStorage__accountName": "contoso",
+    "PASSWORD_KEYS": KEYS,
+    "AZURE_CLIENT_ID": "8f7f3f5c-0000-4000-8000-000000000000",
+    "AUTH_TENANTS": "8f7f3f5c-0000-4000-8000-000000000001",
+    "AUTH_AUDIENCES": "api://8f7f3f5c-0000-4000-8000-000000000002",
+}
+# What the Functions host reads by itself; the app never asks for them.
+OF_THE_HOST = {"FUNCTIONS_WORKER_RUNTIME"}
+# Read where they are set; README explains each.
+NOT_NEEDED_LOCALLY = {
+    "ServiceBus__fullyQualifiedNamespace",
+    "AzureWebJobsStorage__accountName",
+    "AzureWebJobsStorage__blobServiceUri",
+    "AZURE_CLIENT_ID",
+    "GRAPH_ROOT",
+    "AUTH_MODE",
+}
+EXAMPLE: dict[str, str] = json.loads((ROOT / "local.settings.example.json").read_text("utf-8"))[
+    "Values"
+]
+
+
+def faults(environ: Mapping[str, str]) -> str:
+    """The text with which settings are refused."""
+    with pytest.raises(SettingsError) as refused:
+        Settings.read(environ)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("member", "uri"),
+    [
+        ({"AzureWebJobsStorage__accountName": "kept"}, "https://kept.blob.core.windows.net"),
+        ({"AzureWebJobsStorage__blobServiceUri": "https://b"}, "https://b"),
+    ],
+)
+def test_storage_is_named_by_account_or_address(member: dict[str, str], uri: str) -> None:
+    rest = {k: v for k, v in AZURE.items() if not k.startswith("AzureWebJobsStorage")}
+    settings = Settings.read(rest | member)
+    assert (settings.storage_connection, settings.storage_blob_uri) == (None, uri)
+
+
+@pytest.mark.parametrize("storage", [{}, {"AzureWebJobsStorage__accountName": "x"}])
+def test_storage_is_set_in_one_way(storage: dict[str, str]) -> None:
+    rest = {k: v for k, v in LOCAL.items() if storage or k != "AzureWebJobsStorage"}
+    assert "Set AzureWebJobsStorage" in faults(rest | storage)
+
+
+def test_the_emulators_are_reached_with_keys() -> None:
+    settings = Settings.read(LOCAL)
+    assert settings.storage_connection == LOCAL["AzureWebJobsStorage"]
+    assert settings.storage_blob_uri is None
+    assert settings.cosmos_endpoint == LOCAL["COSMOS_ENDPOINT"]
+    assert settings.cosmos_key == "a2V5"
+    assert settings.cosmos_database == "industryData"
+    assert settings.service_bus_connection == LOCAL["ServiceBus"]
+    assert settings.service_bus_namespace is None
+    assert settings.readiness_queue == "readiness"
+
+
+def test_azure_is_reached_with_an_identity_and_no_key() -> None:
+    settings = Settings.read(AZURE)
+    assert settings.cosmos_key is None
+    assert settings.service_bus_connection is None
+    assert settings.service_bus_namespace == "contoso.servicebus.windows.net"
+    assert settings.identity_client_id == AZURE["AZURE_CLIENT_ID"]
+
+
+def test_without_a_client_id_the_identity_is_the_system_assigned_one() -> None:
+    environ = {name: value for name, value in AZURE.items() if name != "AZURE_CLIENT_ID"}
+    assert Settings.read(environ).identity_client_id is None
+
+
+def test_the_password_keys_are_read() -> None:
+    sealed = Settings.read(LOCAL).keyring.seal(Secret("x"), "flow")
+    assert sealed["keyId"] == "k1"
+
+
+def test_contexts_name_graph_unless_told_otherwise() -> None:
+    assert Settings.read(LOCAL).graph_root == "https://graph.microsoft.com/beta"
+
+
+def test_another_root_is_kept_without_its_last_slash() -> None:
+    environ = {**LOCAL, "GRAPH_ROOT": "https://flows.contoso.com/beta/"}
+    assert Settings.read(environ).graph_root == "https://flows.contoso.com/beta"
+
+
+def test_spaces_around_values_do_not_count() -> None:
+    settings = Settings.read({name: f" {value}\n" for name, value in LOCAL.items()})
+    assert settings.cosmos_endpoint == LOCAL["COSMOS_ENDPOINT"]
+    assert settings.service_bus_connection == LOCAL["ServiceBus"]
+
+
+def test_settings_of_others_are_ignored() -> None:
+    assert Settings.read({**LOCAL, "PATH": "/bin", "HOSTNAME": "x"}).cosmos_key == "a2V5"
+
+
+def test_the_faults_of_authentication_are_told_with_the_others() -> None:
+    text = faults({"COSMOS_DATABASE": "industryData"})
+    assert "Set COSMOS_ENDPOINT." in text
+    assert "Set AUTH_TENANTS" in text
+
+
+@pytest.mark.parametrize(
+    "name", ["COSMOS_ENDPOINT", "COSMOS_DATABASE", "READINESS_QUEUE", "PASSWORD_KEYS"]
+)
+@pytest.mark.parametrize("value", [None, "", "   "])
+def test_a_missing_or_blank_setting_is_named(name: str, value: str | None) -> None:
+    environ = {key: text for key, text in LOCAL.items() if key != name}
+    if value is not None:
+        environ[name] = value
+    assert f"Set {name}." in faults(environ)
+
+
+def test_everything_missing_is_named_at_once_with_where_to_look() -> None:
+    text = faults({})
+    for name in (
+        "COSMOS_ENDPOINT",
+        "COSMOS_DATABASE",
+        "READINESS_QUEUE",
+        "PASSWORD_KEYS",
+        "ServiceBus",
+    ):
+        assert re.search(rf"Set {name}\b", text)
+    assert "local.settings.example.json" in text
+
+
+def test_wrong_values_are_named_beside_what_is_missing() -> None:
+    text = faults(
+        {
+            "COSMOS_ENDPOINT": "ftp://127.0.0.1",
+            "GRAPH_ROOT": "graph.microsoft.com",
+            "PASSWORD_KEYS": "short",
+        }
+    )
+    for fault in (
+        "COSMOS_ENDPOINT must be an absolute URL",
+        "GRAPH_ROOT must be",
+        "PASSWORD_KEYS must be",
+        "Set COSMOS_DATABASE.",
+        "Set READINESS_QUEUE.",
+        "Set ServiceBus ",
+    ):
+        assert fault in text
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_service_bus_is_named_in_exactly_one_way(both: bool) -> None:
+    environ = {name: value for name, value in LOCAL.items() if name != "ServiceBus"}
+    if both:
+        environ["ServiceBus"] = LOCAL["ServiceBus"]
+        environ["ServiceBus__fullyQualifiedNamespace"] = "contoso.servicebus.windows.net"
+    assert "ServiceBus__fullyQualifiedNamespace (for Azure), one of the two" in faults(environ)
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["127.0.0.1:8081", "http://", "localhost", "amqp://127.0.0.1", "https://["]
+)
+def test_an_endpoint_that_is_no_url_is_refused(endpoint: str) -> None:
+    assert "COSMOS_ENDPOINT must be an absolute URL" in faults(
+        {**LOCAL, "COSMOS_ENDPOINT": endpoint}
+    )
+
+
+@pytest.mark.parametrize("root", ["graph.microsoft.com", "/beta", "http:", "https://["])
+def test_a_graph_root_that_is_no_url_is_refused(root: str) -> None:
+    assert "GRAPH_ROOT must be an absolute" in faults({**LOCAL, "GRAPH_ROOT": root})
+
+
+def test_clear_text_http_is_for_this_machine_only() -> None:
+    environ = {**AZURE, "COSMOS_ENDPOINT": "http://contoso.documents.azure.com"}
+    assert "COSMOS_ENDPOINT must use https" in faults(environ)
+
+
+def test_a_key_for_azure_is_refused() -> None:
+    assert "Remove COSMOS_KEY" in faults({**AZURE, "COSMOS_KEY": "a2V5"})
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+def test_an_emulator_needs_a_key(host: str) -> None:
+    environ = {**LOCAL, "COSMOS_ENDPOINT": f"http://{host}:8081", "COSMOS_KEY": ""}
+    assert "Set COSMOS_KEY" in faults(environ)
+
+
+def test_a_refusal_shows_no_secret() -> None:
+    text = faults({**AZURE, "COSMOS_KEY": "c2VjcmV0", "PASSWORD_KEYS": "k1:c2VjcmV0"})
+    assert "c2VjcmV0" not in text
+
+
+# --- told twice, compared here -----------------------------------------------------------------
+
+
+def test_the_example_is_enough_to_run_the_app() -> None:
+    settings = Settings.read(example_values())
+    config = LocalConfig()
+    assert settings.cosmos_endpoint == config.cosmos_endpoint
+    assert settings.service_bus_connection == config.service_bus_connection
+
+
+@pytest.mark.parametrize("name", sorted(set(EXAMPLE) - OF_THE_HOST))
+def test_the_example_has_no_setting_that_nobody_reads(name: str) -> None:
+    values = example_values()
+    full = Settings.read(values)
+    del values[name]
+    try:
+        assert dataclasses.replace(Settings.read(values), keyring=full.keyring) != full
+    except SettingsError as refused:
+        assert name in str(refused)  # noqa: PT017 - either it is missed, or it changed something
+
+
+def test_every_setting_that_the_code_names_is_in_the_example_or_known_to_be_optional() -> None:
+    modules = [ROOT / "shared" / name for name in ("settings.py", "auth.py")]
+    named = {
+        node.value
+        for module in modules
+        for node in ast.walk(ast.parse(module.read_text("utf-8")))
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and re.fullmatch(
+            r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+|(ServiceBus|AzureWebJobsStorage)(__\w+)?", node.value
+        )
+    }
+    assert named - set(IN_AZURE) == (set(EXAMPLE) - OF_THE_HOST) | NOT_NEEDED_LOCALLY
