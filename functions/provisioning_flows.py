@@ -30,6 +30,7 @@ from functions.query import (
 )
 from shared import clients, events, flows, logs, odata, permissions, schemas, trace
 from shared.auth import current_caller
+from shared.catalog import is_role_group_id
 
 bp = func.Blueprint()
 
@@ -169,7 +170,10 @@ async def read_passwords(req: func.HttpRequest) -> func.HttpResponse:
 
 
 async def _role_groups_in(body: Any) -> flows.RoleGroups:
-    named = schemas.bound_role_groups(body)
+    # Only ids that can exist, and no more than a valid body has: all else is refused unread.
+    named = {each for each in schemas.bound_role_groups(body) if is_role_group_id(each)}
+    if len(named) > schemas.MAX_CONFIGURATIONS:
+        return {}
     return await clients.catalog().known_role_groups(named) if named else {}
 
 
