@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import azure.functions as func
 
@@ -23,6 +23,7 @@ log = logging.getLogger("provisioning.batch")
 MAX_REQUESTS: Final = 20
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _MAX_ID: Final = 128
+_MEMBERS: Final = frozenset({"id", "method", "url", "headers", "body", "dependsOn"})
 # What the batch itself was sent with counts for each request in it, unless that says otherwise.
 _INHERITED: Final = ("authorization", "client-request-id", "traceparent")
 
@@ -45,7 +46,12 @@ async def batch(req: func.HttpRequest) -> func.HttpResponse:
 
     Anyone may send one: each request in it is checked for what it asks.
     """
-    parts = read_parts(json_body(req))
+    try:
+        parts = read_parts(json_body(req))
+    except RecursionError as exc:
+        raise InvalidRequest(
+            Fault("InvalidValue", "A body in this batch is nested too deeply.", "$.requests")
+        ) from exc
     done: dict[str, asyncio.Task[dict[str, Any]]] = {}
 
     async def carried_out(part: Part) -> dict[str, Any]:
@@ -102,17 +108,22 @@ def _read_part(given: Any, path: str, earlier: set[str], faults: list[Fault]) ->
     if not isinstance(method, str) or method.upper() not in _METHODS:
         fault(f"Give one of {', '.join(_METHODS)}.", ".method")
     url = given.get("url")
-    if not isinstance(url, str) or not url.strip("/") or urlsplit(url).netloc:
+    relative = _relative_path(url)
+    if relative is None:
         fault("Give a URL relative to the service root, such as /external/industryData.", ".url")
-    elif urlsplit(url).path.strip("/").lower() == "$batch":
+    elif _is_batch(relative):
         fault("A batch cannot hold a batch; put its requests here.", ".url")
     headers = given.get("headers", {})
     if not isinstance(headers, Mapping) or not all(isinstance(v, str) for v in headers.values()):
         fault("Give an object of texts.", ".headers")
     depends_on = given.get("dependsOn", [])
-    if not isinstance(depends_on, list) or not all(each in earlier for each in depends_on):
+    if not isinstance(depends_on, list) or not all(
+        isinstance(each, str) and each in earlier for each in depends_on
+    ):
         # Only earlier ones: so nothing can wait for itself.
         fault("Give an array of ids of requests that come before this one.", ".dependsOn")
+    for name in sorted(given.keys() - _MEMBERS):
+        fault(f"A request has {', '.join(sorted(_MEMBERS))}; remove '{name[:64]}'.")
     if _has_repeated_members(given):
         fault("A member of this request is given more than once; keep one.")
     if len(faults) > before:
@@ -126,6 +137,23 @@ def _read_part(given: Any, path: str, earlier: set[str], faults: list[Fault]) ->
         _body(given.get("body"), names),
         tuple(depends_on),
     )
+
+
+def _relative_path(url: object) -> str | None:
+    """Return the path of a URL relative to the service root; None for anything else."""
+    if not isinstance(url, str) or not url.strip("/"):
+        return None
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets or characters that no host name has
+        return None
+    return None if parts.scheme or parts.netloc else parts.path
+
+
+def _is_batch(path: str) -> bool:
+    """Tell whether a path is that of a batch, however it is written."""
+    segments = [each for each in unquote(path).lower().split("/") if each]
+    return [each for each in segments if each != ROOT] == ["$batch"]
 
 
 def _has_repeated_members(value: Any) -> bool:

@@ -32,6 +32,7 @@ from shared import bootstrap, logs, odata, trace
 from shared.adapters.entra import current_caller
 from shared.contract import events, schemas
 from shared.domain import flows, permissions
+from shared.domain.catalog import is_role_group_id
 
 bp = func.Blueprint()
 
@@ -177,7 +178,10 @@ async def read_passwords(req: func.HttpRequest) -> func.HttpResponse:
 
 
 async def _role_groups_in(body: Any) -> flows.RoleGroups:
-    named = schemas.bound_role_groups(body)
+    # Only ids that can exist, and no more than a valid body has: all else is refused unread.
+    named = {each for each in schemas.bound_role_groups(body) if is_role_group_id(each)}
+    if len(named) > schemas.MAX_CONFIGURATIONS:
+        return {}
     return await bootstrap.catalog().known_role_groups(named) if named else {}
 
 

@@ -106,6 +106,7 @@ async def _update(
     if known["referenceType"] != ROLE_REFERENCE_TYPE:
         # Flows refer to roles only; no other list bears on their readiness.
         return await catalog.update_definition(definition_id, change)
+    change(known)  # what is refused is refused here: no event tells of it
     async with catalog_change(role_code=known["code"]):
         return await catalog.update_definition(definition_id, change)
 

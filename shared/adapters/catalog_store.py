@@ -84,7 +84,7 @@ class CatalogStore:
 
     async def update_role_group(self, group_id: str, change: Change) -> dict[str, Any]:
         """Replace a role group by what `change` makes of it; raises NotFound or Conflict."""
-        self._refuse_built_in(group_id)
+        self.refuse_built_in(group_id)
         for _ in range(ATTEMPTS):
             stored = await self._read_group(group_id)
             changed = change(stored)
@@ -95,7 +95,7 @@ class CatalogStore:
 
     async def delete_role_group(self, group_id: str) -> None:
         """Delete a role group; raises NotFound or Conflict."""
-        self._refuse_built_in(group_id)
+        self.refuse_built_in(group_id)
         try:
             async with self._cosmos.request():
                 await self._groups.delete_item(group_id, group_id)
@@ -122,8 +122,14 @@ class CatalogStore:
         except CosmosResourceNotFoundError as exc:
             raise NotFound(group_id) from exc
 
+    async def changeable_role_group(self, group_id: str) -> dict[str, Any]:
+        """Return the stored form of a role group that may change; raises NotFound or Conflict."""
+        self.refuse_built_in(group_id)
+        return await self._read_group(group_id)
+
     @staticmethod
-    def _refuse_built_in(group_id: str) -> None:
+    def refuse_built_in(group_id: str) -> None:
+        """Raise Conflict for a built-in role group."""
         if group_id in BUILT_IN_ROLE_GROUPS:
             raise Conflict(
                 f"The role group '{group_id}' is built in and stays as it is; create one of your "

@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from shared.ids import as_guid
+
 CACHE_SECONDS = 30.0
 """For how long an instance may go on with what it knows of role groups and disabled roles."""
 
@@ -65,6 +67,12 @@ BUILT_IN_ROLE_GROUPS: dict[str, RoleGroup] = {
     "staff": RoleGroup("staff", "Staff", tuple(sorted(_STAFF_IN_SORT_ORDER))),
     "students": RoleGroup("students", "Students", ("student",)),
 }
+
+
+def is_role_group_id(text: str) -> bool:
+    """Tell whether a role group can have this id: a GUID, or the word of a built-in group."""
+    return text in BUILT_IN_ROLE_GROUPS or as_guid(text) is not None
+
 
 DECLARED_ROLE_CODES = {code.lower(): code for code in ROLE_CODES}
 """Role codes in their declared case, by the same in lower case."""

@@ -7,10 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 MAX_LENGTH = 1000
-_PREFERENCE = re.compile(
-    r'\s*(?P<name>[^\s=;,"]+)\s*(?:=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^\s;,"]*)))?'
-    r'(?P<parameters>\s*;(?:[^,"]|"(?:[^"\\]|\\.)*")*)?\s*(?:,|$)'
-)
 
 
 _Returns = Literal["minimal", "representation"]
@@ -50,11 +46,32 @@ def parse_prefer(header: str | None) -> Preferences:
     if header is None or len(header) > MAX_LENGTH:
         return _NONE
     found: dict[str, str] = {}
-    for match in _PREFERENCE.finditer(header):
-        value = match["quoted"] if match["quoted"] is not None else match["plain"] or ""
-        found.setdefault(match["name"].lower(), value)
+    for preference in _split(header, ","):
+        token, _, value = _split(preference, ";")[0].partition("=")
+        if token.strip():
+            found.setdefault(token.strip().lower(), _unquoted(value.strip()))
     name = next((each for each in ("odata.maxpagesize", "maxpagesize") if each in found), None)
     size = found[name] if name is not None else ""
     number = int(size) if re.fullmatch("[0-9]{1,9}", size) else 0
     returns = _RETURNS.get(found.get("return", "").lower())
     return Preferences(returns, number or None, name or "odata.maxpagesize")
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """Split at a separator outside quoted strings, in one pass however the text is made."""
+    parts, start, quoted, escaped = [], 0, False, False
+    for index, character in enumerate(text):
+        if escaped:
+            escaped = False
+        elif quoted and character == "\\":
+            escaped = True
+        elif character == '"':
+            quoted = not quoted
+        elif character == separator and not quoted:
+            parts.append(text[start:index])
+            start = index + 1
+    return [*parts, text[start:]]
+
+
+def _unquoted(value: str) -> str:
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value

@@ -886,7 +886,7 @@ async def test_the_check_can_be_turned_off_on_ones_own_machine(mode: str) -> Non
 
 def test_importing_the_check_loads_no_cryptography() -> None:
     code = (
-        "import sys, shared.auth; "
+        "import sys, shared.adapters.entra; "
         "print([name for name in ('jwt', 'aiohttp', 'cryptography') if name in sys.modules])"
     )
 
