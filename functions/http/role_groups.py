@@ -78,7 +78,7 @@ async def update_role_group(req: func.HttpRequest) -> func.HttpResponse:
 
     group_id = _group_id(req)
     # What is refused is refused here: no event may tell of a change that never happened.
-    change(await clients.catalog().changeable_role_group(group_id))
+    change(await bootstrap.catalog().changeable_role_group(group_id))
     async with catalog_change(role_group=group_id):
         document = await bootstrap.catalog().update_role_group(group_id, change)
     return updated(req, whole(GROUPS, document))
@@ -88,7 +88,7 @@ async def update_role_group(req: func.HttpRequest) -> func.HttpResponse:
 async def delete_role_group(req: func.HttpRequest) -> func.HttpResponse:
     """Delete a role group."""
     group_id = _group_id(req)
-    await clients.catalog().changeable_role_group(group_id)
+    await bootstrap.catalog().changeable_role_group(group_id)
     async with catalog_change(role_group=group_id):
         await bootstrap.catalog().delete_role_group(group_id)
     return no_content()

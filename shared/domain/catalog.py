@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from shared.ids import as_guid
+from shared.domain.ids import as_guid
 
 CACHE_SECONDS = 30.0
 """For how long an instance may go on with what it knows of role groups and disabled roles."""

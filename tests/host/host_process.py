@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-APPS = ROOT / "tests" / "host_apps"
+APPS = ROOT / "tests" / "host" / "apps"
 DEADLINE = 30.0
 
 

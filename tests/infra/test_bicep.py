@@ -419,7 +419,7 @@ def test_the_app_starts_after_its_roles_and_the_way_to_its_services() -> None:
 def settings_read_by_code() -> set[str]:
     """The names that the readers of settings in shared/ ask their mapping for."""
     found: set[str] = set()
-    for path in sorted((ROOT / "shared").glob("*.py")):
+    for path in sorted((ROOT / "shared").rglob("*.py")):
         for function in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(function, ast.FunctionDef) and any(
                 argument.arg in ("environ", "values") for argument in function.args.args
@@ -667,7 +667,7 @@ def _log_lines() -> list[ast.Call]:
     return [
         node
         for folder in ("functions", "shared")
-        for path in sorted((ROOT / folder).glob("*.py"))
+        for path in sorted((ROOT / folder).rglob("*.py"))
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "logs.line"
     ]

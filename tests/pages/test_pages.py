@@ -158,7 +158,7 @@ async def test_no_other_file_is_served(origin: str) -> None:
 
 
 def test_pages_have_no_script_and_no_style_of_their_own_and_name_no_other_host() -> None:
-    for page in (ROOT / "functions" / "pages").iterdir():
+    for page in (ROOT / "functions" / "http" / "static").iterdir():
         text = page.read_text("utf-8").replace("http://www.w3.org/2000/svg", "")
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bon\w+=|style=", text), page.name
         assert "http:" not in text, page.name

@@ -600,10 +600,10 @@ async def test_an_app_uses_its_identity_and_an_operator_the_signed_in_one(
 ) -> None:
     code = (
         "import asyncio\n"
-        "from shared import clients\n"
+        "from shared import bootstrap\n"
         "async def main():\n"
-        "    print(type(clients._credential()).__name__)\n"
-        "    await clients.close()\n"
+        "    print(type(bootstrap._credential()).__name__)\n"
+        "    await bootstrap.close()\n"
         "asyncio.run(main())\n"
     )
     azure = {

@@ -17,8 +17,10 @@ ROWS = [
     if line.startswith("| ") and not line.startswith("| Threat ")
 ]
 NAMES = {
-    path.name: re.findall(r"^(?:async )?def (test_\w+)", path.read_text("utf-8"), re.MULTILINE)
-    for path in TESTS.glob("*.py")
+    path.relative_to(TESTS).as_posix(): re.findall(
+        r"^(?:async )?def (test_\w+)", path.read_text("utf-8"), re.MULTILINE
+    )
+    for path in TESTS.rglob("*.py")
 }
 NOT_WORDS = {"and", "or", "not"}
 

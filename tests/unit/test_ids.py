@@ -36,7 +36,7 @@ def ticks_now() -> int:
 
 def in_a_new_process(expression: str) -> str:
     """Evaluate an expression about `ids` in an interpreter of its own."""
-    code = f"import json; from shared import ids; print(json.dumps({expression}))"
+    code = f"import json; from shared.domain import ids; print(json.dumps({expression}))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
