@@ -11,13 +11,13 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from shared.adapters.signing_keys import SigningKeys
-from shared.domain.errors import ServiceError, SettingsError
+from shared.domain.context import Caller, Kind
+from shared.domain.errors import Forbidden, SettingsError, Unauthenticated
 from shared.domain.ids import as_guid
 from shared.domain.permissions import Permission
 
@@ -62,47 +62,6 @@ NOT_IN_TIME: Final = "Access token has expired or is not yet valid."
 WRONG_AUDIENCE: Final = "Access token validation failure. Invalid audience."
 REFUSED: Final = "Access token validation failure."
 
-Kind = Literal["delegated", "application", "unchecked"]
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who calls, for audit logs: GUIDs, never the token.
-
-    `object_id` is the user of a delegated token, the service principal of an application's; Entra
-    may leave it out. All three are None where kind is "unchecked" (AUTH_MODE=off).
-    """
-
-    kind: Kind
-    tenant: str | None = None
-    object_id: str | None = None
-    app_id: str | None = None
-
-
-current_caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
-"""Whose request is being served; None for an operation that is open to anyone."""
-
-
-class Unauthenticated(ServiceError):
-    """The request has no access token that this service accepts.
-
-    The text is for the caller. `reason` is one of a few fixed phrases for the log, `challenge` the
-    value of the WWW-Authenticate header.
-    """
-
-    def __init__(self, message: str, reason: str, challenge: str) -> None:
-        self.reason = reason
-        self.challenge = challenge
-        super().__init__(message)
-
-
-class Forbidden(ServiceError):
-    """The caller is known and lacks the permission that the operation needs."""
-
-    def __init__(self, caller: Caller) -> None:
-        self.caller = caller
-        super().__init__("Insufficient privileges to complete the operation.")
-
 
 @dataclass(frozen=True)
 class AuthSettings:
@@ -120,7 +79,7 @@ class AuthSettings:
     def read(cls, environ: Mapping[str, str]) -> AuthSettings:
         """Build from the whole environment; raises SettingsError that names every fault.
 
-        What is missing is a fault, never a wider door.
+        What is missing is a fault, and never admits more callers.
         """
         values = {name: value.strip() for name, value in environ.items()}
         hosted = [name for name in IN_AZURE if values.get(name)]
@@ -176,7 +135,7 @@ def _off_faults(values: Mapping[str, str], hosted: list[str]) -> list[str]:
             f"Remove AUTH_MODE=off: it is for local use, and {', '.join(hosted)} shows that this "
             "is Azure."
         )
-    # Whoever may call unchecked may reach what is on this machine, and no real store.
+    # Unchecked callers may reach what is on this machine, and no real store.
     if _host(values.get("COSMOS_ENDPOINT", "")) not in _LOOPBACK:
         faults.append(
             "Remove AUTH_MODE=off: it needs COSMOS_ENDPOINT to be an emulator on this machine."
@@ -273,6 +232,8 @@ class Authorizer:
         except _Refusal as exc:
             raise Unauthenticated(exc.message, exc.reason, self._settings.challenge) from None
         caller = verified.caller
+        if needs.any_token:
+            return caller
         enough = needs.delegated if caller.kind == "delegated" else needs.application
         if verified.granted.isdisjoint(enough):
             raise Forbidden(caller)

@@ -6,7 +6,7 @@ permission that includes it suffices too (ReadBasic < Read < ReadWrite).
 
 - Flow sets, applications: the pages of October 2024 no longer list ReadWrite for applications,
   those of April 2024 do, and all editions let an application write flows with it. It is accepted:
-  whoever may write the flows of a set, unattended, must be able to make and read the set.
+  an application that may write the flows of a set must be able to make and read the set.
 - Role groups and reference definitions: the list pages ask for ReadBasic, the item pages for
   ReferenceDefinition.Read, and neither lists the other's. ReadBasic therefore opens the lists only;
   ReferenceDefinition.Read opens both.
@@ -35,12 +35,16 @@ class Permission:
 
     delegated: tuple[str, ...]
     application: tuple[str, ...]
+    any_token: bool = False
+    """Whether a valid token is enough, whatever it grants."""
 
 
 def _either(*names: str) -> Permission:
     return Permission(delegated=names, application=names)
 
 
+SIGNED_IN: Final = Permission((), (), any_token=True)
+"""Send a batch: each request in it is checked for the permission of its own."""
 OUTBOUND_FLOW_READ: Final = _either(FLOW_READ, FLOW_WRITE)
 """Get, list and count flow sets and flows."""
 OUTBOUND_FLOW_WRITE: Final = _either(FLOW_WRITE)

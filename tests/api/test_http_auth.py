@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from functions.http.operations import MAX_URL_CHARACTERS, OPERATIONS, Operation
+from functions.http.operations import MAX_URL_CHARACTERS, ROUTES, Route
 from local.issuer import signing_key
 from local.stack import Stack
 from shared.contract.json_body import MAX_BODY_BYTES
@@ -26,24 +26,24 @@ from tests.support.api import UNKNOWN, Answer, Api, assert_envelope, until
 OPEN_TO_ANYONE = {"batch", "get_metadata", "get_service_document"}
 # Functions that are no operation. The last two check tokens by themselves: the data of the status
 # page, and the door that looks an operation up for all other paths.
-NOT_OPERATIONS = {"health", "openapi", "page_status", "page_docs", "page_part"} | {
+NOT_ROUTES = {"health", "openapi", "page_status", "page_docs", "page_part"} | {
     "page_data",
     "z_any_other_request",
 }
 READS = (FLOW_READ, READ_BASIC, DEFINITION_READ)
-GUARDED = [each for each in OPERATIONS if each.needs is not None]
+GUARDED = [each for each in ROUTES if each.needs is not None]
 WRITES = [each for each in GUARDED if each.method != "GET"]
 
 
-def named(operation: Operation) -> str:
+def named(operation: Route) -> str:
     """An operation, as a test's name."""
-    return operation.door.__name__
+    return operation.name
 
 
-def address(root: str, operation: Operation) -> str:
+def address(root: str, operation: Route) -> str:
     """A URL of an operation, about what does not exist."""
     segments = [UNKNOWN if each.startswith("{") else each for each in operation.segments]
-    return "/".join((root, *filter(None, segments)))
+    return "/".join((root.removesuffix("/beta"), *segments))
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ async def test_a_caller_without_the_permission_gets_a_403(
     anyone: Api, forge: Forge, lacking: Lacking
 ) -> None:
     token = forge.token(payload=lacking.build(forge))
-    asked = [each for each in OPERATIONS if each.needs == lacking.needs]
+    asked = [each for each in ROUTES if each.needs == lacking.needs]
     assert asked, "no operation asks for this permission"
     for operation in asked:
         answer = await anyone.send(
@@ -118,17 +118,17 @@ async def test_a_caller_without_the_permission_gets_a_403(
 
 def test_every_http_function_is_an_operation_or_is_listed_here() -> None:
     functions = {function.get_function_name() for function, _ in triggers("httpTrigger")}
-    operations = {named(each) for each in OPERATIONS}
-    assert functions == operations | NOT_OPERATIONS
-    assert not operations & NOT_OPERATIONS
+    operations = {named(each) for each in ROUTES}
+    assert functions == operations | NOT_ROUTES
+    assert not operations & NOT_ROUTES
 
 
 def test_every_operation_asks_for_a_permission_or_is_listed_here() -> None:
-    assert {named(each) for each in OPERATIONS if each.needs is None} == OPEN_TO_ANYONE
+    assert {named(each) for each in ROUTES if each.needs is None} == OPEN_TO_ANYONE
 
 
 @pytest.mark.parametrize("operation", GUARDED, ids=named)
-async def test_without_a_token_each_operation_is_a_401(anyone: Api, operation: Operation) -> None:
+async def test_without_a_token_each_operation_is_a_401(anyone: Api, operation: Route) -> None:
     answer = await anyone.send(operation.method, address(anyone.root, operation))
     assert_envelope(answer, 401, "InvalidAuthenticationToken")
 
@@ -143,7 +143,7 @@ async def test_without_a_token_no_other_way_is_open(anyone: Api, url: str) -> No
 
 @pytest.mark.parametrize("operation", GUARDED, ids=named)
 async def test_the_least_permission_suffices_for_each_operation(
-    anyone: Api, forge: Forge, operation: Operation
+    anyone: Api, forge: Forge, operation: Route
 ) -> None:
     assert operation.needs is not None
     headers = [application(forge, operation.needs.application[0])]
@@ -157,7 +157,7 @@ async def test_the_least_permission_suffices_for_each_operation(
 
 @pytest.mark.parametrize("operation", WRITES, ids=named)
 async def test_whoever_may_only_read_writes_nothing(
-    anyone: Api, forge: Forge, operation: Operation
+    anyone: Api, forge: Forge, operation: Route
 ) -> None:
     for header in (application(forge, *READS), user(forge, *READS)):
         answer = await anyone.send(

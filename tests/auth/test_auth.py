@@ -44,13 +44,11 @@ from shared.adapters.entra import (
     SKEW,
     Authorizer,
     AuthSettings,
-    Caller,
-    Forbidden,
-    Unauthenticated,
 )
-from shared.adapters.signing_keys import KEEP, REFETCH, KeysUnavailable, SigningKeys
+from shared.adapters.signing_keys import KEEP, REFETCH, SigningKeys
 from shared.domain import permissions
-from shared.domain.errors import SettingsError
+from shared.domain.context import Caller
+from shared.domain.errors import Forbidden, KeysUnavailable, SettingsError, Unauthenticated
 from shared.domain.permissions import OUTBOUND_FLOW_READ, OUTBOUND_FLOW_WRITE, Permission
 from tests.auth.bad_tokens import ABSENT, BAD, LACKING, OTHER_TENANT, Bad, Forge, Lacking, rs256
 

@@ -17,9 +17,11 @@ import pytest
 
 from local.access_token import READ, all_roles
 from local.issuer import KEY_FILE, LOCAL_TENANT, auth_settings, public_jwk, signing_key
-from shared.adapters.entra import Authorizer, AuthSettings, Caller, Forbidden, Unauthenticated
+from shared.adapters.entra import Authorizer, AuthSettings
 from shared.adapters.signing_keys import SigningKeys
 from shared.domain import permissions
+from shared.domain.context import Caller
+from shared.domain.errors import Forbidden, Unauthenticated
 from shared.domain.permissions import Permission
 
 SECONDS = 30.0

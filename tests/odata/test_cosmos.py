@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from local.config import COSMOS_EMULATOR_KEY
 from local.emulators.cosmos.setup import container_definitions
+from shared.contract.names import NAMESPACE
+from shared.contract.printing import Printer
 from shared.domain import flows, ids
 from shared.odata import (
     COLLECTION,
@@ -32,7 +34,7 @@ from shared.odata.conditions import Conditions
 from shared.odata.cosmos import Parameters, Query
 from shared.odata.filters import parse_filter
 from shared.odata.memory import matches
-from shared.odata.model import NAMESPACE, Complex, Edm, Enum, Property
+from shared.odata.model import Complex, Edm, Enum, Property
 
 SERVER = Path(__file__).parents[2] / "local" / "emulators" / "cosmos" / "server.cjs"
 KEY = b"k" * 32
@@ -292,7 +294,7 @@ def test_a_filter_and_its_opposite_share_no_entity(text: str) -> None:
 def stored_set(number: int) -> dict[str, Any]:
     name = ("North", "south", "East wing", "north annex", "West")[number % 5]
     restricted = number % 3
-    document = flows.new_flow_set({"display_name": name, "filter": None})
+    document = flows.new_flow_set({"displayName": name, "filter": None})
     if restricted:
         document["filter"] = {
             "@odata.type": "#microsoft.graph.industryData.basicFilter",
@@ -304,7 +306,7 @@ def stored_set(number: int) -> dict[str, Any]:
 
 
 SETS = sorted((stored_set(number) for number in range(30)), key=lambda document: document["id"])
-PRINTED = [flows.Printer("https://graph.microsoft.com/beta").flow_set(each) for each in SETS]
+PRINTED = [Printer("https://graph.microsoft.com/beta").flow_set(each) for each in SETS]
 
 
 @pytest.fixture(scope="module")
