@@ -15,7 +15,7 @@ import azure.functions as func
 from functions.http.operations import ROOT, dispatch, matching, operation, path_segments
 from functions.http.replies import ok
 from functions.http.requests import json_body
-from shared.contract.json_body import repeated_members, repeated_names
+from shared.contract.json_body import repeated_names
 from shared.description.operations import Contract
 from shared.domain.errors import Fault, InvalidRequest
 from shared.domain.permissions import SIGNED_IN
@@ -146,7 +146,7 @@ def _read_part(
         fault(f"A request has {', '.join(sorted(_MEMBERS))}; remove '{name[:64]}'.")
     if _is_deep(given):
         fault(f"A body is nested at most {MAX_DEPTH} deep here.", ".body")
-    elif repeated_names(given) or repeated_members(given):
+    elif _has_repeated_members(given):
         # Checked here: in a body that is written again for its own request they would not show.
         fault("A member of this request is given more than once; keep one.")
     if len(faults) > before or relative is None:
@@ -196,6 +196,19 @@ def _is_deep(value: Any) -> bool:
         if not level:
             return False
     return True
+
+
+def _has_repeated_members(value: Any) -> bool:
+    left = [value]
+    while left:
+        inner = left.pop()
+        if isinstance(inner, dict):
+            if repeated_names(inner):
+                return True
+            left += inner.values()
+        elif isinstance(inner, list):
+            left += inner
+    return False
 
 
 def _body(value: Any, headers: Mapping[str, str]) -> bytes:

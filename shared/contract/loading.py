@@ -55,25 +55,25 @@ def load_flow(body: Any) -> tuple[str, dict[str, Any]]:
     return schema.odata_name, load(schema, body)
 
 
-def password_settings(values: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def password_settings(loaded: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the password settings of a loaded flow, each with the role group it is for."""
-    for entry in (values.get("creation_options") or {}).get("configurations", ()):
+    for entry in (loaded.get("creation_options") or {}).get("configurations", ()):
         settings = entry["default_password_settings"]
         if settings is not None:
             yield entry["role_group"], settings
 
 
-def role_group_ids(values: Mapping[str, Any]) -> list[str]:
+def role_group_ids(loaded: Mapping[str, Any]) -> list[str]:
     """Return the id of the role group that each configuration of a loaded flow binds to."""
-    options = values.get("creation_options") or {}
+    options = loaded.get("creation_options") or {}
     return [entry["role_group"] for entry in options.get("configurations", ())]
 
 
-def unknown_role_groups(values: Mapping[str, Any], known: Collection[str]) -> InvalidRequest | None:
+def unknown_role_groups(loaded: Mapping[str, Any], known: Collection[str]) -> InvalidRequest | None:
     """Return the error of a loaded flow that binds to other than `known` groups; None if none."""
     place = "$.creationOptions.configurations[{}]['roleGroup@odata.bind']"
     faults = []
-    for index, group in enumerate(role_group_ids(values)):
+    for index, group in enumerate(role_group_ids(loaded)):
         if group not in known:
             fault = unknown_role_group(role_group_url(group))
             faults.append(Fault(fault.code, fault, place.format(index)))

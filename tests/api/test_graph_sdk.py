@@ -466,7 +466,7 @@ async def test_the_client_calls_every_operation(client: Client) -> None:
             method == each.method and len(path) == len(each.segments) == each.matched(path)
             for method, path in sent
         )
-        assert called is (each.segments[-1] not in UNCALLED), each
+        assert called is (each.segments[-1] not in UNCALLED and len(each.segments) > 1), each
 
 
 # --- values ------------------------------------------------------------------------------------

@@ -188,7 +188,7 @@ async def test_passwords_are_not_read_by_get(service: Api, engine: Api) -> None:
     flow = await service.new_flow("user")
     answer = await engine.get(f"{flow.url}/readPasswords")
     assert_envelope(answer, 405, "Request_MethodNotAllowed")
-    assert answer.headers["Allow"] == "POST"
+    assert answer.headers["Allow"] == "OPTIONS, POST"
 
 
 async def test_a_password_whose_key_is_gone_is_told_without_it(

@@ -407,7 +407,12 @@ def offered(path: tuple[str, ...]) -> set[str]:
             own == given or own.startswith("{") for own, given in zip(template, path, strict=True)
         )
 
-    methods = {each.method for each in ROUTES if fits(each.segments)}
+    return {each.method for each in ROUTES if fits(each.segments)}
+
+
+def allowed(path: tuple[str, ...]) -> set[str]:
+    """The methods of exactly this path."""
+    methods = {each.method for each in ROUTES if each.segments == path}
     return methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())
 
 
@@ -425,7 +430,23 @@ async def test_a_method_that_is_not_offered_is_405_and_says_which_are(
         answer = await service.send(method, url, b"{}")
         error = assert_envelope(answer, 405, "Request_MethodNotAllowed")
         assert method in error["message"]
-        assert set(answer.headers["Allow"].split(", ")) == offered(path)
+        assert set(answer.headers["Allow"].split(", ")) == allowed(path)
+
+
+@pytest.mark.parametrize("path", PATHS, ids="/".join)
+async def test_head_and_options_are_answered_wherever_a_path_leads(
+    service: Api, path: tuple[str, ...]
+) -> None:
+    url = "/".join(
+        [service.root.removesuffix("/beta"), *(KEYS.get(each, each) for each in path)]
+    )
+    options = await service.send("OPTIONS", url)
+    assert (options.status, options.text) == (204, "")
+    assert set(options.headers["Allow"].split(", ")) == allowed(path)
+    if "GET" in allowed(path):
+        whole, head = await service.get(url), await service.send("HEAD", url)
+        assert (head.status, head.text) == (whole.status, "")
+        assert head.headers["Content-Type"] == whole.headers["Content-Type"]
 
 
 @pytest.mark.parametrize(

@@ -669,7 +669,7 @@ def _log_lines() -> list[ast.Call]:
         for folder in ("functions", "shared")
         for path in sorted((ROOT / folder).rglob("*.py"))
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "logs.line"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "log_event"
     ]
 
 
