@@ -22,12 +22,14 @@ _SECRET_NAME = re.compile(
     r"|(?:api|access|account|private)[_-]?key",
     re.I,
 )
-# Parts of connection strings, shared access signatures, headers and JSON web tokens.
+# Parts of connection strings, shared access signatures and headers.
 _SECRET_TEXT = re.compile(
     r"(?P<name>(?:(?:Account|SharedAccess)(?:Key|Signature)|Password|Pwd|\bsig)=|Bearer\s+)"
-    r"[^;&\s\"]+|eyJ[\w-]+\.[\w-]+\.[\w-]*",
+    r"[^;&\s\"]+",
     re.I,
 )
+# What may hold a JSON web token: looking for the token itself takes quadratic time.
+_DOTTED = re.compile(r"[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -103,5 +105,11 @@ def _hidden(value: Any, depth: int = _MAX_DEPTH) -> Any:
     if isinstance(value, list):
         return [_hidden(inner, depth - 1) for inner in value]
     if isinstance(value, str):
-        return _SECRET_TEXT.sub(lambda match: f"{match['name'] or ''}{_HIDDEN}", value)
+        return _DOTTED.sub(_without_token, _SECRET_TEXT.sub(rf"\g<name>{_HIDDEN}", value))
     return value
+
+
+def _without_token(match: re.Match[str]) -> str:
+    """Hide what begins as the three parts of a JSON web token do."""
+    before, begin, token = match[0].partition("eyJ")
+    return f"{before}{_HIDDEN}" if begin and token.count(".") >= 2 else match[0]

@@ -238,7 +238,7 @@ def _operation(route: Route, contract: Contract) -> dict[str, Any]:
         "summary": summary.rstrip("."),
     }
     if rest.strip():
-        described["description"] = re.sub(r"\s*\n\s*", " ", rest.strip())
+        described["description"] = " ".join(rest.split())
     parameters = [
         *re.findall(r"\{(\w+)\}", route.path),
         *(f"{contract.entity.name}-{name}" for name in sorted(contract.options) if contract.entity),
