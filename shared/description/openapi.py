@@ -83,7 +83,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "summary": summary.rstrip("."),
     }
     if rest.strip():
-        described["description"] = re.sub(r"\s*\n\s*", " ", rest.strip())
+        described["description"] = " ".join(rest.split())
     options = _OPTIONS[contract.takes] if contract.takes else ()
     names = [
         *re.findall(r"\{(\w+)\}", operation.path),

@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.contract.printing import Printer
 from shared.domain.conditions import Tag
-from shared.odata.listing import list_page, passes
+from shared.odata.listing import list_page, passing
 from shared.odata.model import EntityType
 from shared.odata.options import COLLECTION, COUNT, ITEM, QueryOptions
 from shared.odata.paging import Page, next_link, next_token, open_page
@@ -138,4 +138,4 @@ class Representations:
 
 def counted(options: QueryOptions, printed: Iterable[Mapping[str, Any]]) -> int:
     """Count the printed entities that pass $filter and $search."""
-    return sum(passes(options, each) for each in printed)
+    return len(passing(options, printed))
