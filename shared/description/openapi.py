@@ -222,7 +222,8 @@ def document(routes: Sequence[Route], codes: Mapping[int, Collection[str]]) -> d
                     "description": (
                         "An access token of Microsoft Entra ID for this service; locally `make "
                         "token` prints one. An operation names the permissions of which one is "
-                        "needed: a delegated scope or an application role."
+                        "needed: a delegated scope or an application role. To write, the user of "
+                        "a delegated token must also have been assigned the role of that name."
                     ),
                 }
             },
@@ -272,6 +273,7 @@ def _operation(route: Route, contract: Contract) -> dict[str, Any]:
         described["x-permissions"] = {
             "delegated": list(route.needs.delegated),
             "application": list(route.needs.application),
+            "assignedToUser": list(route.needs.assigned),
         }
     return described
 
