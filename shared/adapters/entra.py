@@ -62,6 +62,8 @@ NOT_IN_TIME: Final = "Access token has expired or is not yet valid."
 WRONG_AUDIENCE: Final = "Access token validation failure. Invalid audience."
 REFUSED: Final = "Access token validation failure."
 
+_NONE: Final[frozenset[str]] = frozenset()
+
 
 @dataclass(frozen=True)
 class AuthSettings:
@@ -192,8 +194,15 @@ class _Verified:
     """A token whose signature and claims hold, without the token."""
 
     caller: Caller
-    granted: frozenset[str]
+    scopes: frozenset[str]
+    roles: frozenset[str]
     expires: int
+
+    def may(self, needs: Permission) -> bool:
+        """Whether the token suffices for an operation with these needs."""
+        if self.caller.kind == "delegated":
+            return needs.allows_user(self.scopes, self.roles)
+        return needs.allows_application(self.roles)
 
 
 class _Refusal(Exception):
@@ -231,13 +240,9 @@ class Authorizer:
             verified = await self._verify(authorization or "")
         except _Refusal as exc:
             raise Unauthenticated(exc.message, exc.reason, self._settings.challenge) from None
-        caller = verified.caller
-        if needs.any_token:
-            return caller
-        enough = needs.delegated if caller.kind == "delegated" else needs.application
-        if verified.granted.isdisjoint(enough):
-            raise Forbidden(caller)
-        return caller
+        if not verified.may(needs):
+            raise Forbidden(verified.caller)
+        return verified.caller
 
     async def _verify(self, authorization: str) -> _Verified:
         digest = hashlib.sha256(authorization.encode(errors="backslashreplace")).digest()
@@ -340,31 +345,30 @@ def _verified(tenant: str, claims: Mapping[str, Any]) -> _Verified:
     app_id = _guid(claims.get("azp")) or _guid(claims.get("appid"))
     if app_id is None:
         raise _Refusal("no client id")
-    object_id = _guid(claims.get("oid"))
-    kind, granted = _grants(claims)
-    return _Verified(
-        Caller(kind, tenant=tenant, object_id=object_id, app_id=app_id), granted, claims["exp"]
-    )
+    kind, scopes, roles = _grants(claims)
+    caller = Caller(kind, tenant=tenant, object_id=_guid(claims.get("oid")), app_id=app_id)
+    return _Verified(caller, scopes, roles, claims["exp"])
 
 
-def _grants(claims: Mapping[str, Any]) -> tuple[Kind, frozenset[str]]:
-    """What the token lets its bearer do, and on whose behalf.
+def _grants(claims: Mapping[str, Any]) -> tuple[Kind, frozenset[str], frozenset[str]]:
+    """On whose behalf the token's bearer calls, and the scopes and roles that count for it.
 
-    `roles` counts only in a token of an application itself: in a user's token it holds roles that
-    the user has, which are not consent for the client. `idtyp` tells them apart where the API asks
-    Entra for that claim; else an application's token is the one whose subject is its own object.
+    `roles` holds the application's roles in a token of an application itself, and in a user's token
+    those that the user was assigned, which are not consent for the client. `idtyp` tells the two
+    apart where the API asks Entra for that claim; else an application's token is the one whose
+    subject is its own object.
     """
-    scopes, roles = claims.get("scp"), claims.get("roles")
-    id_type = claims.get("idtyp")
-    if isinstance(scopes, str) and scopes.strip():
-        return "delegated", frozenset(scopes.split()) if id_type != "app" else frozenset()
-    subject = claims.get("sub")
+    scp, listed = claims.get("scp"), claims.get("roles")
+    listed = listed if isinstance(listed, list) else []
+    roles = frozenset(role for role in listed if isinstance(role, str))
+    id_type, subject = claims.get("idtyp"), claims.get("sub")
+    if isinstance(scp, str) and scp.strip():
+        # An application's own token has no scopes: one with both is good for nothing.
+        return "delegated", frozenset(scp.split()) if id_type != "app" else _NONE, roles
     own = id_type == "app" or (
         id_type is None and isinstance(subject, str) and subject == claims.get("oid")
     )
-    if own and isinstance(roles, list):
-        return "application", frozenset(role for role in roles if isinstance(role, str))
-    return "application" if own else "delegated", frozenset()
+    return "application" if own else "delegated", _NONE, roles
 
 
 def _guid(value: object) -> str | None:

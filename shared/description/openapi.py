@@ -66,7 +66,8 @@ def document(
                     "description": (
                         "An access token of Microsoft Entra ID for this service; locally `make "
                         "token` prints one. An operation names the permissions of which one is "
-                        "needed: a delegated scope or an application role."
+                        "needed: a delegated scope or an application role. To write, the user of "
+                        "a delegated token must also have been assigned the role of that name."
                     ),
                 }
             },
@@ -117,6 +118,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         described["x-permissions"] = {
             "delegated": list(needs.delegated),
             "application": list(needs.application),
+            "assignedToUser": list(needs.assigned),
         }
     return described
 

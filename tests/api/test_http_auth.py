@@ -65,8 +65,9 @@ def application(forge: Forge, *roles: str) -> str:
 
 
 def user(forge: Forge, *scopes: str) -> str:
-    """The header of a user's client with these scopes."""
-    return f"Bearer {forge.token(payload=forge.user_claims(scp=' '.join(scopes)))}"
+    """The header of a user's client with these scopes; the user has the roles of their names."""
+    claims = forge.user_claims(scp=" ".join(scopes), roles=list(scopes))
+    return f"Bearer {forge.token(payload=claims)}"
 
 
 # --- tokens ------------------------------------------------------------------------------------

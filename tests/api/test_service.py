@@ -437,9 +437,7 @@ async def test_a_method_that_is_not_offered_is_405_and_says_which_are(
 async def test_head_and_options_are_answered_wherever_a_path_leads(
     service: Api, path: tuple[str, ...]
 ) -> None:
-    url = "/".join(
-        [service.root.removesuffix("/beta"), *(KEYS.get(each, each) for each in path)]
-    )
+    url = "/".join([service.root.removesuffix("/beta"), *(KEYS.get(each, each) for each in path)])
     options = await service.send("OPTIONS", url)
     assert (options.status, options.text) == (204, "")
     assert set(options.headers["Allow"].split(", ")) == allowed(path)

@@ -96,6 +96,8 @@ def test_each_operation_says_which_permissions_suffice(described: Described) -> 
     asked = {name for one in described.content["security"] for name in one["entra"]}
     needs = registered.needs
     assert asked == (set() if needs is None else {*needs.delegated, *needs.application})
+    listed = described.content.get("x-permissions", {})
+    assert listed.get("assignedToUser", []) == ([] if needs is None else list(needs.assigned))
     errors = {"401", "403", "503"} & set(described.content["responses"])
     assert errors == (set() if needs is None else {"401", "403", "503"})
 
