@@ -62,15 +62,15 @@ def test_only_the_idle_link_of_a_session_is_detached(bus: Emulator) -> None:
 
 
 def test_settling_granting_and_receiving_keep_a_link(bus: Emulator) -> None:
-    with RawClient(bus.port) as raw, RawClient(bus.port) as other:
+    with RawClient(bus.port) as raw:
         raw.attach_receiver("q2")
         for number in range(4):
             raw.flow(1, seen=number)
             time.sleep(IDLE / 2)
-            other.attach_sender("q2", number)
-            other.transfer(text_message("a"), handle=number, delivery=number)
-            other.expect(codec.DISPOSITION)
-            raw.receive()
+            with RawClient(bus.port) as other:
+                other.attach_sender("q2")
+                other.transfer(text_message("a"))
+                raw.receive()
             time.sleep(IDLE / 2)
             raw.dispose(number, Described(ULong(codec.ACCEPTED), []))
             assert raw.expect(codec.DISPOSITION)[3] is True
