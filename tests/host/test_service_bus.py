@@ -20,6 +20,7 @@ from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
 from azure.servicebus.amqp import AmqpAnnotatedMessage, AmqpMessageProperties
 
+from local.config import SERVICE_BUS_CREDENTIALS
 from tests.host.host_process import APPS, DEADLINE, ROOT, HostProcess, until
 
 Seen = dict[str, Any]
@@ -38,10 +39,7 @@ class Emulator:
 
     @property
     def connection(self) -> str:
-        return (
-            f"Endpoint=sb://127.0.0.1:{self.port};SharedAccessKeyName=local;"
-            "SharedAccessKey=local;UseDevelopmentEmulator=true"
-        )
+        return f"Endpoint=sb://127.0.0.1:{self.port};{SERVICE_BUS_CREDENTIALS}"
 
     async def start(self) -> None:
         log = self._spawn()
