@@ -23,7 +23,7 @@ from azure.servicebus.exceptions import MessageLockLostError
 
 from local.host import messages as wire
 from local.host.index import IndexedFunction, service_bus_connection
-from local.host.invocation import InvocationFailed, Worker
+from local.host.invocation import InvocationFailed, Invoker
 from local.host.logs import HOST
 from local.host.settings import ServiceBusSettings, expand
 
@@ -52,7 +52,7 @@ class QueueListener:
     def __init__(
         self,
         function: IndexedFunction,
-        worker: Worker,
+        worker: Invoker,
         settings: ServiceBusSettings,
         environ: Mapping[str, str],
     ) -> None:
