@@ -8,6 +8,7 @@ import inspect
 import os
 import threading
 import time
+import traceback
 import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,8 @@ from local.host import messages
 from local.host.index import SERVICE_BUS_TRIGGER, IndexedFunction
 from local.host.logs import HOST, current
 
+#: so many tracebacks are remembered as shown
+_SHOWN = 200
 _thread_local = threading.local()
 
 
@@ -136,6 +139,7 @@ class Worker:
     def __init__(self, threads: int | None) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="function")
         self._registry = func.get_binding_registry()
+        self._shown: set[tuple[str, str, int]] = set()
 
     async def invoke(
         self,
@@ -156,12 +160,11 @@ class Worker:
                 function, invocation_id, value, metadata, trace_parent, trace_state
             )
         except InvocationFailed as exc:
+            new = self._is_new(exc.__cause__)
             HOST.error(
-                "Failed (%s) after %.0f ms: %s",
-                reason,
-                _milliseconds(began),
-                exc,
-                exc_info=exc.__cause__,
+                "Failed (%s) after %.0f ms: %s%s",
+                *(reason, _milliseconds(began), exc, "" if new else " (traceback as before)"),
+                exc_info=exc.__cause__ if new else None,
             )
             raise
         else:
@@ -169,6 +172,19 @@ class Worker:
             return answer
         finally:
             current.reset(token)
+
+    def _is_new(self, exc: BaseException | None) -> bool:
+        """Whether a traceback is to be shown: once for each kind of error at each place."""
+        if exc is None:
+            return True
+        place = traceback.extract_tb(exc.__traceback__)[-1]
+        key = (type(exc).__name__, place.filename, place.lineno or 0)
+        if key in self._shown:
+            return False
+        if len(self._shown) >= _SHOWN:
+            self._shown.clear()
+        self._shown.add(key)
+        return True
 
     async def _run(
         self,

@@ -1,4 +1,4 @@
-"""The host with the app of HTTP functions, for the tests that only talk to it."""
+"""Hosts that the tests of a module share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from tests.host.host_process import APPS, HostProcess
+from tests.host.bus import Bus, Emulator, running
+from tests.host.host_process import APPS, HostProcess, until
 
 
 @pytest.fixture(scope="module")
@@ -32,3 +33,17 @@ async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[HostPr
 async def client(host: HostProcess) -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession(await host.url()) as session:
         yield session
+
+
+@pytest.fixture(scope="module")
+async def bus(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bus]:
+    """One host for most tests; it was started before its emulator."""
+    folder = tmp_path_factory.mktemp("bus")
+    emulator = Emulator(folder)
+    try:
+        async with running(folder, emulator) as started:
+            await until(lambda: "does not receive" in started.host.output)
+            await emulator.start()
+            yield started
+    finally:
+        emulator.kill()

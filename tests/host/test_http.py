@@ -280,6 +280,15 @@ async def test_failed_function_is_an_empty_500_and_logged(
     assert logged in host.output
 
 
+async def test_traceback_comes_once(client: aiohttp.ClientSession, host: HostProcess) -> None:
+    before = host.output.count("(traceback as before)")
+    for _ in range(3):
+        async with client.get("/api/answers/other") as answer:
+            assert answer.status == 500
+    assert host.output.count('raise RuntimeError("raised on purpose")') == 1
+    assert host.output.count("RuntimeError: raised on purpose (traceback as before)") > before
+
+
 # ---- where a function runs
 
 
