@@ -101,15 +101,57 @@ async def test_what_is_no_request_is_an_empty_400(host: HostProcess) -> None:
     assert await status(host, b"nonsense\r\n\r\n") == 400
 
 
-@pytest.mark.parametrize("target", ["//", "//api/noop", "//api/echo/x"])
-async def test_path_with_an_empty_first_segment_matches_nothing(
-    target: str, host: HostProcess
+async def test_empty_lines_before_a_request_are_ignored(host: HostProcess) -> None:
+    assert await status(host, b"\r\n\r\n" + get(method="get")) == 200
+
+
+# ---- paths
+
+
+@pytest.fixture(scope="module")
+async def catching(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[HostProcess]:
+    """An app with one function, which takes every path that the host leaves it."""
+    app = tmp_path_factory.mktemp("catching")
+    settings = {"version": "2.0", "extensions": {"http": {"routePrefix": ""}}}
+    (app / "host.json").write_text(json.dumps(settings))
+    (app / "function_app.py").write_text(
+        "import azure.functions as func\n"
+        "app = func.FunctionApp()\n"
+        "@app.route('{*rest}')\n"
+        "async def everything(req: func.HttpRequest) -> str:\n"
+        "    return 'the function'\n"
+    )
+    process = HostProcess(app, app / "log")
+    try:
+        await process.url()
+        yield process
+    finally:
+        process.kill()
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "by_function"),
+    [
+        ("/x", 200, True),
+        ("/", 200, True),
+        ("/admin", 200, True),
+        ("/admin/nothing", 200, True),
+        ("/ADMIN/host/status", 200, False),
+        ("/admin/functions/nothing", 404, False),
+        ("/runtime/webhooks/x", 401, False),
+        ("/Runtime", 401, False),
+        ("/runtimes", 200, True),
+        ("//", 404, False),
+        ("//x", 404, False),
+        ("//admin/host/status", 404, False),
+    ],
+)
+async def test_host_keeps_some_paths_to_itself(
+    target: str, code: int, by_function: bool, catching: HostProcess
 ) -> None:
-    assert await status(host, get(target)) == 404
-
-
-async def test_webhooks_of_extensions_need_a_key(host: HostProcess) -> None:
-    assert await status(host, get("/runtime/webhooks/x")) == 401
+    answer = await exchange(catching, get(target))
+    assert int(answer.split()[1]) == code
+    assert (b"the function" in answer) == by_function
 
 
 # ---- bodies
