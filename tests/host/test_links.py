@@ -62,7 +62,7 @@ class Listening:
         )
         # What a link had fetched ahead would wait for it while other links have nothing to do.
         settings = ServiceBusSettings(max_concurrent_calls=CALLS, prefetch_count=3)
-        return QueueListener(function, Worker(None, None), settings, {"Bus": self.connection})
+        return QueueListener(function, Worker(None), settings, {"Bus": self.connection})
 
     async def _note(self, msg: Any) -> None:
         for each in msg if isinstance(msg, list) else [msg]:
