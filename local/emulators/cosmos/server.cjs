@@ -14,7 +14,7 @@ const { setTimeout: sleep } = require('node:timers/promises');
 const { parseArgs } = require('node:util');
 
 const HOST = '127.0.0.1';
-const MAX_BODY_BYTES = 4 * 1024 * 1024;
+const MAX_BODY_BYTES = 2 * 1024 * 1024;
 // Longer than clients keep an idle connection, so that it is they who close it: a request sent into
 // a connection that the server is closing fails.
 const IDLE_CONNECTION_MS = 10 * 60 * 1000;
