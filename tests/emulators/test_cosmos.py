@@ -1377,22 +1377,52 @@ async def test_a_damaged_journal_is_refused_with_a_sentence(tmp_path: Path) -> N
     assert "damaged at line 1" in err
 
 
-async def test_a_failure_inside_is_a_logged_500_and_changes_nothing(tmp_path: Path) -> None:
-    # The process may write no file beyond 32 blocks, so that a large item cannot be journalled.
-    limited = ("sh", "-c", 'ulimit -f 32; exec "$@"', "sh")
-    async with running(tmp_path, *limited) as (emulator, client):
+# Such a process may write no file beyond 32 blocks, as if the disk were full.
+LITTLE_DISK = ("sh", "-c", 'ulimit -f 32; exec "$@"', "sh")
+
+
+async def test_a_full_disk_is_a_logged_500_and_changes_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path, *LITTLE_DISK) as (emulator, client):
         box = await (await client.create_database("d")).create_container("c", PartitionKey("/id"))
-        with refused(500):
+        with pytest.raises(CosmosHttpResponseError, match="EFBIG"):
             await box.create_item({"id": "a", "x": "x" * 100_000})
         await box.create_item({"id": "b"})
         assert await ids(box, "true") == "b"
         _, err = await emulator.end()
-    assert "EFBIG" in err
     assert "at Journal.append" in err
 
     async with running(tmp_path) as (_, client):
         box = client.get_database_client("d").get_container_client("c")
         assert await ids(box, "true") == "b"
+
+
+async def test_a_full_disk_that_holds_the_log_too_ends_nothing(tmp_path: Path) -> None:
+    # Whatever is written to that stderr fails with ENOSPC.
+    full = ("sh", "-c", 'ulimit -f 32; exec "$@" 2>/dev/full', "sh")
+    async with running(tmp_path, *full) as (_, client):
+        box = await (await client.create_database("d")).create_container("c", PartitionKey("/id"))
+        for _ in range(3):
+            with refused(500):
+                await box.create_item({"id": "a", "x": "x" * 100_000})
+        await box.create_item({"id": "b"})
+
+
+async def test_what_is_stored_can_be_read_from_a_full_disk(tmp_path: Path) -> None:
+    async with running(tmp_path) as (_, client):
+        box = await (await client.create_database("d")).create_container("c", PartitionKey("/id"))
+        await box.create_item({"id": "a", "x": "x" * 100_000})
+    async with running(tmp_path, *LITTLE_DISK) as (emulator, client):
+        box = client.get_database_client("d").get_container_client("c")
+        with refused(500):
+            await box.create_item({"id": "b"})
+        assert await ids(box, "true") == "a"
+        _, err = await emulator.end()
+    assert "could not be compacted" in err
+    assert not (tmp_path / "journal.jsonl.new").exists()
+
+    async with running(tmp_path) as (_, client):
+        box = client.get_database_client("d").get_container_client("c")
+        assert await ids(box, "true") == "a"
 
 
 # Setup

@@ -205,7 +205,8 @@ function refusal(error) {
     return { status: 400, body: badRequest('The request nests too deep.').body };
   }
   process.stderr.write(`${error.stack}\n`);
-  return { status: 500, body: { code: 'InternalServerError', message: 'The emulator failed; see its stderr.' } };
+  const message = `The emulator failed (${error.code ?? error.message}); see its stderr.`;
+  return { status: 500, body: { code: 'InternalServerError', message } };
 }
 
 function faultAnswer({ status, subStatus, retryAfterMs }) {
@@ -248,6 +249,8 @@ async function handle(store, controls, req, res) {
 
 function main() {
   const { port, state, compactAt } = readArguments();
+  // Where stderr cannot be written to, as on a full disk, the emulator goes on.
+  process.stderr.on('error', () => {});
   const controls = new TestControls();
   let store;
   const server = http.createServer({ keepAliveTimeout: IDLE_CONNECTION_MS }, (req, res) => {

@@ -28,7 +28,7 @@ class Store {
     if (!journal) return;
     for (const change of journal.read()) this.#restore(change);
     journal.alive = () => this.#changes();
-    journal.compact();
+    journal.open();
   }
 
   /** The container of these names; raises 404 as Cosmos DB does for an absent owner of an item. */
