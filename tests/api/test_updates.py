@@ -17,6 +17,7 @@ from local.stack import Stack
 from shared.adapters.keyring import Keyring
 from tests.support.api import (
     NAMES,
+    ONE_QUERY,
     Answer,
     Api,
     Counted,
@@ -588,6 +589,6 @@ async def test_listing_and_counting_sets_is_one_query(
     async def one_query() -> bool:
         await counted.requests.reset()
         assert (await service.get(service.sets + path)).status == 200
-        return [each["operation"] for each in await counted.requests.read()] == ["query"]
+        return [each["operation"] for each in await counted.requests.read()] == ONE_QUERY
 
     await until(one_query, f"GET {path or 'of the sets'} asks Cosmos DB once")
