@@ -7,7 +7,7 @@ param name string
 param location string
 
 @description('Required. Tags of the resources.')
-param tags object
+param tags { *: string }
 
 @description('Required. Where alerts are sent, or empty.')
 param email string
@@ -68,7 +68,16 @@ var metricAlerts = [
     scope: namespaceId
     window: 'PT5M'
     criteria: [
-      { name: 'dead', criterionType: 'StaticThresholdCriterion', metricNamespace: 'Microsoft.ServiceBus/namespaces', metricName: 'DeadletteredMessages', dimensions: queueDimension, timeAggregation: 'Maximum', operator: 'GreaterThan', threshold: 0 }
+      {
+        name: 'dead'
+        criterionType: 'StaticThresholdCriterion'
+        metricNamespace: 'Microsoft.ServiceBus/namespaces'
+        metricName: 'DeadletteredMessages'
+        dimensions: queueDimension
+        timeAggregation: 'Maximum'
+        operator: 'GreaterThan'
+        threshold: 0
+      }
     ]
   }
   {
@@ -78,8 +87,26 @@ var metricAlerts = [
     scope: namespaceId
     window: 'PT15M'
     criteria: [
-      { name: 'waiting', criterionType: 'StaticThresholdCriterion', metricNamespace: 'Microsoft.ServiceBus/namespaces', metricName: 'ActiveMessages', dimensions: queueDimension, timeAggregation: 'Minimum', operator: 'GreaterThan', threshold: 0 }
-      { name: 'completed', criterionType: 'StaticThresholdCriterion', metricNamespace: 'Microsoft.ServiceBus/namespaces', metricName: 'CompleteMessage', dimensions: queueDimension, timeAggregation: 'Total', operator: 'LessThan', threshold: 1 }
+      {
+        name: 'waiting'
+        criterionType: 'StaticThresholdCriterion'
+        metricNamespace: 'Microsoft.ServiceBus/namespaces'
+        metricName: 'ActiveMessages'
+        dimensions: queueDimension
+        timeAggregation: 'Minimum'
+        operator: 'GreaterThan'
+        threshold: 0
+      }
+      {
+        name: 'completed'
+        criterionType: 'StaticThresholdCriterion'
+        metricNamespace: 'Microsoft.ServiceBus/namespaces'
+        metricName: 'CompleteMessage'
+        dimensions: queueDimension
+        timeAggregation: 'Total'
+        operator: 'LessThan'
+        threshold: 1
+      }
     ]
   }
   {
@@ -89,7 +116,16 @@ var metricAlerts = [
     scope: namespaceId
     window: 'PT15M'
     criteria: [
-      { name: 'backlog', criterionType: 'StaticThresholdCriterion', metricNamespace: 'Microsoft.ServiceBus/namespaces', metricName: 'ActiveMessages', dimensions: queueDimension, timeAggregation: 'Average', operator: 'GreaterThan', threshold: backlogMessages }
+      {
+        name: 'backlog'
+        criterionType: 'StaticThresholdCriterion'
+        metricNamespace: 'Microsoft.ServiceBus/namespaces'
+        metricName: 'ActiveMessages'
+        dimensions: queueDimension
+        timeAggregation: 'Average'
+        operator: 'GreaterThan'
+        threshold: backlogMessages
+      }
     ]
   }
   {
@@ -99,7 +135,16 @@ var metricAlerts = [
     scope: cosmosId
     window: 'PT15M'
     criteria: [
-      { name: 'throttled', criterionType: 'StaticThresholdCriterion', metricNamespace: 'Microsoft.DocumentDB/databaseAccounts', metricName: 'TotalRequests', dimensions: [{ name: 'StatusCode', operator: 'Include', values: ['429'] }], timeAggregation: 'Count', operator: 'GreaterThan', threshold: throttledRequests }
+      {
+        name: 'throttled'
+        criterionType: 'StaticThresholdCriterion'
+        metricNamespace: 'Microsoft.DocumentDB/databaseAccounts'
+        metricName: 'TotalRequests'
+        dimensions: [{ name: 'StatusCode', operator: 'Include', values: ['429'] }]
+        timeAggregation: 'Count'
+        operator: 'GreaterThan'
+        threshold: throttledRequests
+      }
     ]
   }
 ]
@@ -150,52 +195,56 @@ resource people 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(email)
   }
 }
 
-resource onMetrics 'Microsoft.Insights/metricAlerts@2018-03-01' = [for alert in metricAlerts: {
-  name: '${alert.name}-${name}'
-  location: 'global'
-  tags: tags
-  properties: {
-    description: alert.description
-    severity: alert.severity
-    enabled: true
-    scopes: [alert.scope]
-    evaluationFrequency: 'PT5M'
-    windowSize: alert.window
-    autoMitigate: true
-    criteria: {
-      'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
-      allOf: alert.criteria
+resource onMetrics 'Microsoft.Insights/metricAlerts@2026-01-01' = [
+  for alert in metricAlerts: {
+    name: '${alert.name}-${name}'
+    location: 'global'
+    tags: tags
+    properties: {
+      description: alert.description
+      severity: alert.severity
+      enabled: true
+      scopes: [alert.scope]
+      evaluationFrequency: 'PT5M'
+      windowSize: alert.window
+      autoMitigate: true
+      criteria: {
+        'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
+        allOf: alert.criteria
+      }
+      actions: metricActions
     }
-    actions: metricActions
   }
-}]
+]
 
-resource onLogs 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for alert in logAlerts: {
-  name: '${alert.name}-${name}'
-  location: location
-  tags: tags
-  kind: 'LogAlert'
-  properties: {
-    displayName: '${alert.name}-${name}'
-    description: alert.description
-    severity: alert.severity
-    enabled: true
-    scopes: [workspaceId]
-    evaluationFrequency: 'PT5M'
-    windowSize: 'PT15M'
-    autoMitigate: true
-    criteria: {
-      allOf: [
-        {
-          query: alert.query
-          metricMeasureColumn: alert.column
-          timeAggregation: 'Maximum'
-          operator: 'GreaterThan'
-          threshold: alert.threshold
-          failingPeriods: { numberOfEvaluationPeriods: 1, minFailingPeriodsToAlert: 1 }
-        }
-      ]
+resource onLogs 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
+  for alert in logAlerts: {
+    name: '${alert.name}-${name}'
+    location: location
+    tags: tags
+    kind: 'LogAlert'
+    properties: {
+      displayName: '${alert.name}-${name}'
+      description: alert.description
+      severity: alert.severity
+      enabled: true
+      scopes: [workspaceId]
+      evaluationFrequency: 'PT5M'
+      windowSize: 'PT15M'
+      autoMitigate: true
+      criteria: {
+        allOf: [
+          {
+            query: alert.query
+            metricMeasureColumn: alert.column
+            timeAggregation: 'Maximum'
+            operator: 'GreaterThan'
+            threshold: alert.threshold
+            failingPeriods: { numberOfEvaluationPeriods: 1, minFailingPeriodsToAlert: 1 }
+          }
+        ]
+      }
+      actions: { actionGroups: actionGroups }
     }
-    actions: { actionGroups: actionGroups }
   }
-}]
+]

@@ -7,7 +7,7 @@ param name string
 param location string
 
 @description('Required. Tags of the resources.')
-param tags object
+param tags { *: string }
 
 @description('Required. Resource id of the identity the app runs as.')
 param identityId string
@@ -19,7 +19,7 @@ param identityClientId string
 param apiClientId string
 
 @description('Required. Ids of the tenants whose tokens are accepted.')
-param allowedTenants array
+param allowedTenants string[]
 
 @description('Required. Name of the storage account of the Functions host.')
 param storageName string
@@ -40,7 +40,7 @@ param serviceBusHost string
 param readinessQueue string
 
 @description('Required. URL of the secret with the password keys, without a version.')
-param passwordKeysUri string
+param keyRingUri string
 
 @description('Required. Name of the Application Insights component.')
 param insightsName string
@@ -79,7 +79,7 @@ var appSettings = {
   COSMOS_DATABASE: cosmosDatabase
   COSMOS_ENDPOINT: cosmosEndpoint
   GRAPH_ROOT: graphRoot
-  PASSWORD_KEYS: '@Microsoft.KeyVault(SecretUri=${passwordKeysUri})'
+  PASSWORD_KEYS: '@Microsoft.KeyVault(SecretUri=${keyRingUri})'
   READINESS_QUEUE: readinessQueue
   ServiceBus__fullyQualifiedNamespace: serviceBusHost
 
@@ -96,7 +96,7 @@ resource insights 'Microsoft.Insights/components@2020-02-02' existing = {
   name: insightsName
 }
 
-resource plan 'Microsoft.Web/serverfarms@2025-05-01' = {
+resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
   name: 'plan-${name}'
   location: location
   tags: tags
@@ -108,7 +108,7 @@ resource plan 'Microsoft.Web/serverfarms@2025-05-01' = {
   }
 }
 
-resource site 'Microsoft.Web/sites@2025-05-01' = {
+resource site 'Microsoft.Web/sites@2025-03-01' = {
   name: 'func-${name}'
   location: location
   // azd finds the app that it deploys a service to by this tag.
@@ -148,20 +148,20 @@ resource site 'Microsoft.Web/sites@2025-05-01' = {
   }
 }
 
-resource settings 'Microsoft.Web/sites/config@2025-05-01' = {
+resource settings 'Microsoft.Web/sites/config@2025-03-01' = {
   parent: site
   name: 'appsettings'
   properties: appSettings
 }
 
 // Deployment takes an Entra token; publishing user names and passwords are off.
-resource ftpPublishing 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-05-01' = {
+resource ftpPublishing 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
   parent: site
   name: 'ftp'
   properties: { allow: false }
 }
 
-resource scmPublishing 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-05-01' = {
+resource scmPublishing 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
   parent: site
   name: 'scm'
   properties: { allow: false }

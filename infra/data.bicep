@@ -17,7 +17,7 @@ param vaultName string
 param location string
 
 @description('Required. Tags of the resources.')
-param tags object
+param tags { *: string }
 
 @description('Required. Cosmos DB billing: serverless or autoscale.')
 @allowed(['serverless', 'autoscale'])
@@ -53,11 +53,13 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2026-03-15' = {
   properties: {
     databaseAccountOfferType: 'Standard'
     capabilities: serverless ? [{ name: 'EnableServerless' }] : []
-    locations: [for (region, index) in regions: {
-      locationName: region
-      failoverPriority: index
-      isZoneRedundant: zoneRedundant
-    }]
+    locations: [
+      for (region, index) in regions: {
+        locationName: region
+        failoverPriority: index
+        isZoneRedundant: zoneRedundant
+      }
+    ]
     enableAutomaticFailover: length(regions) > 1
     consistencyPolicy: { defaultConsistencyLevel: 'Session' }
     backupPolicy: { type: 'Continuous', continuousModeProperties: { tier: 'Continuous7Days' } }
@@ -78,19 +80,21 @@ resource database 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases@2026-03-15
   }
 }
 
-resource cosmosContainers 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers@2026-03-15' = [for container in containers: {
-  parent: database
-  name: container.name
-  tags: tags
-  properties: {
-    resource: {
-      id: container.name
-      partitionKey: { paths: [container.partitionKey], kind: 'Hash', version: 2 }
-      uniqueKeyPolicy: { uniqueKeys: [for paths in container.uniqueKeys: { paths: paths }] }
-      indexingPolicy: container.indexingPolicy
+resource cosmosContainers 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers@2026-03-15' = [
+  for container in containers: {
+    parent: database
+    name: container.name
+    tags: tags
+    properties: {
+      resource: {
+        id: container.name
+        partitionKey: { paths: [container.partitionKey], kind: 'Hash', version: 2 }
+        uniqueKeyPolicy: { uniqueKeys: [for paths in container.uniqueKeys: { paths: paths }] }
+        indexingPolicy: container.indexingPolicy
+      }
     }
   }
-}]
+]
 
 resource storage 'Microsoft.Storage/storageAccounts@2025-08-01' = {
   name: storageName

@@ -17,10 +17,10 @@ param apiClientId string
 
 @description('Optional. Ids of the tenants whose tokens are accepted.')
 @minLength(1)
-param allowedTenants array = [tenant().tenantId]
+param allowedTenants string[] = [tenant().tenantId]
 
 @description('Optional. Tags put on every resource, beside the one that azd looks for.')
-param tags object = {}
+param tags { *: string } = {}
 
 @description('Optional. Object id of a user or group that may use the data as the app does, for debugging. Empty: nobody.')
 param developerPrincipalId string = ''
@@ -173,15 +173,16 @@ module messaging 'messaging.bicep' = {
   }
 }
 
-var endpointTargets = [
-  { service: 'blob', id: data.outputs.storageId, group: 'blob', zone: 'privatelink.blob.${environment().suffixes.storage}' }
-  { service: 'cosmos', id: data.outputs.cosmosId, group: 'Sql', zone: 'privatelink.documents.azure.com' }
-  { service: 'vault', id: data.outputs.vaultId, group: 'vault', zone: 'privatelink.vaultcore.azure.net' }
-]
+var zones = {
+  blob: 'privatelink.blob.${environment().suffixes.storage}'
+  cosmos: 'privatelink.documents.azure.com'
+  vault: 'privatelink.vaultcore.azure.net'
+  serviceBus: 'privatelink.servicebus.windows.net'
+}
 // Only Premium namespaces have private endpoints.
-var premiumTargets = serviceBusSku == 'Premium' ? [
-  { service: 'service-bus', id: messaging.outputs.namespaceId, group: 'namespace', zone: 'privatelink.servicebus.windows.net' }
-] : []
+var premiumTargets = serviceBusSku == 'Premium'
+  ? [{ service: 'service-bus', id: messaging.outputs.namespaceId, group: 'namespace', zone: zones.serviceBus }]
+  : []
 
 module privateEndpoints 'private-endpoints.bicep' = if (privateNetwork) {
   name: 'private-endpoints'
@@ -192,7 +193,15 @@ module privateEndpoints 'private-endpoints.bicep' = if (privateNetwork) {
     tags: allTags
     networkId: privateNetwork ? network!.outputs.networkId : ''
     subnetId: privateNetwork ? network!.outputs.endpointsSubnetId : ''
-    targets: concat(endpointTargets, premiumTargets)
+    zoneNames: concat([zones.blob, zones.cosmos, zones.vault], empty(premiumTargets) ? [] : [zones.serviceBus])
+    targets: concat(
+      [
+        { service: 'blob', id: data.outputs.storageId, group: 'blob', zone: zones.blob }
+        { service: 'cosmos', id: data.outputs.cosmosId, group: 'Sql', zone: zones.cosmos }
+        { service: 'vault', id: data.outputs.vaultId, group: 'vault', zone: zones.vault }
+      ],
+      premiumTargets
+    )
   }
 }
 
@@ -258,7 +267,7 @@ module app 'app.bicep' = {
     cosmosDatabase: data.outputs.databaseName
     serviceBusHost: messaging.outputs.namespaceHost
     readinessQueue: messaging.outputs.readinessQueue
-    passwordKeysUri: '${data.outputs.vaultUri}secrets/${passwordKeysSecret}'
+    keyRingUri: '${data.outputs.vaultUri}secrets/${passwordKeysSecret}'
     insightsName: observability.outputs.insightsName
     graphRoot: graphRoot
     functionsSubnetId: privateNetwork ? network!.outputs.functionsSubnetId : ''
@@ -300,7 +309,7 @@ output SERVICE_ROOT string = app.outputs.serviceRoot
 output AZURE_KEY_VAULT_NAME string = data.outputs.vaultName
 
 @description('Name of the secret that PASSWORD_KEYS refers to.')
-output PASSWORD_KEYS_SECRET string = passwordKeysSecret
+output KEY_RING_NAME string = passwordKeysSecret
 
 @description('Address of the workbook that shows flows by status, below the portal.')
 output WORKBOOK_ID string = observability.outputs.workbookId

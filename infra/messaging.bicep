@@ -1,13 +1,14 @@
 // The Service Bus namespace and its queues.
 
 @description('Required. Base of the names.')
+@minLength(3)
 param name string
 
 @description('Required. Azure region.')
 param location string
 
 @description('Required. Tags of the resources.')
-param tags object
+param tags { *: string }
 
 @description('Required. Tier of the namespace.')
 @allowed(['Standard', 'Premium'])
@@ -34,19 +35,21 @@ resource namespace 'Microsoft.ServiceBus/namespaces@2026-01-01' = {
   }
 }
 
-resource serviceBusQueues 'Microsoft.ServiceBus/namespaces/queues@2026-01-01' = [for queue in queues: {
-  parent: namespace
-  name: queue.Name
-  properties: {
-    deadLetteringOnMessageExpiration: queue.Properties.DeadLetteringOnMessageExpiration
-    defaultMessageTimeToLive: queue.Properties.DefaultMessageTimeToLive
-    duplicateDetectionHistoryTimeWindow: queue.Properties.DuplicateDetectionHistoryTimeWindow
-    lockDuration: queue.Properties.LockDuration
-    maxDeliveryCount: queue.Properties.MaxDeliveryCount
-    requiresDuplicateDetection: queue.Properties.RequiresDuplicateDetection
-    requiresSession: queue.Properties.RequiresSession
+resource serviceBusQueues 'Microsoft.ServiceBus/namespaces/queues@2026-01-01' = [
+  for queue in queues: {
+    parent: namespace
+    name: queue.Name
+    properties: {
+      deadLetteringOnMessageExpiration: queue.Properties.DeadLetteringOnMessageExpiration
+      defaultMessageTimeToLive: queue.Properties.DefaultMessageTimeToLive
+      duplicateDetectionHistoryTimeWindow: queue.Properties.DuplicateDetectionHistoryTimeWindow
+      lockDuration: queue.Properties.LockDuration
+      maxDeliveryCount: queue.Properties.MaxDeliveryCount
+      requiresDuplicateDetection: queue.Properties.RequiresDuplicateDetection
+      requiresSession: queue.Properties.RequiresSession
+    }
   }
-}]
+]
 
 @description('Resource id of the namespace.')
 output namespaceId string = namespace.id
