@@ -15,14 +15,17 @@ param identityId string
 @description('Required. Client id of the identity the app runs as.')
 param identityClientId string
 
+@description('Required. Resource id of the identity that stores and reads the deployed package.')
+param deployerIdentityId string
+
 @description('Required. Client id of the API in Entra ID.')
 param apiClientId string
 
 @description('Required. Ids of the tenants whose tokens are accepted.')
 param allowedTenants string[]
 
-@description('Required. Name of the storage account of the Functions host.')
-param storageName string
+@description('Required. Base URL of the blobs of the Functions host.')
+param blobEndpoint string
 
 @description('Required. URL of the container that holds the deployed package.')
 param deploymentContainerUrl string
@@ -47,6 +50,9 @@ param insightsName string
 
 @description('Required. Root of the context URLs in answers.')
 param graphRoot string
+
+@description('Required. Origins of web pages that may call the service from a browser.')
+param corsOrigins string[]
 
 @description('Required. Subnet for outgoing traffic, or empty.')
 param functionsSubnetId string
@@ -85,7 +91,7 @@ var appSettings = {
 
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'Authorization=AAD;ClientId=${identityClientId}'
   APPLICATIONINSIGHTS_CONNECTION_STRING: insights.properties.ConnectionString
-  AzureWebJobsStorage__accountName: storageName
+  AzureWebJobsStorage__blobServiceUri: blobEndpoint
   AzureWebJobsStorage__clientId: identityClientId
   AzureWebJobsStorage__credential: 'managedidentity'
   ServiceBus__clientId: identityClientId
@@ -116,7 +122,8 @@ resource site 'Microsoft.Web/sites@2025-03-01' = {
   kind: 'functionapp,linux'
   identity: {
     type: 'UserAssigned'
-    userAssignedIdentities: { '${identityId}': {} }
+    // Flex Consumption takes for deployments only an identity that the app has.
+    userAssignedIdentities: { '${identityId}': {}, '${deployerIdentityId}': {} }
   }
   properties: {
     serverFarmId: plan.id
@@ -125,7 +132,10 @@ resource site 'Microsoft.Web/sites@2025-03-01' = {
     publicNetworkAccess: 'Enabled'
     keyVaultReferenceIdentity: identityId
     virtualNetworkSubnetId: empty(functionsSubnetId) ? null : functionsSubnetId
-    siteConfig: { minTlsVersion: '1.2' }
+    siteConfig: {
+      minTlsVersion: '1.2'
+      cors: { allowedOrigins: corsOrigins, supportCredentials: false }
+    }
     functionAppConfig: {
       runtime: { name: 'python', version: pythonVersion }
       deployment: {
@@ -134,7 +144,7 @@ resource site 'Microsoft.Web/sites@2025-03-01' = {
           value: deploymentContainerUrl
           authentication: {
             type: 'UserAssignedIdentity'
-            userAssignedIdentityResourceId: identityId
+            userAssignedIdentityResourceId: deployerIdentityId
           }
         }
       }

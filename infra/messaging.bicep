@@ -20,6 +20,9 @@ param messagingUnits int
 @description('Required. Refuse traffic that does not come through a private endpoint (Premium only).')
 param privateNetwork bool
 
+@description('Required. Resource id of the Log Analytics workspace.')
+param workspaceId string
+
 // The emulators read the same file: names, lock time, deliveries, time to live, duplicate detection.
 var queues = loadJsonContent('../shared/resources/queues.json').UserConfig.Namespaces[0].Queues
 
@@ -50,6 +53,26 @@ resource serviceBusQueues 'Microsoft.ServiceBus/namespaces/queues@2026-01-01' = 
     }
   }
 ]
+
+// Standard namespaces do not record who sends and receives.
+var premiumCategories = sku == 'Premium' ? ['RuntimeAuditLogs'] : []
+
+// The only stable version is of 2016, and knows neither names nor tables of a service's own.
+#disable-next-line use-recent-api-versions
+resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'audit'
+  scope: namespace
+  properties: {
+    workspaceId: workspaceId
+    logAnalyticsDestinationType: 'Dedicated'
+    logs: [
+      for category in concat(['OperationalLogs', 'DiagnosticErrorLogs'], premiumCategories): {
+        category: category
+        enabled: true
+      }
+    ]
+  }
+}
 
 @description('Resource id of the namespace.')
 output namespaceId string = namespace.id
