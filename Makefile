@@ -48,7 +48,7 @@ check: install-check ## Check style, format and types
 	@$(VENV_PYTHON) -m ruff format --check .
 	@$(VENV_PYTHON) -m mypy
 
-infra-check: ## Compile and lint infra/ (needs the Azure CLI)
+infra-check: ## Compile, lint and plan infra/ (needs the Bicep compiler)
 	@sh infra/check.sh
 
 clean: ## Remove what the local stack stored (.local)

@@ -26,7 +26,7 @@ HOOK_SETTINGS = {
     "AZURE_SUBSCRIPTION_ID": "11111111-1111-1111-1111-111111111111",
     "AZURE_RESOURCE_GROUP": "rg-test",
     "AZURE_KEY_VAULT_NAME": "kv-test",
-    "PASSWORD_KEYS_SECRET": "password-keys",
+    "KEY_RING_NAME": "password-keys",
     "FUNCTION_APP_NAME": "func-test",
 }
 

@@ -1,11 +1,7 @@
-// What the code needs, and nothing more: the same for the app's identity and, on request, a developer.
+// What the code needs, and nothing more.
 
-@description('Required. Object id of whom the roles are given to.')
+@description('Required. Object id of the identity of the app.')
 param principalId string
-
-@description('Required. What principalId is.')
-@allowed(['User', 'Group', 'ServicePrincipal'])
-param principalType string
 
 @description('Required. Name of the Cosmos DB account.')
 param cosmosName string
@@ -84,7 +80,7 @@ resource send 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: queue
   properties: {
     principalId: principalId
-    principalType: principalType
+    principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.serviceBusDataSender)
   }
 }
@@ -95,7 +91,7 @@ resource receive 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: queue
   properties: {
     principalId: principalId
-    principalType: principalType
+    principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.serviceBusDataReceiver)
   }
 }
@@ -105,8 +101,11 @@ resource archive 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: deadLetters
   properties: {
     principalId: principalId
-    principalType: principalType
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageBlobDataContributor)
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId(
+      'Microsoft.Authorization/roleDefinitions',
+      roles.storageBlobDataContributor
+    )
   }
 }
 
@@ -116,7 +115,7 @@ resource secrets 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: vault
   properties: {
     principalId: principalId
-    principalType: principalType
+    principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.keyVaultSecretsUser)
   }
 }
