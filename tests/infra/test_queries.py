@@ -1,4 +1,4 @@
-"""The queries of workbook and alerts: Kusto's own language service binds each of them to the tables,
+"""The queries of workbook and alerts: Kusto's own language service binds each to the tables, and
 and what they read of a log line is in lines that the running app wrote."""
 
 from __future__ import annotations
