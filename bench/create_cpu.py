@@ -24,10 +24,13 @@ from bench.measure import in_turns_async, seed_bodies, stack
 from functions.http.provisioning_flows import create_provisioning_flow
 from local.access_token import application_token
 from shared import bootstrap
-from shared.contract import events, schemas
+from shared.contract import events
 from shared.contract.json_body import read_json
+from shared.contract.loading import load_flow
+from shared.contract.printing import SETS
 from shared.domain import flows
 from shared.domain.ids import new_id
+from shared.services.provisioning_flows import new_flow
 
 TARGET = "<= 1.15"
 ROUNDS = 15
@@ -48,7 +51,7 @@ async def new_sets(count: int) -> list[str]:
 
 def request(set_id: str, body: bytes, token: str) -> func.HttpRequest:
     """A create as the Functions worker hands it to the door."""
-    path = f"/beta/{flows.SETS}/{set_id}/provisioningFlows"
+    path = f"/beta/{SETS}/{set_id}/provisioningFlows"
     return func.HttpRequest(
         "POST",
         f"http://127.0.0.1{path}",
@@ -66,8 +69,8 @@ async def measure(token: str) -> None:
     door = registered._function.get_user_function()
     prepared = []
     for body in bodies:
-        kind, values = schemas.load_flow(read_json(body, "application/json"))
-        prepared.append((kind, flows.new_flow(kind, values, bootstrap.settings().keyring)))
+        kind, values = load_flow(read_json(body, "application/json"))
+        prepared.append((kind, new_flow(kind, values, bootstrap.settings().keyring)))
     messages = [events.check_request(new_id(), *each).body for each in prepared]
 
     async def by_door(set_id: str) -> None:

@@ -23,7 +23,7 @@ from local.access_token import application_token
 from local.config import LocalConfig
 from shared import bootstrap
 from shared.contract import events
-from shared.domain import flows
+from shared.contract.printing import SETS
 
 
 class Service:
@@ -72,7 +72,7 @@ def units(operations: list[str], kb: float) -> float:
 async def update_readiness(document: dict[str, Any], kind: str) -> None:
     """Carry out a readiness check of a flow, as the queue's function does."""
     message = events.check_request(document["id"], kind, document["flows"][kind], fresh=True)
-    await bootstrap.processor().process(events.read_event(message.body), 1)
+    await bootstrap.readiness().process(events.read_event(message.body), 1)
 
 
 async def measure(config: LocalConfig) -> None:
@@ -82,7 +82,7 @@ async def measure(config: LocalConfig) -> None:
         service = Service(config, http)
         call = service.call
         one, other = [
-            f"{flows.SETS}/{(await call('POST', flows.SETS, {'displayName': name}))['id']}"
+            f"{SETS}/{(await call('POST', SETS, {'displayName': name}))['id']}"
             for name in ("One", "Other")
         ]
         created = [await call("POST", f"{one}/provisioningFlows", body) for body in bodies]
@@ -98,10 +98,10 @@ async def measure(config: LocalConfig) -> None:
             ("list flows", 1, lambda: call("GET", f"{one}/provisioningFlows")),
             ("count flows", 1, lambda: call("GET", f"{one}/provisioningFlows/$count")),
             ("update readiness", 1, lambda: update_readiness(document, kind)),
-            ("create set", 1, lambda: call("POST", flows.SETS, {"displayName": "New"})),
+            ("create set", 1, lambda: call("POST", SETS, {"displayName": "New"})),
             ("get set", 1, lambda: call("GET", one)),
             ("get set with flows", 1, lambda: call("GET", f"{one}?$expand=provisioningFlows")),
-            ("list sets", 1, lambda: call("GET", flows.SETS)),
+            ("list sets", 1, lambda: call("GET", SETS)),
             ("update set", 2, lambda: call("PATCH", one, {"displayName": "Renamed"})),
             ("update flow", 2, lambda: call("PATCH", flow, bodies[0])),
             ("reset flow", 2, lambda: call("POST", f"{flow}/reset")),

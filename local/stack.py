@@ -21,6 +21,7 @@ from typing import IO, Self
 from local.components import (
     HOSTS,
     LOCAL_HOST,
+    STOP_SECONDS,
     StackError,
     components,
     free_ports,
@@ -32,9 +33,10 @@ from local.reaper import signal_group
 from local.settings import SettingsFileError, make_settings_file
 
 EMULATORS = ("azurite", "cosmos", "service_bus", "issuer")
-STOP_SECONDS = 10.0
 SETUP_SECONDS = 60.0
 TAIL_LINES = 25
+# A larger log becomes NAME.log.1, in place of the one before.
+LOG_BYTES = 10 * 1024 * 1024
 POLL_SECONDS = 0.05
 # A Ctrl-C reaches make and us, and make may pass a signal on: that is still the first one.
 SECOND_SIGNAL_SECONDS = 0.5
@@ -145,6 +147,15 @@ class Stack:
                 title = self._parts[name].title if name in self._parts else name
                 return f"{title} ended with {_ending(child.returncode)}.\n{self._tail(name)}"
         return None
+
+    def rotate_logs(self) -> None:
+        """Keep what each part has logged to twice LOG_BYTES; call it from time to time."""
+        for name in self._children:
+            log = self.log_file(name)
+            if log.stat().st_size > LOG_BYTES:
+                # Its writer appends to this file, and goes on at the beginning.
+                shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+                os.truncate(log, 0)
 
     def close(self) -> None:
         """Stop every part, the last started first."""
@@ -423,10 +434,11 @@ def _serve(stack: Stack, banner: str, followed: Path | None) -> int:
                 log.seek(0, os.SEEK_END)
             say(banner)
             while not stack.interrupted and not is_abandoned():
-                if log and (news := log.read()):
+                if log and (news := read_on(log)):
                     with contextlib.suppress(OSError):
                         sys.stdout.buffer.write(news)
                         sys.stdout.flush()
+                stack.rotate_logs()
                 if fault := stack.fault():
                     raise StackError(f"{fault}\nStopping everything.")
                 time.sleep(POLL_SECONDS)
@@ -436,6 +448,13 @@ def _serve(stack: Stack, banner: str, followed: Path | None) -> int:
         return 0
     say("Stopped.")
     return 0
+
+
+def read_on(log: IO[bytes]) -> bytes:
+    """What was added to a log since it was read last, also after it was rotated."""
+    if log.tell() > os.fstat(log.fileno()).st_size:
+        log.seek(0)
+    return log.read()
 
 
 def _clean(config: LocalConfig) -> int:

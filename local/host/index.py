@@ -44,7 +44,8 @@ class IndexedFunction:
     """One function of the app, checked and ready to run."""
 
     name: str
-    call: Callable[..., Any]
+    #: None in the host, which is not given the code
+    call: Any
     is_async: bool
     trigger: Mapping[str, Any]
     bindings: Sequence[Mapping[str, Any]]
@@ -56,6 +57,10 @@ class IndexedFunction:
     wants_bare_value: bool
     has_retry: bool
     file: Path
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What the worker process tells the host of it: all but the code."""
+        return {**self.__dict__, "call": None, "return_type": None}
 
     @property
     def kind(self) -> str:
@@ -161,7 +166,7 @@ def index(module: ModuleType, settings: HostSettings, environ: Mapping[str, str]
         faults += [f"{place}: {fault}" for fault in _host_faults(function, settings, environ)]
         if checked is not None:
             functions.append(checked)
-    app = App(sorted(functions, key=lambda function: function.name.lower()))
+    app = App(sorted(functions, key=lambda function: function.name.upper()))
     faults += _name_faults(found, app_dir) + _route_faults(app, settings, app_dir)
     if faults:
         raise HostError(faults)

@@ -7,7 +7,8 @@ import json
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,7 @@ from azure.functions.servicebus import ServiceBusMessageInConverter
 from azure.servicebus import ServiceBusReceivedMessage
 from azure.servicebus.amqp import AmqpMessageBodyType
 
+_EPOCH = datetime(1970, 1, 1)
 #: the largest .NET time, which stands for "never"
 _NEVER = "9999-12-31T23:59:59.9999999"
 #: sent as collections of strings to a batch function, without the empty ones
@@ -41,6 +43,10 @@ _json = json.JSONEncoder(ensure_ascii=False).encode
 #: a time as `_times` writes it, without a zone
 _PLAIN_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,7})?")
 _LONGEST_TIME = len("2000-01-01T00:00:00.000000")
+
+
+class Timestamp(int):
+    """An AMQP timestamp, milliseconds since 1970."""
 
 
 class Converter(ServiceBusMessageInConverter, binding=None):
@@ -73,14 +79,19 @@ def read_body(message: ServiceBusReceivedMessage) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """One application property as JSON: the SDK gives strings and names as bytes."""
+    """One application property as JSON: the SDK gives strings and names as bytes.
+
+    A timestamp is text, as .NET writes a DateTime.
+    """
     if isinstance(value, bytes):
         try:
             return value.decode()
         except UnicodeDecodeError:
             return base64.b64encode(value).decode()
-    if isinstance(value, datetime):
-        return value.isoformat()
+    if isinstance(value, Timestamp):
+        with suppress(OverflowError):
+            moment = _EPOCH + timedelta(milliseconds=value)
+            return moment.isoformat(timespec="milliseconds").rstrip("0").rstrip(".") + "Z"
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 

@@ -287,11 +287,14 @@ class Router:
     """All HTTP functions of an app; find() answers as the host's routing does."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self.routes = sorted(routes, key=lambda route: route.function_name.lower())
+        # Upper case as .NET compares: "_" comes after the letters.
+        self.routes = sorted(routes, key=lambda route: route.function_name.upper())
 
     def find(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
         """The route for a method and a decoded path, and its values; None is the host's 404."""
         path = path.removeprefix("/")
+        if path.startswith("/"):  # an empty first segment fits no template, {*rest} included
+            return None
         for route in self.routes:
             if route.serves(method):
                 values = route.match(path)

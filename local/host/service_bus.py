@@ -18,12 +18,13 @@ from typing import Any
 import certifi
 from azure.functions.meta import Datum
 from azure.servicebus import ServiceBusReceivedMessage, ServiceBusSubQueue
+from azure.servicebus._pyamqp import _decode
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
 from azure.servicebus.exceptions import MessageLockLostError
 
 from local.host import messages as wire
 from local.host.index import IndexedFunction, service_bus_connection
-from local.host.invocation import InvocationFailed, Worker
+from local.host.invocation import InvocationFailed, Invoker
 from local.host.logs import HOST
 from local.host.settings import ServiceBusSettings, expand
 
@@ -34,6 +35,19 @@ _RECEIVE_WAIT = 30.0
 #: closing a receiver whose peer is gone must not hold up a stop (seconds)
 _CLOSE_WAIT = 3.0
 _DEAD_LETTERS = "/$deadletterqueue"
+
+
+_TIMESTAMP_CODE = 0x83
+_decode_plain_timestamp = _decode._DECODE_BY_CONSTRUCTOR[_TIMESTAMP_CODE]
+
+
+def _decode_timestamp(buffer: memoryview, depth: int = 0) -> tuple[memoryview, int]:
+    rest, value = _decode_plain_timestamp(buffer, depth)
+    return rest, wire.Timestamp(value)
+
+
+# The SDK makes a plain int of it, which no property of a message could be told from.
+_decode._DECODE_BY_CONSTRUCTOR[_TIMESTAMP_CODE] = _decode_timestamp
 
 
 @functools.cache
@@ -52,7 +66,7 @@ class QueueListener:
     def __init__(
         self,
         function: IndexedFunction,
-        worker: Worker,
+        worker: Invoker,
         settings: ServiceBusSettings,
         environ: Mapping[str, str],
     ) -> None:

@@ -8,7 +8,7 @@ with `next_link` leads to the page behind. What only filters need is imported wi
 from __future__ import annotations
 
 from shared.odata.cosmos import Query, count_query, page_query
-from shared.odata.listing import Listing, list_page, passes
+from shared.odata.listing import Listing, list_page, passing
 from shared.odata.model import (
     FLOW_SET,
     PROVISIONING_FLOW,
@@ -45,5 +45,5 @@ __all__ = [
     "open_page",
     "page_query",
     "parse_prefer",
-    "passes",
+    "passing",
 ]

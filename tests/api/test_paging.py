@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.support.api import Api, Counted, Flow
+from tests.support.api import ONE_QUERY, Api, Counted, Flow
 
 
 async def new_sets(service: Api, word: str, count: int) -> list[str]:
@@ -183,14 +183,14 @@ async def test_a_page_of_sets_is_one_query_and_its_count_another(
 ) -> None:
     assert (await service.create(counted.set_id, "user")).status == 201
     await until_settled(service, counted)
-    asked = []
+    asked: list[list[str]] = []
     for _ in range(5):
         await counted.requests.reset()
         assert (await service.get(service.sets, options)).status == 200
         log = await counted.requests.read()
         asked.append([each["operation"] for each in log if "/flowSets/" in each["path"]])
     # The fewest count: the timer and the events of other tests bring queries of their own.
-    assert min(asked, key=len) == ["query"] * queries
+    assert sorted(min(asked, key=len)) == sorted(ONE_QUERY * queries)
 
 
 async def test_a_set_with_its_flows_is_one_read(service: Api, counted: Counted) -> None:

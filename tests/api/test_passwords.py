@@ -80,6 +80,14 @@ def entries(document: dict[str, Any]) -> list[dict[str, Any]]:
     return [entry["defaultPasswordSettings"] for entry in configurations]
 
 
+def reseal(document: dict[str, Any], ring: Keyring, other: Keyring) -> None:
+    """Seal the passwords of the stored user flow with another ring."""
+    flow = document["flows"]["userProvisioningFlow"]
+    for entry in flow["configuration"]["creationOptions"]["configurations"]:
+        settings, owner = entry["defaultPasswordSettings"], (flow["id"], entry["roleGroup"])
+        settings["password"] = other.seal(ring.open(settings["password"], *owner), *owner)
+
+
 @pytest.fixture(scope="module")
 async def engine(stack: Stack, api: str) -> AsyncIterator[Api]:
     """The service for a provisioning engine: it may read passwords, and nothing else."""
@@ -180,7 +188,7 @@ async def test_passwords_are_not_read_by_get(service: Api, engine: Api) -> None:
     flow = await service.new_flow("user")
     answer = await engine.get(f"{flow.url}/readPasswords")
     assert_envelope(answer, 405, "Request_MethodNotAllowed")
-    assert answer.headers["Allow"] == "POST"
+    assert answer.headers["Allow"] == "OPTIONS, POST"
 
 
 async def test_a_password_whose_key_is_gone_is_told_without_it(
@@ -190,8 +198,7 @@ async def test_a_password_whose_key_is_gone_is_told_without_it(
     flow = await new_flow(service, password, password)
     document = dict(await stored_sets.read_item(flow.set_id, flow.set_id))
     old = Keyring.read(OLD_KEY)
-    for settings in entries(document):
-        settings["password"] = old.seal(keyring.open(settings["password"], flow.id), flow.id)
+    reseal(document, keyring, old)
     await stored_sets.replace_item(flow.set_id, document)
     try:
         answer = await read_passwords(engine, flow)
@@ -297,8 +304,7 @@ async def rotate(stack: Stack, stored: ContainerProxy, keys: str, flow: Flow) ->
     """Seal a flow's passwords as if by an older key, and then by the present one."""
     ring, old = Keyring.read(f"{keys},{OLD_KEY}"), Keyring.read(OLD_KEY)
     document = dict(await stored.read_item(flow.set_id, flow.set_id))
-    for settings in entries(document):
-        settings["password"] = old.seal(ring.open(settings["password"], flow.id), flow.id)
+    reseal(document, ring, old)
     await stored.replace_item(flow.set_id, document)
     client = CosmosClient(
         stack.config.cosmos_endpoint, COSMOS_EMULATOR_KEY, enable_endpoint_discovery=False

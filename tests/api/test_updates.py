@@ -17,6 +17,7 @@ from local.stack import Stack
 from shared.adapters.keyring import Keyring
 from tests.support.api import (
     NAMES,
+    ONE_QUERY,
     Answer,
     Api,
     Counted,
@@ -235,7 +236,9 @@ class Passwords:
         for entry in stored["configuration"]["creationOptions"]["configurations"]:
             sealed = entry["defaultPasswordSettings"]
             if sealed is not None:
-                password = self.keyring.open(sealed["password"], flow.id).reveal()
+                password = self.keyring.open(
+                    sealed["password"], flow.id, entry["roleGroup"]
+                ).reveal()
                 opened[entry["roleGroup"]] = password
         return opened
 
@@ -586,6 +589,6 @@ async def test_listing_and_counting_sets_is_one_query(
     async def one_query() -> bool:
         await counted.requests.reset()
         assert (await service.get(service.sets + path)).status == 200
-        return [each["operation"] for each in await counted.requests.read()] == ["query"]
+        return [each["operation"] for each in await counted.requests.read()] == ONE_QUERY
 
     await until(one_query, f"GET {path or 'of the sets'} asks Cosmos DB once")

@@ -50,6 +50,8 @@ def emulator(state: Path) -> Iterator[tuple[subprocess.Popen[str], DatabaseProxy
         str(ROOT / "local" / "emulators" / "cosmos" / "server.cjs"),
         "--port=0",
         f"--state={state}",
+        # Of one range, so that no client takes part in the sorting.
+        "--ranges=1",
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -163,9 +165,6 @@ OTHERS = [
     "SELECT * FROM c ORDER BY c.displayName, c.id OFFSET 3 LIMIT 20",
     "SELECT DISTINCT VALUE c.displayName FROM c ORDER BY c.displayName",
     "SELECT c.id, p FROM c JOIN p IN c.parts ORDER BY c.id",
-    "SELECT c.id, p FROM c JOIN p IN c.parts ORDER BY p.id",
-    "SELECT VALUE p.id FROM p IN c.parts ORDER BY p.id",
-    "SELECT VALUE p FROM c.parts[0] p ORDER BY p.id",
 ]
 
 

@@ -15,7 +15,7 @@ import pytest
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient
 
-from local.config import HOST
+from local.config import HOST, SERVICE_BUS_CREDENTIALS
 from local.emulators.service_bus.config import read_queues
 from local.emulators.service_bus.queues import Broker
 from local.emulators.service_bus.server import Outbound, Server
@@ -35,10 +35,7 @@ class Listening:
 
     def __init__(self, server: Server, port: int) -> None:
         self.server = server
-        self.connection = (
-            f"Endpoint=sb://{HOST}:{port};SharedAccessKeyName=local;"
-            "SharedAccessKey=local;UseDevelopmentEmulator=true"
-        )
+        self.connection = f"Endpoint=sb://{HOST}:{port};{SERVICE_BUS_CREDENTIALS}"
         self.got: list[str] = []
         self.waiting = asyncio.Event()
         self.listener = self.new_listener("one")
@@ -65,7 +62,7 @@ class Listening:
         )
         # What a link had fetched ahead would wait for it while other links have nothing to do.
         settings = ServiceBusSettings(max_concurrent_calls=CALLS, prefetch_count=3)
-        return QueueListener(function, Worker(None, None), settings, {"Bus": self.connection})
+        return QueueListener(function, Worker(None), settings, {"Bus": self.connection})
 
     async def _note(self, msg: Any) -> None:
         for each in msg if isinstance(msg, list) else [msg]:

@@ -109,6 +109,17 @@ def test_routes_are_tried_in_the_order_of_function_names() -> None:
     assert found(router, "GET", "/items/recent") == "A"
 
 
+def test_underscore_comes_after_the_letters() -> None:
+    router = Router([Route("a_x", "items/{id}"), Route("ab", "items/recent")])
+    assert found(router, "GET", "/items/recent") == "ab"
+    assert router.shadowed() == {}
+
+
+@pytest.mark.parametrize("path", ["//", "//x", "///"])
+def test_empty_first_segment_fits_nothing(path: str) -> None:
+    assert found(Router([Route("everything", "{*path}")]), "GET", path) is None
+
+
 def test_function_of_another_method_is_passed_over() -> None:
     router = Router(
         [Route("a", "x/{id}", frozenset({"PUT"})), Route("b", "x/{key}", frozenset({"GET"}))]

@@ -18,9 +18,7 @@ from typing import Any
 
 import pytest
 
-from infra import register_api
 from shared.adapters.keyring import Keyring
-from shared.domain import permissions
 
 ROOT = Path(__file__).resolve().parents[2]
 HOOK = ROOT / "infra/hooks/postprovision.sh"
@@ -169,99 +167,6 @@ def test_hooks_for_both_kinds_of_shell_do_the_same() -> None:
             "deployment group create",
             "rest --method post",
         ]
-
-
-# --- the registration in Entra ID -----------------------------------------------------------------
-
-CLIENT_ID = "22222222-2222-2222-2222-222222222222"
-API_PRINCIPAL = "33333333-3333-3333-3333-333333333333"
-CALLER = "44444444-4444-4444-4444-444444444444"
-
-
-def answers_of_graph(*assignments: dict[str, str]) -> list[tuple[list[str], int, str]]:
-    found = json.dumps({"value": list(assignments)})
-    return [
-        (["get", "appRoleAssignments"], 0, found),
-        (["get", "/servicePrincipals?"], 0, json.dumps({"value": []})),
-        (["post", "/applications"], 0, json.dumps({"appId": CLIENT_ID})),
-        (["post", "/servicePrincipals"], 0, json.dumps({"id": API_PRINCIPAL})),
-    ]
-
-
-def bodies(az: AzureCli, method: str) -> list[dict[str, Any]]:
-    return [
-        json.loads(file["text"])
-        for call in az.calls
-        if method in call["arguments"]
-        for file in call["files"].values()
-    ]
-
-
-def test_registration_publishes_every_permission_that_an_operation_accepts() -> None:
-    said = register_api.application()
-    scopes = {scope["value"] for scope in said["api"]["oauth2PermissionScopes"]}
-    roles = {role["value"] for role in said["appRoles"]}
-    declared = [p for p in vars(permissions).values() if isinstance(p, permissions.Permission)]
-    assert scopes == {name for p in declared for name in p.delegated}
-    assert roles == {name for p in declared for name in p.application}
-    assert permissions.PASSWORD_READ_ROLE not in scopes
-
-
-def test_ids_of_permissions_differ_and_stay() -> None:
-    said = register_api.application()
-    ids = [entry["id"] for entry in [*said["api"]["oauth2PermissionScopes"], *said["appRoles"]]]
-    assert len(ids) == len(set(ids))
-    assert register_api.permission_id("role", permissions.FLOW_WRITE) == (
-        register_api.permission_id("role", permissions.FLOW_WRITE)
-    )
-    assert register_api.application() == said
-
-
-def test_registration_prints_the_client_id_alone(
-    az: AzureCli, capsys: pytest.CaptureFixture[str]
-) -> None:
-    az.answer(*answers_of_graph())
-    assert register_api.main([]) == 0
-    assert capsys.readouterr().out == f"{CLIENT_ID}\n"
-
-
-def test_registration_names_its_uri_and_trusts_the_azure_cli(az: AzureCli) -> None:
-    az.answer(*answers_of_graph())
-    assert register_api.main([]) == 0
-    first, second = bodies(az, "patch")
-    assert first["identifierUris"] == [f"api://{CLIENT_ID}"]
-    (trusted,) = second["api"]["preAuthorizedApplications"]
-    assert trusted["appId"] == register_api.AZURE_CLI
-    assert set(trusted["delegatedPermissionIds"]) == {
-        scope["id"] for scope in first["api"]["oauth2PermissionScopes"]
-    }
-
-
-def test_registration_again_changes_the_one_that_is_there(az: AzureCli) -> None:
-    az.answer(*answers_of_graph())
-    assert register_api.main(["--client-id", CLIENT_ID]) == 0
-    assert not any(word.endswith("/applications") for c in az.calls for word in c["arguments"])
-
-
-@pytest.mark.parametrize("already", [False, True])
-def test_registration_grants_writing_flows_once(az: AzureCli, already: bool) -> None:
-    role = register_api.permission_id("role", permissions.FLOW_WRITE)
-    there = [{"appRoleId": role, "resourceId": API_PRINCIPAL}] if already else []
-    az.answer(*answers_of_graph(*there))
-    assert register_api.main(["--client-id", CLIENT_ID, "--grant", CALLER]) == 0
-    made = [body for body in bodies(az, "post") if "appRoleId" in body]
-    wanted = {"principalId": CALLER, "resourceId": API_PRINCIPAL, "appRoleId": role}
-    assert made == ([] if already else [wanted])
-
-
-def test_registration_says_what_the_azure_cli_said(
-    az: AzureCli, capsys: pytest.CaptureFixture[str]
-) -> None:
-    az.answer((["post", "/applications"], 1, "Insufficient privileges"))
-    assert register_api.main([]) == 1
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "Insufficient privileges" in err
 
 
 # --- the smoke test -------------------------------------------------------------------------------

@@ -21,7 +21,9 @@ from shared.odata import (
     list_page,
     open_page,
     parse_prefer,
+    passing,
 )
+from shared.odata.memory import MAX_STEPS
 
 
 def parse(entity: EntityType = FLOW_SET, /, **params: str) -> QueryOptions:
@@ -185,6 +187,20 @@ def test_refuses_orders_there_are_not(text: str, entity: EntityType, name: str) 
     (fault,) = faults({"orderby": text}, entity=entity)
     assert fault.target == "$orderby"
     assert name in fault.message
+
+
+# --- the cost of $filter -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ask", [list_page, passing])
+def test_lists_and_counts_stop_where_a_filter_takes_too_many_steps(ask: Any) -> None:
+    options = parse(ROLE_GROUP, filter="roles/any(r:r/code eq 'zz')")
+    groups = ({"id": f"{n}", "roles": [{"code": "a"}] * 1000} for n in range(MAX_STEPS // 3000 + 1))
+    arguments = (
+        (options, open_page(options, b""), groups) if ask is list_page else (options, groups)
+    )
+    with pytest.raises(InvalidRequest, match="too many steps"):
+        ask(*arguments)
 
 
 # --- $search -------------------------------------------------------------------------------------

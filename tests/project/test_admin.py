@@ -411,7 +411,9 @@ class Sealed:
         ring, old = Keyring.read(self.keys), Keyring.read(key)
         for entry in entries(document):
             settings = entry["defaultPasswordSettings"]
-            settings["password"] = old.seal(ring.open(settings["password"], flow.id), flow.id)
+            group = entry["roleGroup"]
+            clear = ring.open(settings["password"], flow.id, group)
+            settings["password"] = old.seal(clear, flow.id, group)
         await self.stored.replace_item(flow.set_id, document)
         return flow
 

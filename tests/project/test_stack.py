@@ -25,7 +25,7 @@ from azure.servicebus.aio import ServiceBusClient
 
 from local.components import StackError, free_ports
 from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, HOST, READINESS_QUEUE, LocalConfig
-from local.stack import Stack, curl_line, emulators_banner, throwaway_config
+from local.stack import Stack, curl_line, emulators_banner, read_on, throwaway_config
 from tests.support.commands import DEADLINE_SECONDS, environment, is_alive, ps, run, wait_until
 
 
@@ -337,6 +337,27 @@ def _listens(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
         return True
     return False
+
+
+def test_a_large_log_is_moved_and_its_writer_goes_on(
+    config: LocalConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("local.stack.LOG_BYTES", 2000)
+    with Stack(config, names=["issuer"], say=lambda _: None) as stack:
+        log, old = stack.log_file("issuer"), stack.log_file("issuer").with_name("issuer.log.1")
+        stack.rotate_logs()
+        assert not old.exists()
+        with log.open("ab") as writing, log.open("rb") as reading:
+            for turn in (b"a", b"b"):
+                writing.write(turn * 3000)
+                writing.flush()
+                read_on(reading)
+                stack.rotate_logs()
+                assert old.read_bytes().endswith(turn * 3000)
+                assert log.read_bytes() == b""
+            writing.write(b"new")
+            writing.flush()
+            assert (log.read_bytes(), read_on(reading)) == (b"new", b"new")
 
 
 def test_free_ports_are_different_and_below_those_of_outgoing_connections() -> None:

@@ -14,8 +14,8 @@ import pytest
 from local.config import ROOT, LocalConfig
 from local.settings import example_values
 from shared.adapters.entra import IN_AZURE
-from shared.contract.schemas import Secret
 from shared.domain.errors import SettingsError
+from shared.domain.secrets import Secret
 from shared.settings import Settings
 
 KEYS = f"k1:{base64.b64encode(b'k' * 32).decode()}"
@@ -102,7 +102,7 @@ def test_without_a_client_id_the_identity_is_the_system_assigned_one() -> None:
 
 
 def test_the_password_keys_are_read() -> None:
-    sealed = Settings.read(LOCAL).keyring.seal(Secret("x"), "flow")
+    sealed = Settings.read(LOCAL).keyring.seal(Secret("x"), "flow", "staff")
     assert sealed["keyId"] == "k1"
 
 

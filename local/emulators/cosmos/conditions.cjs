@@ -6,21 +6,21 @@ const AT_OR_BEHIND = new Set(['=', '>', '>=']);
 const AT_OR_BEFORE = new Set(['=', '<', '<=']);
 const MIRRORED = { '=': '=', '<': '>', '<=': '>=', '>': '<', '>=': '<=' };
 
-/** The keys that lead from an item to the property a node names; no property's for any other node. */
-function pathOf(node) {
-  if (node.type === 'member') return [...pathOf(node.object), node.key.value];
-  return node.type === 'identifier' ? [] : [null];
+/** The keys that lead from the item, which is called `root`, to what a node names; no property's for other nodes. */
+function pathOf(node, root) {
+  if (node.type === 'member') return [...pathOf(node.object, root), node.key.value];
+  return node.type === 'identifier' && node.name === root ? [] : [null];
 }
 
-const names = (node, path) => JSON.stringify(pathOf(node)) === JSON.stringify(path);
+const names = (node, { root, path }) => JSON.stringify(pathOf(node, root)) === JSON.stringify(path);
 
-/** Whether every way through a condition fixes the property at this path by an equality. */
-function fixes(node, path) {
-  if (node === null || node.type !== 'binary') return false;
-  if (node.operator === 'AND') return fixes(node.left, path) || fixes(node.right, path);
-  if (node.operator === 'OR') return fixes(node.left, path) && fixes(node.right, path);
-  if (node.operator !== '=') return false;
-  return [node.left, node.right].some((side) => names(side, path));
+/** The operands of a chain of one operator; a chain can be long: unrolled, it costs no depth of the stack. */
+function operands(chain) {
+  const { operator } = chain;
+  const parts = [];
+  let first = chain;
+  for (; first.type === 'binary' && first.operator === operator; first = first.left) parts.push(first.right);
+  return [first, ...parts];
 }
 
 function constant(node, parameters) {
@@ -28,24 +28,36 @@ function constant(node, parameters) {
   return node.type === 'constant' ? node.value : undefined;
 }
 
-function comparedWith({ operator, left, right }, path, operators, parameters) {
-  if (operators.has(operator) && names(left, path)) return constant(right, parameters);
-  if (operators.has(MIRRORED[operator]) && names(right, path)) return constant(left, parameters);
+/** The values of which the property {root, path} has one wherever the condition holds, or null. */
+function valuesOf(node, property, parameters) {
+  if (node?.type === 'in' && names(node.value, property)) {
+    const values = node.list.map((each) => constant(each, parameters));
+    return values.includes(undefined) ? null : values;
+  }
+  if (node?.type !== 'binary') return null;
+  if (node.operator === 'AND' || node.operator === 'OR') {
+    const found = operands(node).map((part) => valuesOf(part, property, parameters));
+    if (node.operator === 'AND') return found.find((values) => values !== null) ?? null;
+    return found.includes(null) ? null : found.flat();
+  }
+  const value = comparedWith(node, property, new Set(['=']), parameters);
+  return value === undefined ? null : [value];
+}
+
+function comparedWith({ operator, left, right }, property, operators, parameters) {
+  if (operators.has(operator) && names(left, property)) return constant(right, parameters);
+  if (operators.has(MIRRORED[operator]) && names(right, property)) return constant(left, parameters);
   return undefined;
 }
 
 /** A value that the property is not before (in this direction) wherever the condition holds, or undefined. */
-function start(node, path, descending, parameters) {
+function start(node, property, descending, parameters) {
   if (node === null || node.type !== 'binary') return undefined;
   const { operator } = node;
   if (operator !== 'AND' && operator !== 'OR') {
-    return comparedWith(node, path, descending ? AT_OR_BEFORE : AT_OR_BEHIND, parameters);
+    return comparedWith(node, property, descending ? AT_OR_BEFORE : AT_OR_BEHIND, parameters);
   }
-  const parts = [];
-  let first = node;
-  // A chain can be long: unrolled, it costs no depth of the stack.
-  for (; first.type === 'binary' && first.operator === operator; first = first.left) parts.push(first.right);
-  const starts = [first, ...parts].map((part) => start(part, path, descending, parameters));
+  const starts = operands(node).map((part) => start(part, property, descending, parameters));
   const known = starts.filter((value) => value !== undefined).sort((a, b) => compareValues(a, b, descending));
   if (operator === 'AND') return known.at(-1);
   return known.length === starts.length ? known[0] : undefined;
@@ -55,11 +67,11 @@ function start(node, path, descending, parameters) {
  * Between which values of a sort key all items lie that pass a condition: {start, end}, both included,
  * undefined where the condition does not tell.
  */
-function rangeOf(condition, { path, descending }, parameters) {
+function rangeOf(condition, key, parameters) {
   return {
-    start: start(condition, path, descending, parameters),
-    end: start(condition, path, !descending, parameters),
+    start: start(condition, key, key.descending, parameters),
+    end: start(condition, key, !key.descending, parameters),
   };
 }
 
-module.exports = { fixes, pathOf, rangeOf };
+module.exports = { pathOf, rangeOf, valuesOf };

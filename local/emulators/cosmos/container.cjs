@@ -3,6 +3,7 @@
 const { randomUUID } = require('node:crypto');
 const { CosmosError, badRequest } = require('./errors.cjs');
 const { Order } = require('./order.cjs');
+const { boundsOf, effectiveKey } = require('./ranges.cjs');
 
 const MAX_ITEM_BYTES = 2 * 1024 * 1024;
 const MAX_ID_BYTES = 1023;
@@ -26,23 +27,38 @@ function checkId(id) {
   if (ILLEGAL_IN_ID.test(id)) throw badRequest(`The id '${id}' must not contain any of / \\ ? #.`);
 }
 
+/** The part of a container's items that one of Cosmos DB's physical partitions would hold. */
+class Range {
+  constructor(id, [min, max]) {
+    Object.assign(this, { id, min, max });
+    this.entries = new Map(); // sequence number -> entry, in the order of creation
+    this.orders = new Map(); // sort keys -> Order
+  }
+
+  /** All entries in the order of these {path, descending}, which is kept from its first use on. */
+  order(sortKeys) {
+    const name = JSON.stringify(sortKeys.map(({ path, descending }) => [path, descending]));
+    if (!this.orders.has(name)) this.orders.set(name, new Order(this.entries, sortKeys));
+    return this.orders.get(name);
+  }
+}
+
 /**
  * The items of one container, found by partition and id at a cost that does not grow with them.
  *
  * Items are never changed in place: a write stores a new object.
  */
 class Container {
-  /** `resource` answers the container's definition as it is now. */
-  constructor(resource) {
+  /** `resource` answers the container's definition as it is now; `rangeCount` is how many ranges it has. */
+  constructor(resource, rangeCount) {
     this.resource = resource;
     const definition = this.definition;
     this.rid = definition._rid;
-    this.partitionPaths = (definition.partitionKey?.paths ?? ['/id']).map(segments);
+    this.partitionPath = segments(definition.partitionKey?.paths[0] ?? '/id');
     this.uniqueKeys = (definition.uniqueKeyPolicy?.uniqueKeys ?? []).map((key) => key.paths.map(segments));
-    this.entries = new Map(); // sequence number -> entry, in the order of creation
-    this.partitions = new Map(); // partition key -> id -> entry
+    this.ranges = boundsOf(rangeCount).map((bounds, index) => new Range(String(index), bounds));
+    this.partitions = new Map(); // partition key -> {range, items: id -> entry}
     this.uniqueOwners = new Map(); // unique key -> id of the item that holds it
-    this.orders = new Map(); // sort keys -> Order
     this.lastSequence = 0;
   }
 
@@ -52,8 +68,8 @@ class Container {
 
   /** The item's partition key, written as the SDK writes it in its header: `["a"]`, `[{}]` for none. */
   partitionOf(item) {
-    const values = this.partitionPaths.map((path) => valueAt(item, path));
-    return JSON.stringify(values.map((value) => (value === undefined ? {} : value)));
+    const value = valueAt(item, this.partitionPath);
+    return JSON.stringify([value === undefined ? {} : value]);
   }
 
   /** The header's partition key in the form of partitionOf; raises 400 when it does not fit. */
@@ -65,13 +81,18 @@ class Container {
       values = null;
     }
     if (!Array.isArray(values)) throw badRequest(`The partition key header ${header} is not a JSON list.`);
-    if (values.length !== this.partitionPaths.length) {
-      throw badRequest(
-        `The partition key has ${values.length} values; the container defines ${this.partitionPaths.length}.`,
-        1001,
-      );
+    if (values.length !== 1) {
+      throw badRequest(`The partition key has ${values.length} values; the container defines 1.`, 1001);
     }
     return JSON.stringify(values);
+  }
+
+  /** The range that a partition lies in. */
+  rangeOf(partition) {
+    const known = this.partitions.get(partition);
+    if (known) return known.range;
+    const key = effectiveKey(JSON.parse(partition)[0]);
+    return this.ranges.findLast(({ min }) => min <= key);
   }
 
   /** The unique keys an item holds. Cosmos DB lets an absent value count as null. */
@@ -82,20 +103,12 @@ class Container {
   }
 
   entry(partition, id) {
-    return this.partitions.get(partition)?.get(id);
+    return this.partitions.get(partition)?.items.get(id);
   }
 
-  /** Entries in the order of creation: of one partition, or of all when it is undefined. */
-  scan(partition) {
-    const source = partition === undefined ? this.entries : this.partitions.get(partition);
-    return source === undefined ? [] : source.values();
-  }
-
-  /** All entries in the order of these {path, descending}, which is kept from its first use on. */
-  order(sortKeys) {
-    const name = JSON.stringify(sortKeys.map(({ path, descending }) => [path, descending]));
-    if (!this.orders.has(name)) this.orders.set(name, new Order(this.entries, sortKeys));
-    return this.orders.get(name);
+  /** Entries in the order of creation: of one partition, or of a whole range. */
+  scan(range, partition) {
+    return partition === undefined ? range.entries.values() : (this.partitions.get(partition)?.items.values() ?? []);
   }
 
   /** Put an entry in place of the one with its partition and id. */
@@ -107,10 +120,13 @@ class Container {
       before = undefined;
     }
     if (before) this.#releaseUniqueKeys(before);
-    for (const order of this.orders.values()) order.change(before, entry);
-    this.entries.set(sequence, entry);
-    if (!this.partitions.has(partition)) this.partitions.set(partition, new Map());
-    this.partitions.get(partition).set(item.id, entry);
+    if (!this.partitions.has(partition)) {
+      this.partitions.set(partition, { range: this.rangeOf(partition), items: new Map() });
+    }
+    const { range, items } = this.partitions.get(partition);
+    for (const order of range.orders.values()) order.change(before, entry);
+    range.entries.set(sequence, entry);
+    items.set(item.id, entry);
     for (const key of this.uniqueKeysOf(item, partition)) this.uniqueOwners.set(key, item.id);
     this.lastSequence = Math.max(this.lastSequence, sequence);
   }
@@ -118,11 +134,16 @@ class Container {
   remove(entry) {
     const { partition, item, sequence } = entry;
     this.#releaseUniqueKeys(entry);
-    for (const order of this.orders.values()) order.change(entry, undefined);
-    this.entries.delete(sequence);
-    const items = this.partitions.get(partition);
+    const { range, items } = this.partitions.get(partition);
+    for (const order of range.orders.values()) order.change(entry, undefined);
+    range.entries.delete(sequence);
     items.delete(item.id);
     if (items.size === 0) this.partitions.delete(partition);
+  }
+
+  /** The entry with this sequence number. */
+  numbered(sequence) {
+    return this.ranges.find(({ entries }) => entries.has(sequence)).entries.get(sequence);
   }
 
   #releaseUniqueKeys({ item, partition }) {

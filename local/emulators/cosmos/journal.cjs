@@ -4,13 +4,37 @@ const fs = require('node:fs');
 const path = require('node:path');
 
 const NEWLINE = 10;
+const CHUNK = 1024 * 1024;
+
+/** The lines of a file of any size, as {text, behind: the offset behind it}, and what follows the last newline. */
+function* lines(file) {
+  const fd = fs.openSync(file, 'r');
+  try {
+    const buffer = Buffer.allocUnsafe(CHUNK);
+    let [parts, behind] = [[], 0];
+    for (let size; (size = fs.readSync(fd, buffer)) > 0; ) {
+      const chunk = buffer.subarray(0, size);
+      let start = 0;
+      for (let end; (end = chunk.indexOf(NEWLINE, start)) >= 0; start = end + 1) {
+        yield { text: Buffer.concat([...parts, chunk.subarray(start, end)]).toString(), behind: behind + end + 1 };
+        parts = [];
+      }
+      parts.push(Buffer.from(chunk.subarray(start)));
+      behind += size;
+    }
+    yield { text: Buffer.concat(parts).toString() };
+  } finally {
+    fs.closeSync(fd);
+  }
+}
 
 /**
  * The state on disk: one file of JSON lines, each a change that was answered.
  *
  * A line is handed to the operating system before the client hears of the change, so killing the
  * process loses nothing. It is not forced to the disk: a power cut may lose the last moments.
- * Starting rewrites the file with what is still alive, and so does growing beyond `compactAt` bytes.
+ * Starting rewrites the file with what is still alive, and so does growing to twice that, from
+ * `compactAt` bytes on. Where the disk is full, the change is refused and the state stays as it was.
  */
 class Journal {
   constructor(directory, compactAt) {
@@ -26,44 +50,52 @@ class Journal {
   /** Every change of the file in order. A torn last line is the write nobody was told about. */
   *read() {
     if (!fs.existsSync(this.file)) return;
-    const content = fs.readFileSync(this.file);
-    for (let start = 0, number = 1; start < content.length; number += 1) {
-      const newline = content.indexOf(NEWLINE, start);
-      const end = newline < 0 ? content.length : newline;
+    let damage;
+    let number = 0;
+    for (const { text, behind } of lines(this.file)) {
+      number += 1;
+      if (text === '') continue;
+      if (damage) throw new Error(`${damage}. Delete the file to start empty.`);
       let change;
       try {
-        change = JSON.parse(content.toString('utf8', start, end));
+        if (behind === undefined) throw new Error('it has no end');
+        change = JSON.parse(text);
       } catch (error) {
-        if (end + 1 < content.length) {
-          throw new Error(`${this.file} is damaged at line ${number}: ${error.message}. Delete it to start empty.`);
-        }
-        process.stderr.write(`${this.file}: line ${number} was cut short by a crash and is left out.\n`);
-        return;
+        damage = `${this.file} is damaged at line ${number}: ${error.message}`;
+        continue;
       }
       yield change;
-      start = end + 1;
+      this.size = behind;
     }
+    if (damage) process.stderr.write(`${damage}. It was cut short by a crash, and its change is left out.\n`);
   }
 
-  /** Replace the file by what is alive and stay open for more. */
+  /** Go on behind what `read` gave, in a file of what is alive where the disk has room for one. */
+  open() {
+    this.fd = fs.openSync(this.file, 'a', 0o600);
+    fs.ftruncateSync(this.fd, this.size);
+    this.compact();
+  }
+
+  /** Replace the file by what is alive, or go on with the one there is when that fails. */
   compact() {
     const fresh = new Journal(path.dirname(this.file), this.compactAt);
     const name = `${this.file}.new`;
-    const { O_APPEND, O_CREAT, O_TRUNC, O_WRONLY } = fs.constants;
-    fresh.fd = fs.openSync(name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0o600);
     try {
+      fs.rmSync(name, { force: true });
+      fresh.fd = fs.openSync(name, 'a', 0o600);
       for (const change of this.alive()) fresh.append(change);
       fs.fsyncSync(fresh.fd);
       fs.renameSync(name, this.file);
+      fs.closeSync(this.fd);
+      [this.fd, this.size] = [fresh.fd, fresh.size];
     } catch (error) {
-      fs.closeSync(fresh.fd);
-      throw error;
+      process.stderr.write(`${this.file} could not be compacted: ${error.message}.\n`);
+      if (fresh.fd !== null) fs.closeSync(fresh.fd);
+      fs.rmSync(name, { force: true });
     }
-    if (this.fd !== null) fs.closeSync(this.fd);
-    this.fd = fresh.fd;
-    this.size = fresh.size;
     // In proportion to what is alive, so that compacting stays a small part of the work.
-    this.limit = Math.max(this.compactAt, 4 * this.size);
+    this.limit = Math.max(this.compactAt, 2 * this.size);
   }
 
   compactIfLarge() {

@@ -68,7 +68,10 @@ const OPERATIONS = {
   },
 
   patch(transaction, request) {
-    const { operations, condition } = object(request.body, 'patch');
+    // The JavaScript SDK sends the operations alone where there is no condition.
+    const { operations, condition } = Array.isArray(request.body)
+      ? { operations: request.body }
+      : object(request.body, 'patch');
     const before = existing(transaction, request.id);
     checkConditions(before, request);
     if (condition !== undefined && !matches(condition, before.item)) {

@@ -1,14 +1,18 @@
 'use strict';
 
-const { badRequest } = require('./errors.cjs');
+const { CosmosError, badRequest } = require('./errors.cjs');
 const { segments } = require('./container.cjs');
-const { fixes, pathOf, rangeOf } = require('./conditions.cjs');
+const { pathOf, rangeOf, valuesOf } = require('./conditions.cjs');
 const { rowOrder } = require('./order.cjs');
+const { planOf } = require('./plan.cjs');
+const { effectiveKey } = require('./ranges.cjs');
 const { parseQuery } = require('./sql-parser.cjs');
-const { Compiler, compileSelect } = require('./sql-compiler.cjs');
+const { Compiler, compileSelect, composesAggregates } = require('./sql-compiler.cjs');
 
 const CACHED_QUERIES = 500;
 const DEFAULT_PAGE = 1000;
+const NOT_SERVABLE = 1004;
+const RANGE_IS_GONE = 1002;
 // How many items are looked at in order, and which part of all, before all are and what is found is sorted.
 // In order they lie scattered in memory, which takes twice as long; but mostly a page is full soon.
 const WALKED_ITEMS = 2000;
@@ -17,26 +21,38 @@ const WALKED_PART = 1 / 8;
 // Parsed and compiled queries by their text; a Map iterates oldest first.
 const cache = new Map();
 
-function prepare(sql) {
-  let query = cache.get(sql);
+/**
+ * A query by its text; `item` is what it calls the item itself, null where FROM gives parts of items.
+ * One that a client `rewrote` by a plan may do two things more: compose aggregates, and use the name
+ * of the item that FROM replaces by another.
+ */
+function prepare(sql, rewritten = false) {
+  const known = `${rewritten} ${sql}`;
+  let query = cache.get(known);
   if (query) return query;
   const tree = parseQuery(sql);
   // The first source of FROM names the container's items, whatever it is called.
   let root = tree.from[0]?.from;
   while (root?.type === 'member') root = root.object;
   const rootName = root?.type === 'identifier' ? root.name : null;
-  const select = compileSelect(tree, new Set(rootName === null ? [] : [rootName]));
-  if (select.grouped && tree.orderBy.length > 0) {
-    throw badRequest('ORDER BY cannot be combined with GROUP BY or aggregates.');
+  const select = compileSelect(tree, new Set(rewritten && rootName !== null ? [rootName] : []), rootName);
+  if (!rewritten && composesAggregates(tree.select)) {
+    throw badRequest('Compositions of aggregates and other expressions are not allowed.');
   }
+  if (select.grouped && tree.orderBy.length > 0) throw badRequest('ORDER BY cannot be combined with aggregates.');
   const compiler = new Compiler(select.names);
+  const [source] = tree.from;
+  const item = source && !source.iterate && source.from.type === 'identifier' ? source.alias : null;
   const sortKeys = tree.orderBy.map(({ value, descending }) => {
-    return { path: pathOf(value), descending, read: compiler.compile(value) };
+    return { root: item, path: pathOf(value, item), descending, read: compiler.compile(value) };
   });
-  query = { tree, rootName, ...select, sortKeys };
+  if (sortKeys.some(({ path }) => !path.every((key) => typeof key === 'string'))) {
+    throw badRequest('ORDER BY takes properties of the item; over correlated collections it is not supported.');
+  }
+  query = { tree, rootName, item, ...select, sortKeys };
   for (const name of ['top', 'offset', 'limit']) query[name] = tree[name] && compiler.compile(tree[name]);
   if (cache.size >= CACHED_QUERIES) cache.delete(cache.keys().next().value);
-  cache.set(sql, query);
+  cache.set(known, query);
   return query;
 }
 
@@ -113,7 +129,8 @@ function decodeToken(text) {
     // Judged below with whatever else is not a token of ours.
   }
   const keys = token?.after?.keys;
-  const numbers = [token?.skipped ?? 0, token?.taken, ...(token?.after ? [token.after.sequence, token.after.row] : [])];
+  const { range = 0, skipped = 0, taken, after } = token ?? {};
+  const numbers = [range, skipped, taken, ...(after ? [after.sequence, after.row] : [])];
   if (!numbers.every(Number.isSafeInteger) || (keys !== undefined && !keys.every?.(Array.isArray))) {
     throw badRequest('The continuation token is not one that this emulator issued.');
   }
@@ -144,35 +161,30 @@ const canonical = (value) =>
       : part,
   );
 
-/** Whether the rows are the items themselves, so that an order of items is an order of rows. */
-function isPlain({ from: [source, ...joined] }) {
-  return joined.length === 0 && source.from.type === 'identifier';
-}
-
 /** Rows in the order the query asks for; of those up to the row `after`, if there is one, some may be left out. */
-function* rowsInOrder(query, container, { parameters, partition, after }) {
+function* rowsInOrder(query, container, { parameters, partition, range, after }) {
   const { tree, sortKeys } = query;
   const rows = (entries) => rowsOf(query, entries, parameters);
   if (sortKeys.length === 0) {
-    yield* rows(container.scan(partition));
+    yield* rows(container.scan(range, partition));
     return;
   }
   const named = checkOrder(sortKeys, container.definition.indexingPolicy ?? {});
   let behind = after;
-  if (named && partition === undefined && isPlain(tree)) {
-    const order = container.order(sortKeys);
+  if (named && partition === undefined && query.item !== null && tree.from.length === 1) {
+    const order = range.order(sortKeys);
     const places = order.places(after, rangeOf(tree.where, sortKeys[0], parameters));
-    const most = Math.max(WALKED_ITEMS, WALKED_PART * container.entries.size);
+    const most = Math.max(WALKED_ITEMS, WALKED_PART * range.entries.size);
     let entry;
     for (const sequence of places.subarray(0, most)) {
-      entry = container.entries.get(sequence);
+      entry = range.entries.get(sequence);
       yield* rows([entry]);
     }
     if (places.length <= most) return;
     behind = order.row(entry);
   }
   const compare = rowOrder(sortKeys);
-  yield* [...rows(container.scan(partition))]
+  yield* [...rows(container.scan(range, partition))]
     .filter((row) => (named || row.keys[0] !== undefined) && (behind === undefined || compare(row, behind) > 0))
     .sort(compare);
 }
@@ -205,8 +217,8 @@ function* results(query, container, request, token) {
   }
 }
 
-function countOf(count, parameters, otherwise) {
-  if (count === null) return otherwise;
+function countOf(count, parameters) {
+  if (count === null) return undefined;
   const value = count({}, parameters);
   if (!Number.isSafeInteger(value) || value < 0) throw badRequest('TOP, OFFSET and LIMIT take whole numbers from 0.');
   return value;
@@ -223,43 +235,93 @@ function parameterMap(parameters) {
   );
 }
 
+function countsOf(query, parameters) {
+  const [top, offset, limit] = [query.top, query.offset, query.limit].map((count) => countOf(count, parameters));
+  return { top, offset, limit };
+}
+
+/** The partition keys that a condition leaves, in the form of partitionOf; null when it leaves any. */
+function partitionsOf({ tree, item }, container, parameters) {
+  const values = valuesOf(tree.where, { root: item, path: container.partitionPath }, parameters);
+  return values && [...new Set(values.map((value) => JSON.stringify([value])))];
+}
+
+/** Which items a page is of: {range, partition}, where the partition may be undefined. */
+function sourceOf(query, container, parameters, { partition, rangeId, crossPartition }, token) {
+  const { ranges } = container;
+  if (rangeId !== undefined) {
+    const range = ranges.find(({ id }) => id === rangeId);
+    if (range === undefined) throw new CosmosError(410, `There is no range ${rangeId}.`, RANGE_IS_GONE);
+    return { range };
+  }
+  if (query.rootName === null) return { range: ranges[0] };
+  const fixed = partitionsOf(query, container, parameters);
+  const only = partition ?? (fixed?.length === 1 ? fixed[0] : undefined);
+  if (only !== undefined) return { range: container.rangeOf(only), partition: only };
+  if (!crossPartition) {
+    const message = 'Cross partition query is required but disabled: name the partition key or enable it.';
+    throw badRequest(message, NOT_SERVABLE);
+  }
+  const { tree, grouped } = query;
+  if (ranges.length > 1 && (grouped || tree.distinct || tree.top || tree.limit || tree.orderBy.length > 0)) {
+    throw badRequest('The gateway cannot serve this query across partitions: ask for its plan.', NOT_SERVABLE);
+  }
+  const range = ranges[token?.range ?? 0];
+  if (range === undefined) throw badRequest('The continuation token names no range.');
+  return { range, next: ranges.indexOf(range) + 1 };
+}
+
 /**
- * One page of a query: {items, continuation} where the continuation is null at the end.
+ * One page of a query: {items, continuation, range} where the continuation is null at the end.
  *
- * `partition` limits it to one partition; without it `crossPartition` must say that all are meant.
- * A token names the last row of its page by its sort values, so items added meanwhile neither
- * repeat nor hide others.
+ * It is of one partition (`partition`, or the one that the condition fixes) or of the range `rangeId`.
+ * Without either, `crossPartition` must say that all are meant, and the pages are of one range after
+ * the other, some of them maybe empty. A token names the last row of its page by its sort values, so
+ * items added meanwhile neither repeat nor hide others.
  */
 function page(container, request) {
-  const { query: sql, parameters: given, partition, crossPartition, pageSize, continuation } = request;
-  const query = prepare(sql);
+  const { query: sql, parameters: given, rangeId, pageSize, continuation } = request;
+  const query = prepare(sql, rangeId !== undefined);
   const parameters = parameterMap(given);
-  if (partition === undefined && !crossPartition) {
-    const fixed = container.partitionPaths.every((path) => fixes(query.tree.where, path));
-    if (!fixed) {
-      throw badRequest('Cross partition query is required but disabled: name the partition key or enable it.');
-    }
-  }
   const token = continuation === undefined ? null : decodeToken(continuation);
-  const limit = Math.min(countOf(query.top, parameters, Infinity), countOf(query.limit, parameters, Infinity));
-  let toSkip = token ? 0 : countOf(query.offset, parameters, 0);
+  const { next, ...source } = sourceOf(query, container, parameters, request, token);
+  const further = next < container.ranges.length ? encodeToken({ range: next, taken: 0 }) : null;
+  const { top = Infinity, offset = 0, limit = Infinity } = countsOf(query, parameters);
+  const most = Math.min(top, limit);
+  let toSkip = token ? 0 : offset;
   let taken = token?.taken ?? 0;
   const size = pageSize > 0 ? pageSize : DEFAULT_PAGE;
   const items = [];
   let last = null;
-  if (taken >= limit) return { items, continuation: null };
-  for (const { value, position } of results(query, container, { parameters, partition }, token)) {
+  if (taken >= most) return { items, continuation: null, ...source };
+  for (const { value, position } of results(query, container, { parameters, ...source }, token)) {
     if (toSkip > 0) {
       toSkip -= 1;
       continue;
     }
-    if (items.length === size) return { items, continuation: encodeToken({ ...last, taken }) };
+    if (items.length === size) {
+      return { items, continuation: encodeToken({ range: token?.range, ...last, taken }), ...source };
+    }
     items.push(value);
     last = position;
     taken += 1;
-    if (taken >= limit) break;
+    if (taken >= most) break;
   }
-  return { items, continuation: null };
+  return { items, continuation: further, ...source };
 }
 
-module.exports = { matches, page };
+/** The plan by which a client asks each range of a container, and what it makes of the parts. */
+function plan(container, { query: sql, parameters: given }) {
+  const query = prepare(sql);
+  const parameters = parameterMap(given);
+  const keys = partitionsOf(query, container, parameters)?.map((key) => effectiveKey(JSON.parse(key)[0]));
+  const ranges = (keys ?? [null]).sort().map((key) => ({
+    min: key ?? '',
+    max: key ?? 'FF',
+    isMinInclusive: true,
+    isMaxInclusive: key !== null,
+  }));
+  return planOf(query, countsOf(query, parameters), ranges);
+}
+
+module.exports = { matches, page, plan };

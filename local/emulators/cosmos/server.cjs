@@ -14,7 +14,7 @@ const { setTimeout: sleep } = require('node:timers/promises');
 const { parseArgs } = require('node:util');
 
 const HOST = '127.0.0.1';
-const MAX_BODY_BYTES = 4 * 1024 * 1024;
+const MAX_BODY_BYTES = 2 * 1024 * 1024;
 // Longer than clients keep an idle connection, so that it is they who close it: a request sent into
 // a connection that the server is closing fails.
 const IDLE_CONNECTION_MS = 10 * 60 * 1000;
@@ -40,23 +40,26 @@ function load() {
   };
 }
 
-const { CosmosError, Journal, Store, TestControls, badRequest, page, run, runBatch } = load();
+const { CosmosError, Journal, Store, TestControls, badRequest, page, plan, run, runBatch } = load();
 
 const OPTIONS = {
   port: { type: 'string', default: '8081' },
   state: { type: 'string' },
   'compact-at': { type: 'string', default: String(256 * 1024 * 1024) },
+  ranges: { type: 'string', default: '2' },
 };
 
-const USAGE = 'Usage: node local/emulators/cosmos/server.cjs [--port 8081] [--state DIR] [--compact-at BYTES]';
+const USAGE =
+  'Usage: node local/emulators/cosmos/server.cjs [--port 8081] [--state DIR] [--compact-at BYTES] [--ranges 1-64]';
 
 function readArguments() {
   try {
     const { values } = parseArgs({ options: OPTIONS });
-    const { port, state, 'compact-at': compactAt } = values;
+    const { port, state, 'compact-at': compactAt, ranges } = values;
     if (!/^\d{1,5}$/.test(port) || Number(port) > 65535) throw new Error(`'${port}' is not a port`);
     if (!/^\d+$/.test(compactAt)) throw new Error(`'${compactAt}' is not a number of bytes`);
-    return { port: Number(port), state, compactAt: Number(compactAt) };
+    if (!/^\d\d?$/.test(ranges) || ranges < 1 || ranges > 64) throw new Error(`'${ranges}' is not a number of ranges`);
+    return { port: Number(port), state, compactAt: Number(compactAt), ranges: Number(ranges) };
   } catch (error) {
     return stop(`${error.message}. ${USAGE}`);
   }
@@ -108,6 +111,7 @@ function operationOf({ method, headers }, parts) {
   if (parts.length === 6) return { GET: 'read', PUT: 'replace', PATCH: 'patch', DELETE: 'delete' }[method] ?? 'other';
   if (method === 'GET') return 'query';
   if (method !== 'POST') return 'other';
+  if (isTrue(headers['x-ms-cosmos-is-query-plan-request'])) return 'plan';
   if (isTrue(headers['x-ms-documentdb-isquery']) || headers['content-type']?.startsWith('application/query+json')) {
     return 'query';
   }
@@ -127,20 +131,34 @@ const itemAnswer = (headers, { status, item, text, etag }) => ({
 
 function answerQuery(container, { method, headers }, body) {
   const partition = headers['x-ms-documentdb-partitionkey'];
+  const rangeId = headers['x-ms-documentdb-partitionkeyrangeid'];
+  checkBounds(container, rangeId, headers);
   const { query, parameters } = method === 'GET' ? { query: 'SELECT * FROM c' } : (body ?? {});
-  const { items, continuation } = page(container, {
+  const { items, continuation, range } = page(container, {
     query,
     parameters,
     partition: partition === undefined ? undefined : container.partitionFromHeader(partition),
+    rangeId,
     crossPartition: method === 'GET' || isTrue(headers['x-ms-documentdb-query-enablecrosspartition']),
     pageSize: Number(headers['x-ms-max-item-count']),
     continuation: headers['x-ms-continuation'],
   });
   return {
     status: 200,
-    headers: { 'x-ms-continuation': continuation ?? undefined, 'x-ms-item-count': String(items.length) },
+    headers: {
+      'x-ms-continuation': continuation ?? undefined,
+      'x-ms-item-count': String(items.length),
+      'x-ms-documentdb-partitionkeyrangeid': range.id,
+    },
     body: { _rid: container.rid, Documents: items, _count: items.length },
   };
+}
+
+/** Raise 400 for a part of a range: only whole ones are served. */
+function checkBounds(container, rangeId, { 'x-ms-start-epk': start, 'x-ms-end-epk': end }) {
+  const range = container.ranges.find(({ id }) => id === rangeId);
+  if (range && (start ?? range.min) === range.min && (end ?? range.max) === range.max) return;
+  if (start ?? end) throw badRequest('This emulator serves whole ranges only.');
 }
 
 function answerItems(store, operation, parts, req, body) {
@@ -148,6 +166,7 @@ function answerItems(store, operation, parts, req, body) {
   if (headers['a-im'] !== undefined) throw badRequest('This emulator serves no change feed.');
   const container = store.container(parts[1], parts[3]);
   if (operation === 'query') return answerQuery(container, req, body);
+  if (operation === 'plan') return { status: 200, body: plan(container, body ?? {}) };
   const partitionHeader = headers['x-ms-documentdb-partitionkey'];
   let partition;
   if (partitionHeader !== undefined) partition = container.partitionFromHeader(partitionHeader);
@@ -161,16 +180,15 @@ function answerItems(store, operation, parts, req, body) {
   return itemAnswer(headers, run(operation, container, partition, request, store.journal));
 }
 
-/** The one range of keys that every container here has, in the form the SDK's routing reads. */
+/** The ranges of a container, in the form the SDK's routing reads. */
 function answerRanges(store, parts, { headers }) {
-  const { rid } = store.container(parts[1], parts[3]);
-  if (headers['if-none-match'] === '"1"') return { status: 304, headers: { etag: '"1"' } };
-  const range = { id: '0', _rid: rid, minInclusive: '', maxExclusive: 'FF', status: 'online', parents: [] };
-  return {
-    status: 200,
-    headers: { etag: '"1"' },
-    body: { _rid: rid, PartitionKeyRanges: [range], _count: 1 },
-  };
+  const { rid, ranges } = store.container(parts[1], parts[3]);
+  const etag = `"${ranges.length}"`;
+  if (headers['if-none-match'] === etag) return { status: 304, headers: { etag } };
+  const found = ranges.map(({ id, min, max }) => {
+    return { id, _rid: rid, minInclusive: min, maxExclusive: max, status: 'online', parents: [] };
+  });
+  return { status: 200, headers: { etag }, body: { _rid: rid, PartitionKeyRanges: found, _count: found.length } };
 }
 
 async function answer(store, operation, parts, req, body) {
@@ -205,7 +223,8 @@ function refusal(error) {
     return { status: 400, body: badRequest('The request nests too deep.').body };
   }
   process.stderr.write(`${error.stack}\n`);
-  return { status: 500, body: { code: 'InternalServerError', message: 'The emulator failed; see its stderr.' } };
+  const message = `The emulator failed (${error.code ?? error.message}); see its stderr.`;
+  return { status: 500, body: { code: 'InternalServerError', message } };
 }
 
 function faultAnswer({ status, subStatus, retryAfterMs }) {
@@ -247,7 +266,9 @@ async function handle(store, controls, req, res) {
 }
 
 function main() {
-  const { port, state, compactAt } = readArguments();
+  const { port, state, compactAt, ranges } = readArguments();
+  // Where stderr cannot be written to, as on a full disk, the emulator goes on.
+  process.stderr.on('error', () => {});
   const controls = new TestControls();
   let store;
   const server = http.createServer({ keepAliveTimeout: IDLE_CONNECTION_MS }, (req, res) => {
@@ -260,7 +281,7 @@ function main() {
   server.listen(port, HOST, () => {
     // Only the process that has the port touches the state.
     try {
-      store = new Store(server.address(), state === undefined ? null : new Journal(state, compactAt));
+      store = new Store(server.address(), state === undefined ? null : new Journal(state, compactAt), ranges);
     } catch (error) {
       stop(`The Cosmos DB emulator cannot use its state in ${state}: ${error.message}`);
     }

@@ -37,7 +37,18 @@ const FUNCTIONS = {
   REPLACE: (text, from, to) =>
     [text, from, to].every((value) => typeof value === 'string') ? text.split(from).join(to) : undefined,
 };
-const ARGUMENTS = { CONTAINS: [2, 3], STARTSWITH: [2, 3], ENDSWITH: [2, 3], STRINGEQUALS: [2, 3], REPLACE: [3, 3] };
+
+// What is served, by the least and the most arguments; the package would check them when a function runs.
+const ARGUMENTS = Object.fromEntries(
+  [
+    [1, 1, 'ABS ARRAY_LENGTH CEILING FLOOR IS_ARRAY IS_BOOL IS_DEFINED IS_NULL IS_NUMBER IS_OBJECT IS_PRIMITIVE'],
+    [1, 1, 'IS_STRING LENGTH LOWER LTRIM REVERSE ROUND RTRIM TOSTRING TRIM UPPER'],
+    [2, 2, 'INDEX_OF LEFT RIGHT'],
+    [2, 3, 'ARRAY_CONTAINS ARRAY_SLICE CONTAINS ENDSWITH REGEXMATCH STARTSWITH STRINGEQUALS SUBSTRING'],
+    [2, Infinity, 'ARRAY_CONCAT CONCAT'],
+    [3, 3, 'REPLACE'],
+  ].flatMap(([least, most, names]) => names.split(' ').map((name) => [name, [least, most]])),
+);
 
 const isAggregate = (node) => node.type === 'call' && Object.hasOwn(AGGREGATES, node.name);
 
@@ -178,8 +189,8 @@ class Compiler {
 
   call(node) {
     if (isAggregate(node)) return this.aggregate(node);
-    if (!Object.hasOwn(FUNCTIONS, node.name)) throw badRequest(`'${node.name}' is not a function this emulator knows.`);
-    const [least, most] = ARGUMENTS[node.name] ?? [0, Infinity];
+    if (!Object.hasOwn(ARGUMENTS, node.name)) throw badRequest(`'${node.name}' is not a function this emulator knows.`);
+    const [least, most] = ARGUMENTS[node.name];
     if (node.arguments.length < least || node.arguments.length > most) {
       throw badRequest(`The function ${node.name} takes ${least} to ${most} arguments.`);
     }
@@ -190,7 +201,7 @@ class Compiler {
       try {
         return call(...given);
       } catch (error) {
-        // The package checks the number of arguments, patterns and shapes when the function runs.
+        // The package checks patterns when the function runs.
         throw badRequest(`The function ${node.name} failed: ${error.message}.`);
       }
     };
@@ -205,7 +216,10 @@ class Compiler {
   }
 
   subquery({ kind, query }) {
-    const { rows, project } = compileSelect(query, this.names);
+    const { rows, project, grouped } = compileSelect(query, this.names);
+    if (kind === 'scalar' && !grouped && query.from.some(({ iterate }) => iterate)) {
+      throw badRequest('A scalar subquery cannot have more than one result: use ARRAY, EXISTS or an aggregate.');
+    }
     const all = (scope, parameters) => project([...rows(scope, parameters)], parameters);
     if (kind === 'exists') return (scope, parameters) => all(scope, parameters).length > 0;
     if (kind === 'scalar') return (scope, parameters) => all(scope, parameters)[0];
@@ -225,14 +239,18 @@ function compileSource({ iterate, from }, names) {
   };
 }
 
-function compileRows(query, outerNames) {
+function compileRows(query, outerNames, root) {
   const names = new Set(outerNames);
   const sources = [];
-  for (const source of query.from) {
-    const values = compileSource(source, names);
+  for (const [index, source] of query.from.entries()) {
+    const { alias, iterate, from } = source;
+    const values = compileSource(source, index === 0 && root !== null ? new Set([...names, root]) : names);
     // `FROM c` gives c, which is in the scope.
-    if (source.iterate || source.from.name !== source.alias) sources.push({ alias: source.alias, values });
-    if (source.alias !== null) names.add(source.alias);
+    if (iterate || from.name !== alias) {
+      if (names.has(alias)) throw badRequest(`The alias '${alias}' is specified more than once in FROM.`);
+      sources.push({ alias, values });
+    }
+    if (alias !== null) names.add(alias);
   }
   const where = query.where && new Compiler(names).compile(query.where);
   const passes = (scope, parameters) => !where || where(scope, parameters) === true;
@@ -253,14 +271,14 @@ function compileRows(query, outerNames) {
   return { names, rows };
 }
 
-/** Raise 400 for a property of a grouped SELECT that differs within its group. */
-function checkGrouped(node, groups) {
-  if (isAggregate(node) || groups.has(JSON.stringify(node))) return;
+/** Raise 400 for a property of an aggregating SELECT that differs among its rows. */
+function checkGrouped(node) {
+  if (isAggregate(node)) return;
   if (node.type === 'member' || node.type === 'identifier') {
-    throw badRequest('A property in SELECT must be in GROUP BY or inside COUNT, SUM, MIN, MAX or AVG.');
+    throw badRequest('A property in SELECT must be inside COUNT, SUM, MIN, MAX or AVG; GROUP BY is not served.');
   }
   for (const child of Object.values(node).flat()) {
-    if (child !== null && typeof child === 'object') checkGrouped(child, groups);
+    if (child !== null && typeof child === 'object') checkGrouped(child);
   }
 }
 
@@ -280,38 +298,28 @@ function compileSelection(select, names, query, aggregates) {
   return compiler.object(select);
 }
 
+/** Whether an aggregate is a part of another expression, which Cosmos DB takes in subqueries only. */
+const composesAggregates = ({ value, properties }) =>
+  (properties ?? [{ value }]).some((each) => hasAggregate(each.value) && !isAggregate(each.value));
+
 /**
  * A SELECT as two functions: `rows(scope, parameters)` iterates the scopes that pass FROM and WHERE,
  * `project(rows, parameters)` makes the list of selected values. `grouped` tells whether the second needs
- * all rows at once.
+ * all rows at once. `root` is the name that the first source, and it alone, may use for the item.
  */
-function compileSelect(query, outerNames) {
-  const { names, rows } = compileRows(query, outerNames);
-  const grouped = query.groupBy.length > 0 || hasAggregate(query.select);
+function compileSelect(query, outerNames, root = null) {
+  const { names, rows } = compileRows(query, outerNames, root);
+  const grouped = hasAggregate(query.select);
   const aggregates = grouped ? [] : null;
   const selected = compileSelection(query.select, names, query, aggregates);
-  const defined = (values) => values.filter((value) => value !== undefined);
-  if (!grouped) {
-    const project = (all, parameters) => defined(all.map((scope) => selected(scope, parameters)));
-    return { names, rows, grouped, project };
-  }
-  checkGrouped(query.select, new Set(query.groupBy.map((node) => JSON.stringify(node))));
-  const keys = query.groupBy.map((node) => new Compiler(names).compile(node));
+  if (grouped) checkGrouped(query.select);
   const project = (all, parameters) => {
-    // Without GROUP BY there is one group, even of no rows at all.
-    const groups = new Map(keys.length === 0 ? [['[]', []]] : []);
-    for (const scope of all) {
-      const key = JSON.stringify(keys.map((value) => [value(scope, parameters)].filter((v) => v !== undefined)));
-      if (!groups.has(key)) groups.set(key, []);
-      groups.get(key).push(scope);
-    }
-    const results = [...groups.values()].map((members) => {
-      const $aggregates = aggregates.map(({ apply, value }) => apply(members.map((scope) => value(scope, parameters))));
-      return selected({ ...members[0], $aggregates }, parameters);
-    });
-    return defined(results);
+    const found = grouped
+      ? [selected({ $aggregates: aggregates.map(({ apply, value }) => apply(all.map((s) => value(s, parameters)))) })]
+      : all.map((scope) => selected(scope, parameters));
+    return found.filter((value) => value !== undefined);
   };
   return { names, rows, grouped, project };
 }
 
-module.exports = { Compiler, compileSelect, member };
+module.exports = { Compiler, compileSelect, composesAggregates, isAggregate, member };

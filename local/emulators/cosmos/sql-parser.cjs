@@ -2,14 +2,18 @@
 
 const { badRequest } = require('./errors.cjs');
 
-const MAX_LENGTH = 512 * 1024;
+const MAX_LENGTH = 256 * 1024;
 const MAX_DEPTH = 200;
 
 // Cosmos DB reserves these: as a property they are written c["value"].
 const RESERVED = new Set(
-  ('AND AS ASC BETWEEN BY DESC DISTINCT ESCAPE EXISTS FALSE FROM GROUP IN JOIN LIKE LIMIT NOT NULL ' +
-    'OFFSET OR ORDER SELECT TOP TRUE UDF UNDEFINED VALUE WHERE').split(' '),
+  ('AND ARRAY AS ASC BETWEEN BY CASE CAST CONVERT CROSS DESC DISTINCT ELSE END ESCAPE EXISTS FOR FROM GROUP HAVING IN ' +
+    'INNER INSERT INTO IS JOIN LEFT LIKE LIMIT NOT OFFSET ON OR ORDER OUTER OVER RIGHT SELECT SET THEN TOP UDF UPDATE ' +
+    'VALUE WHEN WHERE WITH').split(' '),
 );
+// In lower case only.
+const CONSTANTS = new Map([['true', true], ['false', false], ['null', null], ['undefined', undefined]]);
+const isReserved = ({ text, word }) => RESERVED.has(word) || CONSTANTS.has(text);
 
 const TOKEN = new RegExp(
   [
@@ -62,9 +66,11 @@ class Parser {
   constructor(sql) {
     if (typeof sql !== 'string' || sql.trim() === '') throw badRequest('The query must be a non-empty string.');
     if (sql.length > MAX_LENGTH) throw badRequest(`The query is longer than ${MAX_LENGTH} characters.`);
+    this.sql = sql;
     this.tokens = tokens(sql);
     this.index = 0;
     this.depth = 0;
+    this.openBetween = false; // whether what was read last ends with a BETWEEN outside parentheses
   }
 
   get token() {
@@ -91,11 +97,33 @@ class Parser {
     return next !== undefined && (next.text === text || next.word === text);
   }
 
+  get isName() {
+    return this.token.type === 'name' && !isReserved(this.token);
+  }
+
   name(what) {
-    const { type, text, word } = this.token;
-    if (type !== 'name' || RESERVED.has(word)) this.fail(what);
+    const { text } = this.token;
+    if (!this.isName) this.fail(what);
     this.index += 1;
     return text;
+  }
+
+  /** What `read` reads, with its text. */
+  withText(read) {
+    const { at } = this.token;
+    const value = read();
+    const last = this.tokens[this.index - 1];
+    return { value, text: this.sql.slice(at, last.at + last.text.length) };
+  }
+
+  /** Named values, of which each name may come once. */
+  distinct(properties) {
+    const seen = new Set();
+    for (const { name } of properties) {
+      if (seen.has(name)) throw badRequest(`The property name '${name}' is specified more than once.`);
+      seen.add(name);
+    }
+    return properties;
   }
 
   list(read, end) {
@@ -124,21 +152,20 @@ class Parser {
 
   select(outermost = false) {
     this.expect('SELECT');
-    const query = { distinct: this.take('DISTINCT'), top: null, groupBy: [], orderBy: [], offset: null, limit: null };
+    const query = { distinct: this.take('DISTINCT'), top: null, orderBy: [], offset: null, limit: null };
     if (this.take('TOP')) query.top = this.count();
-    query.select = this.selection();
-    query.from = this.take('FROM') ? this.sources() : [];
-    query.where = this.take('WHERE') ? this.expression() : null;
+    if (!outermost && (query.distinct || query.top)) throw badRequest('A subquery takes no DISTINCT and no TOP.');
+    ({ value: query.select, text: query.selectText } = this.withText(() => this.selection()));
+    ({ value: query.from, text: query.fromText } = this.withText(() => (this.take('FROM') ? this.sources() : [])));
+    query.where = null;
+    if (this.take('WHERE')) ({ value: query.where, text: query.whereText } = this.withText(() => this.expression()));
     if (!outermost) return query;
-    if (this.take('GROUP')) {
-      this.expect('BY');
-      query.groupBy = this.list(() => this.expression());
-    }
     if (this.take('ORDER')) {
       this.expect('BY');
       query.orderBy = this.list(() => this.sortKey());
     }
     if (this.take('OFFSET')) {
+      if (query.top) throw badRequest('A TOP cannot be used with OFFSET and LIMIT.');
       query.offset = this.count();
       this.expect('LIMIT');
       query.limit = this.count();
@@ -155,19 +182,18 @@ class Parser {
 
   selection() {
     if (this.take('*')) return { all: true };
-    if (this.take('VALUE')) return { value: this.expression() };
+    if (this.take('VALUE')) return this.withText(() => this.expression());
     let unnamed = 0;
     const properties = this.list(() => {
-      const value = this.expression();
+      const { value, text } = this.withText(() => this.expression());
       let name;
-      if (this.take('AS')) name = this.name('an alias');
-      else if (this.token.type === 'name' && !RESERVED.has(this.token.word)) name = this.name('an alias');
+      if (this.take('AS') || this.isName) name = this.name('an alias');
       else if (value.type === 'identifier') name = value.name;
       else if (value.type === 'member' && value.key.type === 'constant') name = String(value.key.value);
       else name = `$${(unnamed += 1)}`;
-      return { name, value };
+      return { name, value, text };
     });
-    return { properties };
+    return { properties: this.distinct(properties) };
   }
 
   sources() {
@@ -183,7 +209,7 @@ class Parser {
       return { alias, iterate: true, from: this.collection() };
     }
     const from = this.collection();
-    const named = this.take('AS') || (this.token.type === 'name' && !RESERVED.has(this.token.word));
+    const named = this.take('AS') || this.isName;
     let alias = null;
     if (named) alias = this.name('an alias');
     else if (from.type === 'identifier') alias = from.name;
@@ -203,40 +229,39 @@ class Parser {
   }
 
   sortKey() {
-    const value = this.members({ type: 'identifier', name: this.name('a property') });
-    if (value.type !== 'member') this.fail('a property such as c.name');
+    const key = this.withText(() => this.members({ type: 'identifier', name: this.name('a property') }));
+    if (key.value.type !== 'member') this.fail('a property such as c.name');
     const descending = this.take('DESC');
     if (!descending) this.take('ASC');
-    return { value, descending };
+    return { ...key, descending };
   }
 
   // Expressions
 
   expression() {
-    return this.nested(() => {
-      const test = this.coalesce();
-      if (!this.take('?')) return test;
-      const yes = this.expression();
-      this.expect(':');
-      return { type: 'conditional', test, yes, no: this.expression() };
-    });
+    const value = this.nested(() => this.conditional());
+    this.openBetween = false;
+    return value;
   }
 
-  coalesce() {
-    let left = this.or();
-    while (this.take('??')) left = { type: 'binary', operator: '??', left, right: this.or() };
-    return left;
+  conditional() {
+    let test = this.chain('OR');
+    while (this.take('??')) test = { type: 'binary', operator: '??', left: test, right: this.chain('OR') };
+    if (!this.take('?')) return test;
+    const yes = this.expression();
+    this.expect(':');
+    return { type: 'conditional', test, yes, no: this.expression() };
   }
 
-  or() {
-    let left = this.and();
-    while (this.take('OR')) left = { type: 'binary', operator: 'OR', left, right: this.and() };
-    return left;
-  }
-
-  and() {
-    let left = this.not();
-    while (this.take('AND')) left = { type: 'binary', operator: 'AND', left, right: this.not() };
+  /** A chain of OR, whose operands are chains of AND; Cosmos DB takes no BETWEEN in them without parentheses. */
+  chain(operator) {
+    const read = () => (operator === 'OR' ? this.chain('AND') : this.not());
+    let left = read();
+    while (this.token.word === operator && !this.openBetween) {
+      this.index += 1;
+      left = { type: 'binary', operator, left, right: read() };
+      if (this.openBetween) throw badRequest(`Syntax error in the query: BETWEEN beside ${operator} needs parentheses.`);
+    }
     return left;
   }
 
@@ -248,29 +273,31 @@ class Parser {
 
   comparison() {
     let left = this.binary(0);
-    for (;;) {
-      const { type, text } = this.token;
-      if (type === 'op' && COMPARISONS.has(text)) {
-        this.index += 1;
-        left = { type: 'binary', operator: text === '<>' ? '!=' : text, left, right: this.binary(0) };
-        continue;
-      }
-      const negated = this.token.word === 'NOT' && this.take('NOT');
-      const test = this.membership(left);
-      if (!test) return negated ? this.fail("'IN', 'BETWEEN' or 'LIKE'") : left;
-      left = negated ? { type: 'unary', operator: 'NOT', argument: test } : test;
+    while (this.token.type === 'op' && COMPARISONS.has(this.token.text)) {
+      const { text } = this.token;
+      this.index += 1;
+      left = { type: 'binary', operator: text === '<>' ? '!=' : text, left, right: this.binary(0) };
     }
+    const negated = this.take('NOT');
+    const test = this.membership(left);
+    if (!test) return negated ? this.fail("'IN', 'BETWEEN' or 'LIKE'") : left;
+    return negated ? { type: 'unary', operator: 'NOT', argument: test } : test;
   }
 
   membership(value) {
+    this.openBetween = false;
     if (this.take('IN')) {
       this.expect('(');
-      return { type: 'in', value, list: this.list(() => this.expression(), ')') };
+      const list = this.list(() => this.expression());
+      this.expect(')');
+      return { type: 'in', value, list };
     }
     if (this.take('BETWEEN')) {
       const low = this.binary(0);
       this.expect('AND');
-      return { type: 'between', value, low, high: this.binary(0) };
+      const high = this.binary(0);
+      this.openBetween = true;
+      return { type: 'between', value, low, high };
     }
     if (this.take('LIKE')) return { type: 'like', value, pattern: this.binary(0) };
     return null;
@@ -301,6 +328,7 @@ class Parser {
         value = { type: 'member', object: value, key: { type: 'constant', value: this.name('a property') } };
       } else if (this.take('[')) {
         value = { type: 'member', object: value, key: this.expression() };
+        if (!['constant', 'param'].includes(value.key.type)) this.fail('a constant or a parameter in [ ]');
         this.expect(']');
       } else {
         return value;
@@ -315,21 +343,25 @@ class Parser {
     if (type === 'number') return { type: 'constant', value: Number(text) };
     if (type === 'string') return { type: 'constant', value: unquote(text) };
     if (type === 'param') return { type: 'param', name: text };
-    if (word === 'TRUE' || word === 'FALSE') return { type: 'constant', value: word === 'TRUE' };
-    if (word === 'NULL') return { type: 'constant', value: null };
-    if (word === 'UNDEFINED') return { type: 'constant', value: undefined };
+    if (type !== 'name') return this.unexpected();
+    if (CONSTANTS.has(text)) return { type: 'constant', value: CONSTANTS.get(text) };
     if ((word === 'EXISTS' || word === 'ARRAY') && this.take('(')) return this.subquery(word.toLowerCase());
-    if (type === 'name' && !RESERVED.has(word)) {
-      if (!this.take('(')) return { type: 'identifier', name: text };
-      return { type: 'call', name: word, arguments: this.list(() => this.expression(), ')') };
+    const called = (!RESERVED.has(word) || word === 'LEFT' || word === 'RIGHT') && this.take('(');
+    if (called) {
+      const { value, text: inside } = this.withText(() => this.list(() => this.expression(), ')'));
+      return { type: 'call', name: word, arguments: value, text: inside.slice(0, -1) };
     }
+    return RESERVED.has(word) ? this.unexpected() : { type: 'identifier', name: text };
+  }
+
+  unexpected() {
     this.index -= 1;
     return this.fail('an expression');
   }
 
   bracketed() {
     if (this.take('[')) return { type: 'array', elements: this.list(() => this.expression(), ']') };
-    if (this.take('{')) return { type: 'object', properties: this.list(() => this.property(), '}') };
+    if (this.take('{')) return { type: 'object', properties: this.distinct(this.list(() => this.property(), '}')) };
     if (!this.take('(')) this.fail('an expression');
     if (this.token.word === 'SELECT') return this.subquery('scalar');
     const value = this.expression();

@@ -17,18 +17,19 @@ const OWNER_NOT_FOUND = 1003;
  */
 class Store {
   /** Read back what the journal holds and compact it; without a journal nothing is kept. */
-  constructor(address, journal) {
+  constructor(address, journal, rangeCount) {
     this.account = new Account(address.address, address.port);
     const endpoint = `http://${address.address}:${address.port}/`;
     for (const location of [...this.account.read().writableLocations, ...this.account.read().readableLocations]) {
       location.databaseAccountEndpoint = endpoint; // the package says https, which nobody serves here
     }
     this.containers = new Map(); // resource id -> Container
+    this.rangeCount = rangeCount;
     this.journal = journal;
     if (!journal) return;
     for (const change of journal.read()) this.#restore(change);
     journal.alive = () => this.#changes();
-    journal.compact();
+    journal.open();
   }
 
   /** The container of these names; raises 404 as Cosmos DB does for an absent owner of an item. */
@@ -69,8 +70,8 @@ class Store {
     if (resource.query !== undefined) return;
     checkId(resource.id);
     const paths = resource.partitionKey?.paths;
-    if (paths !== undefined && !(Array.isArray(paths) && paths.every((path) => /^\/[^/]/.test(path)))) {
-      throw badRequest('The partition key needs paths such as "/id".');
+    if (paths !== undefined && !(Array.isArray(paths) && paths.length === 1 && /^\/[^/]/.test(paths[0]))) {
+      throw badRequest('The partition key needs one path such as "/id"; hierarchical keys are not served here.');
     }
     if (collId !== undefined && resource.id !== collId) throw badRequest('The id of a container cannot be changed.');
   }
@@ -109,7 +110,7 @@ class Store {
       known.resource = resource;
       return;
     }
-    const container = new Container(resource);
+    const container = new Container(resource, this.rangeCount);
     Object.assign(container, { database, name });
     this.containers.set(container.rid, container);
   }
@@ -135,7 +136,7 @@ class Store {
     const container = this.containers.get(rid);
     for (const { sequence, item, removed } of changes) {
       if (item) container.set({ sequence, item, partition: container.partitionOf(item) });
-      else container.remove(container.entries.get(removed));
+      else container.remove(container.numbered(removed));
     }
   }
 
@@ -145,8 +146,10 @@ class Store {
       yield this.#describe(database.id);
       for (const { _data: container } of this.account.database(database.id).collections._data.values()) {
         yield this.#describe(database.id, container.id);
-        for (const { sequence, item } of this.containers.get(container._rid).scan()) {
-          yield { kind: 'items', container: container._rid, changes: [{ sequence, item }] };
+        for (const { entries } of this.containers.get(container._rid).ranges) {
+          for (const { sequence, item } of entries.values()) {
+            yield { kind: 'items', container: container._rid, changes: [{ sequence, item }] };
+          }
         }
       }
     }

@@ -3,7 +3,7 @@
 const { badRequest, CosmosError } = require('./errors.cjs');
 
 const LOG_LENGTH = 10_000;
-const OPERATIONS = new Set(['create', 'read', 'query', 'patch', 'replace', 'upsert', 'delete', 'batch', 'other']);
+const OPERATIONS = new Set(['create', 'read', 'query', 'plan', 'patch', 'replace', 'upsert', 'delete', 'batch', 'other']);
 
 const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
 

@@ -6,6 +6,7 @@ import asyncio
 import collections
 import contextvars
 import json
+import os
 import time
 import typing
 
@@ -14,8 +15,14 @@ import azure.functions as func
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 
 #: what each function was given, in order
-seen: dict[str, list[dict[str, object]]] = {"work": [], "dead": [], "batch": [], "plain": []}
-running = {"now": 0, "most": 0}
+seen: dict[str, list[dict[str, object]]] = {
+    "work": [],
+    "dead": [],
+    "batch": [],
+    "plain": [],
+    "keep": [],
+}
+running = {"now": 0, "most": 0, "process": os.getpid()}
 #: what lets functions go that wait, by a name
 released: dict[str, asyncio.Event] = collections.defaultdict(asyncio.Event)
 left_behind = contextvars.ContextVar("left_behind", default="nothing")
@@ -72,6 +79,11 @@ async def work(msg: func.ServiceBusMessage, context: func.Context) -> None:
 )
 def dead(msg: func.ServiceBusMessage) -> None:
     seen["dead"].append(describe(msg))
+
+
+@app.service_bus_queue_trigger(arg_name="msg", queue_name="kept", connection="ServiceBus")
+async def keep(msg: func.ServiceBusMessage) -> None:
+    seen["keep"].append(describe(msg))
 
 
 @app.service_bus_queue_trigger(

@@ -1,4 +1,4 @@
-"""One structured line an event, and running totals of what became of them."""
+"""One structured log line an event, and running totals of the outcomes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from typing import Any
 
-from shared import trace
+from shared.domain.context import current_trace
 
 COUNTERS_EVERY_SECONDS = 60.0
 
@@ -17,7 +17,7 @@ _totals: Counter[str] = Counter()
 _last_totals = time.monotonic()
 
 
-def line(event: str, /, level: int = logging.INFO, **members: Any) -> None:
+def log_event(event: str, /, level: int = logging.INFO, **members: Any) -> None:
     """Log one event as a JSON object: ids, states and numbers, never bodies or secrets.
 
     Each `event`, with its `outcome` or `status` where it has one, is also counted. At most once a
@@ -25,7 +25,9 @@ def line(event: str, /, level: int = logging.INFO, **members: Any) -> None:
     """
     what = members.get("outcome") or members.get("status")
     _totals[f"{event}:{what}" if what else event] += 1
-    trace_id = trace.trace_id(trace.current.get())
+    # The second part of a traceparent is the id that all log lines of one trace share.
+    trace = current_trace.get()
+    trace_id = None if trace is None else trace.split("-")[1]
     _log.log(level, "%s", json.dumps({"event": event, **members, "traceId": trace_id}))
     global _last_totals
     now = time.monotonic()

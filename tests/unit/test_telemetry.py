@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from shared import logs, trace
+from shared import telemetry
+from shared.domain.context import continued, current_trace, is_traceparent
+from shared.telemetry import log_event
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -30,9 +32,9 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The time of the log, just after it told its totals, with nothing counted."""
     clock = Clock()
-    monkeypatch.setattr(logs, "time", clock)
-    monkeypatch.setattr(logs, "_last_totals", clock.now)
-    monkeypatch.setattr(logs, "_totals", Counter())
+    monkeypatch.setattr(telemetry, "time", clock)
+    monkeypatch.setattr(telemetry, "_last_totals", clock.now)
+    monkeypatch.setattr(telemetry, "_totals", Counter())
     return clock
 
 
@@ -46,9 +48,9 @@ def log(caplog: pytest.LogCaptureFixture, clock: Clock) -> pytest.LogCaptureFixt
 @pytest.fixture
 def traced() -> Iterator[None]:
     """Inside a trace."""
-    token = trace.current.set(PARENT)
+    token = current_trace.set(PARENT)
     yield
-    trace.current.reset(token)
+    current_trace.reset(token)
 
 
 def told(log: pytest.LogCaptureFixture) -> list[Any]:
@@ -57,7 +59,7 @@ def told(log: pytest.LogCaptureFixture) -> list[Any]:
 
 
 def test_a_line_is_one_json_object(log: pytest.LogCaptureFixture) -> None:
-    logs.line("done", outcome="applied", reason="two\nlines %s")
+    log_event("done", outcome="applied", reason="two\nlines %s")
     [record] = log.records
     assert "\n" not in record.getMessage()
     assert told(log) == [
@@ -66,29 +68,29 @@ def test_a_line_is_one_json_object(log: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_line_has_its_level(log: pytest.LogCaptureFixture) -> None:
-    logs.line("usual")
-    logs.line("unusual", logging.WARNING)
+    log_event("usual")
+    log_event("unusual", logging.WARNING)
     assert [record.levelno for record in log.records] == [logging.INFO, logging.WARNING]
 
 
 @pytest.mark.usefixtures("traced")
 def test_a_line_has_the_id_of_its_trace(log: pytest.LogCaptureFixture) -> None:
-    logs.line("done")
+    log_event("done")
     assert told(log)[0]["traceId"] == "0af7651916cd43dd8448eb211c80319c"
 
 
 def test_totals_are_told_when_their_time_has_come(
     log: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
-    logs.line("event", outcome="applied")
-    logs.line("event", outcome="stale")
-    logs.line("request", status=201)
-    logs.line("other")
-    clock.now += logs.COUNTERS_EVERY_SECONDS - 0.1
-    logs.line("event", outcome="applied")
+    log_event("event", outcome="applied")
+    log_event("event", outcome="stale")
+    log_event("request", status=201)
+    log_event("other")
+    clock.now += telemetry.COUNTERS_EVERY_SECONDS - 0.1
+    log_event("event", outcome="applied")
     assert "counters" not in [line["event"] for line in told(log)]
     clock.now += 0.1
-    logs.line("other")
+    log_event("other")
     assert told(log)[-1] == {
         "event": "counters",
         "event:applied": 2,
@@ -102,9 +104,9 @@ def test_totals_are_told_once_a_minute_and_go_on(
     log: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
     for _ in range(2):
-        clock.now += logs.COUNTERS_EVERY_SECONDS
-        logs.line("other")
-        logs.line("other")
+        clock.now += telemetry.COUNTERS_EVERY_SECONDS
+        log_event("other")
+        log_event("other")
     totals = [line["other"] for line in told(log) if line["event"] == "counters"]
     assert totals == [1, 3]
 
@@ -113,7 +115,7 @@ def test_totals_are_told_once_a_minute_and_go_on(
 
 
 def test_a_callers_trace_is_continued() -> None:
-    assert trace.continued(PARENT) == PARENT
+    assert continued(PARENT) == PARENT
 
 
 @pytest.mark.parametrize(
@@ -131,11 +133,6 @@ def test_a_callers_trace_is_continued() -> None:
     ],
 )
 def test_what_is_no_trace_gives_way_to_a_new_one(given: str | None) -> None:
-    first, second = trace.continued(given), trace.continued(given)
-    assert trace.is_traceparent(first)
+    first, second = continued(given), continued(given)
+    assert is_traceparent(first)
     assert first not in (given, second)
-
-
-def test_the_id_of_a_trace_is_its_second_part() -> None:
-    assert trace.trace_id(PARENT) == "0af7651916cd43dd8448eb211c80319c"
-    assert trace.trace_id(None) is None
