@@ -76,11 +76,10 @@ def read(environment: str) -> Plan:
 
 
 @functools.cache
-def declared(kind: str, file: str = "main.bicep") -> dict[str, str]:
-    """Parameters (`param`) or outputs of a Bicep file: name to default, as written, or ""."""
+def declared(file: str) -> dict[str, str]:
+    """The parameters of a Bicep file: name to default, as written, "" where there is none."""
     text = (INFRA / file).read_text("utf-8")
-    found = re.findall(rf"^{kind} (\w+) [^=\n]+?(?: = (.*))?$", text, re.MULTILINE)
-    return dict(found)
+    return dict(re.findall(r"^param (\w+) [^=\n]+?(?: = (.*))?$", text, re.MULTILINE))
 
 
 def scope(resource: dict[str, Any]) -> str:
