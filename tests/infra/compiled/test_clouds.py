@@ -1,4 +1,4 @@
-"""One template for every cloud: its addresses come from environment(), or from a table beside it."""
+"""One template for every cloud: its addresses come from environment(), or from a table of ours."""
 
 from __future__ import annotations
 

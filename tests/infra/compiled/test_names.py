@@ -1,4 +1,4 @@
-"""Any name that azd takes for an environment becomes names that Azure takes, or is refused first."""
+"""Any name that azd takes for an environment becomes names that Azure takes, or is refused."""
 
 from __future__ import annotations
 
