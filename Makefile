@@ -48,8 +48,10 @@ check: install-check ## Check style, format and types
 	@$(VENV_PYTHON) -m ruff format --check .
 	@$(VENV_PYTHON) -m mypy
 
-infra-check: ## Compile, lint and plan infra/ (needs the Bicep compiler)
+infra-check: install-check ## Compile, lint and plan infra/ (needs the Bicep compiler)
 	@sh infra/check.sh
+	@.venv/bin/shellcheck .ci/run infra/*.sh infra/hooks/*.sh
+	@$(VENV_PYTHON) -m pytest -n 2 --dist loadfile tests/infra/compiled
 
 clean: ## Remove what the local stack stored (.local)
 	@$(NEEDS_PYTHON)

@@ -64,8 +64,8 @@ var countLines = 'AppTraces | where Message startswith "{" | extend line = parse
 var letterQuery = '${countLines} | where tostring(line.event) == "deadLetterArchived" | summarize letters = sum(ItemCount)'
 var lateQuery = '${countLines} | where isnotnull(line.latencyMs) | summarize minutes = percentile(todouble(line.latencyMs), 95) / 60000'
 
-// Key Vault records it 30 days before a secret expires.
-var expiryQuery = 'AZKVAuditLogs | where OperationName == "SecretNearExpiryEventGridNotification" | summarize secrets = count()'
+// Key Vault records it 30 days before a secret expires; in China in the table that services share.
+var expiryQuery = 'union isfuzzy=true AZKVAuditLogs, AzureDiagnostics | where OperationName == "SecretNearExpiryEventGridNotification" | summarize secrets = count()'
 
 var metricAlerts = [
   {

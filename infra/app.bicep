@@ -54,8 +54,8 @@ param graphRoot string
 @description('Required. Origins of web pages that may call the service from a browser.')
 param corsOrigins string[]
 
-@description('Required. Subnet for outgoing traffic, or empty.')
-param functionsSubnetId string
+@description('Optional. Subnet for outgoing traffic.')
+param functionsSubnetId string?
 
 @description('Required. Spread instances over availability zones.')
 param zoneRedundant bool
@@ -131,7 +131,7 @@ resource site 'Microsoft.Web/sites@2025-03-01' = {
     // The API is public, also with a private network: clients are elsewhere, and tokens guard it.
     publicNetworkAccess: 'Enabled'
     keyVaultReferenceIdentity: identityId
-    virtualNetworkSubnetId: empty(functionsSubnetId) ? null : functionsSubnetId
+    virtualNetworkSubnetId: functionsSubnetId
     siteConfig: {
       minTlsVersion: '1.2'
       cors: { allowedOrigins: corsOrigins, supportCredentials: false }

@@ -16,6 +16,7 @@ export API_CLIENT_ID=33333333-3333-3333-3333-333333333333
 export AZURE_LOCATION=swedencentral
 export AZURE_SECOND_LOCATION=northeurope
 export ALERT_EMAIL=operator@example.com
+export DEVELOPER_PRINCIPAL_ID=44444444-4444-4444-4444-444444444444
 plan() {
     "$compiler" snapshot "$1" --mode "$2" --location "$AZURE_LOCATION" \
         --subscription-id 11111111-1111-1111-1111-111111111111 \
@@ -37,6 +38,14 @@ if [ "$mode" = --write ]; then
     for file in environments/*.bicepparam; do
         plan "$file" overwrite
     done
+    # The compiler writes the outputs in another order each time.
+    python3 - environments/*.snapshot.json <<'EOF'
+import json, pathlib, sys
+for path in map(pathlib.Path, sys.argv[1:]):
+    plan = json.loads(path.read_text("utf-8"))
+    plan["outputs"] = dict(sorted(plan["outputs"].items()))
+    path.write_text(json.dumps(plan, indent=2, ensure_ascii=False) + "\n", "utf-8")
+EOF
     exit
 fi
 

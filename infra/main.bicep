@@ -356,7 +356,7 @@ module app 'app.bicep' = {
     insightsName: observability.outputs.insightsName
     graphRoot: empty(graphRoot) ? '${cloud.graph}/beta' : graphRoot
     corsOrigins: empty(corsOrigins) ? [] : split(corsOrigins, ',')
-    functionsSubnetId: privateNetwork ? network!.outputs.functionsSubnetId : ''
+    functionsSubnetId: privateNetwork ? network!.outputs.functionsSubnetId : null
     zoneRedundant: zoneRedundant
     instanceMemoryMB: instanceMemoryMB
     maximumInstanceCount: maximumInstanceCount

@@ -613,7 +613,7 @@ async def test_an_app_uses_its_identity_and_an_operator_the_signed_in_one(
         "COSMOS_DATABASE": "industryData",
         "ServiceBus__fullyQualifiedNamespace": "contoso.servicebus.windows.net",
         "READINESS_QUEUE": "readiness",
-        "AzureWebJobsStorage__accountName": "contoso",
+        "AzureWebJobsStorage__blobServiceUri": "https://contoso.blob.core.windows.net/",
         "PASSWORD_KEYS": OLD_KEY,
         "AUTH_TENANTS": UNKNOWN,
         "AUTH_AUDIENCES": "api://contoso",
