@@ -31,7 +31,10 @@ ATTEMPTS_PROPERTY = "attempts"
 """The application property that counts how often a message was put back."""
 CONTENT_TYPE = "application/cloudevents+json"
 SOURCE = "/industryData/provisioningService"
-# A Standard queue takes 256 KiB a message; a longer configuration is read from the store instead.
+# A Standard queue takes 256 KiB a message. An event is put back with properties of ours, and has to
+# fit again.
+MAX_EVENT_BYTES = 255 * 1024
+# A longer configuration is read from the store instead.
 MAX_CONFIGURATION_BYTES = 128 * 1024
 MAX_REASON = 1024
 MAX_CLOCK_SKEW = timedelta(minutes=5)
@@ -266,6 +269,8 @@ def read_event(body: bytes, now: datetime | None = None) -> ReadinessEvent | Cat
 
     `now` is the present time where it is not the clock's.
     """
+    if len(body) > MAX_EVENT_BYTES:
+        raise InvalidEvent(f"The message is larger than {MAX_EVENT_BYTES} bytes.")
     try:
         value = json.loads(body.decode())
         if b"\\u" in body:
