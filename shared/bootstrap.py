@@ -162,12 +162,12 @@ def archive() -> Archive:
 @functools.cache
 def publisher() -> QueuePublisher:
     """Return the one sender to the readiness queue."""
-    from shared.adapters.service_bus import TIMEOUT_SECONDS, QueuePublisher
+    from shared.adapters.service_bus import CONNECT_SECONDS, QueuePublisher
 
     config = settings()
     # The Azure CLI alone may take many seconds for a token.
     from_cli = config.service_bus_connection is None and not _in_azure()
-    seconds = 30.0 if from_cli else TIMEOUT_SECONDS
+    seconds = 30.0 if from_cli else CONNECT_SECONDS
     return QueuePublisher(_service_bus(), config.readiness_queue, seconds)
 
 

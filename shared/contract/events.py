@@ -32,11 +32,12 @@ ATTEMPTS_PROPERTY = "attempts"
 """The application property that counts how often a message was put back."""
 CONTENT_TYPE = "application/cloudevents+json"
 SOURCE = "/industryData/provisioningService"
-# A Standard queue takes 256 KiB a message; of a longer request the configuration is read from the
-# store instead.
+# A Standard queue takes 256 KiB a message. An event is put back with properties of ours, and has to
+# fit again.
+MAX_EVENT_BYTES = 255 * 1024
+# Of a longer request the configuration is read from the store instead.
 MAX_CHECK_BYTES = 128 * 1024
 MAX_REASON = 1024
-MAX_EVENT_BYTES = 1024 * 1024
 MAX_CLOCK_SKEW = timedelta(minutes=5)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
