@@ -6,6 +6,7 @@ const { pathOf, rangeOf, valuesOf } = require('./conditions.cjs');
 const { rowOrder } = require('./order.cjs');
 const { planOf } = require('./plan.cjs');
 const { effectiveKey } = require('./ranges.cjs');
+const { record } = require('./record.cjs');
 const { parseQuery } = require('./sql-parser.cjs');
 const { Compiler, compileSelect, composesAggregates } = require('./sql-compiler.cjs');
 
@@ -62,6 +63,7 @@ function matches(condition, item) {
     throw badRequest("The condition of a PATCH must read 'FROM c WHERE …'.");
   }
   const query = prepare(`SELECT VALUE 1 ${condition}`);
+  record(`SELECT * ${condition}`);
   return [...query.rows({ [query.rootName]: item }, new Map())].length > 0;
 }
 
@@ -287,6 +289,8 @@ function page(container, request) {
   const { next, ...source } = sourceOf(query, container, parameters, request, token);
   const further = next < container.ranges.length ? encodeToken({ range: next, taken: 0 }) : null;
   const { top = Infinity, offset = 0, limit = Infinity } = countsOf(query, parameters);
+  // What a client asks of a range, a plan has made of what was asked.
+  if (rangeId === undefined) record(sql, given, `/${container.partitionPath.join('/')}`);
   const most = Math.min(top, limit);
   let toSkip = token ? 0 : offset;
   let taken = token?.taken ?? 0;
@@ -321,7 +325,9 @@ function plan(container, { query: sql, parameters: given }) {
     isMinInclusive: true,
     isMaxInclusive: key !== null,
   }));
-  return planOf(query, countsOf(query, parameters), ranges);
+  const made = planOf(query, countsOf(query, parameters), ranges);
+  record(sql, given, `/${container.partitionPath.join('/')}`);
+  return made;
 }
 
 module.exports = { matches, page, plan };
