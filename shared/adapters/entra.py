@@ -23,8 +23,8 @@ from shared.domain.permissions import Permission
 
 ENTRA: Final = "https://login.microsoftonline.com"
 _CHINA: Final = "https://login.partner.microsoftonline.cn"
-# Under which hosts the tokens of versions 1 and 2 name their issuer, by authority. Bicep's environment()
-# names the former host of the cloud in China, whose tokens name the present one.
+# Under which hosts the tokens of versions 1 and 2 name their issuer, by authority. Bicep's
+# environment() names the former host of the cloud in China, whose tokens name the present one.
 _ISSUERS: Final = {
     ENTRA: ("https://sts.windows.net", ENTRA),
     "https://login.microsoftonline.us": (
