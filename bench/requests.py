@@ -47,7 +47,7 @@ class Service:
             params=dict(pair.split("=", 1) for pair in query.split("&") if pair),
             body=b"" if body is None else json.dumps(body).encode(),
         )
-        response = await dispatch(request, path)
+        response = await dispatch(request, f"beta/{path}")
         content = response.get_body()
         assert response.status_code < 300, (response.status_code, content)
         return json.loads(content) if content.startswith(b"{") else content

@@ -69,7 +69,9 @@ class Route:
     segments: tuple[str, ...]
     handler: Handler
     needs: Permission | None
-    contract: Contract | None
+    contract: Contract | None = None
+    optionless: bool = False
+    """Whether query options are refused."""
 
     @property
     def name(self) -> str:
@@ -117,20 +119,20 @@ def route(
 ) -> Callable[[Handler], Callable[..., Any]]:
     """Register a handler for one method and one whole path, as `operation` does."""
 
-    def register(given: Handler) -> Callable[..., Any]:
+    def register(handler: Handler) -> Callable[..., Any]:
         in_api = path == ROOT or path.startswith(f"{ROOT}/")
-        takes_none = in_api and (contract is None or contract.takes is None)
-        handler = _without_options(given) if takes_none else given
+        optionless = in_api and (contract is None or contract.takes is None)
+        registered = Route(method, tuple(path.split("/")), handler, needs, contract, optionless)
 
         @functools.wraps(handler)
         async def answer(req: func.HttpRequest) -> func.HttpResponse:
-            return await answered(handler, req, needs)
+            return await answered(registered, req)
 
-        ROUTES.append(Route(method, tuple(path.split("/")), handler, needs, contract))
-        registered: Callable[..., Any] = blueprint.route(
+        ROUTES.append(registered)
+        function: Callable[..., Any] = blueprint.route(
             path, methods=[method], auth_level=func.AuthLevel.ANONYMOUS
         )(answer)
-        return registered
+        return function
 
     return register
 
@@ -151,32 +153,11 @@ def operations() -> list[Operation]:
     ]
 
 
-def _without_options(handler: Handler) -> Handler:
-    @functools.wraps(handler)
-    async def checked(req: func.HttpRequest) -> func.HttpResponse:
-        if req.params:
-            raise InvalidRequest(
-                *(
-                    Fault(
-                        "UnknownOption",
-                        f"The query option '{name[:64]}' is not supported here; omit it.",
-                        name[:64],
-                    )
-                    for name in req.params
-                )
-            )
-        return await handler(req)
-
-    return checked
-
-
 # --- serving -----------------------------------------------------------------------------------
 
 
-async def answered(
-    handler: Handler, req: func.HttpRequest, needs: Permission | None
-) -> func.HttpResponse:
-    """Have a handler serve a caller that has the permission, and complete the answer.
+async def answered(route: Route, req: func.HttpRequest) -> func.HttpResponse:
+    """Have a route's handler serve a caller that has the permission, and complete the answer.
 
     Errors are answered in Graph's envelope, unexpected ones as a 500 that is logged with its
     traceback. Each request leaves one log line.
@@ -187,12 +168,16 @@ async def answered(
     started = time.perf_counter()
     caller: Caller | None = None
     try:
-        _check_length(req.url)
-        if needs is not None:
-            caller = await bootstrap.authorizer().authorize(req.headers.get("authorization"), needs)
+        if len(req.url) > MAX_URL_CHARACTERS:
+            raise UrlTooLong(len(req.url), MAX_URL_CHARACTERS)  # noqa: TRY301 - answered below
+        if route.needs is not None:
+            authorization = req.headers.get("authorization")
+            caller = await bootstrap.authorizer().authorize(authorization, route.needs)
         current_caller.set(caller)
+        if req.params and route.optionless:
+            raise _unknown_options(req)  # noqa: TRY301 - answered below
         with within(DEADLINE_SECONDS):
-            response = await handler(req)
+            response = await route.handler(req)
     except ServiceError as exc:
         response = refusal(exc, request_id, client_id)
         if isinstance(exc, Forbidden):
@@ -210,7 +195,7 @@ async def answered(
     headers["OData-Version"] = "4.0"
     log_event(
         "request",
-        operation=handler.__name__,
+        operation=route.name,
         status=response.status_code,
         requestId=request_id,
         ms=round((time.perf_counter() - started) * 1000, 1),
@@ -220,9 +205,10 @@ async def answered(
     return response
 
 
-def _check_length(url: str) -> None:
-    if len(url) > MAX_URL_CHARACTERS:
-        raise UrlTooLong(len(url), MAX_URL_CHARACTERS)
+def _unknown_options(req: func.HttpRequest) -> InvalidRequest:
+    text = "The query option '{}' is not supported here; omit it."
+    names = [name[:64] for name in req.params]
+    return InvalidRequest(*(Fault("UnknownOption", text.format(name), name) for name in names))
 
 
 async def dispatch(req: func.HttpRequest, path: str) -> func.HttpResponse:
@@ -232,26 +218,31 @@ async def dispatch(req: func.HttpRequest, path: str) -> func.HttpResponse:
     """
     segments = path_segments(path)
     method = "GET" if req.method == "HEAD" else req.method
+    route_params = {}
     try:
         if req.method == "OPTIONS":
-            return await answered(_options_of(segments), req, None)
-        found = _find(method, segments)
+            found = Route("OPTIONS", (), _options_of(segments), None)
+        else:
+            found = _find(method, segments)
+            route_params = found.route_params(segments)
     except ServiceError as exc:
-        error = exc
-
-        async def unknown_operation(req: func.HttpRequest) -> func.HttpResponse:
-            raise error
-
-        return _for_method(req.method, await answered(unknown_operation, req, None))
+        found = Route(method, (), _refusing(exc), None)
     routed = func.HttpRequest(
         method,
         req.url,
         headers=req.headers,
         params=req.params,
-        route_params=found.route_params(segments),
+        route_params=route_params,
         body=req.get_body(),
     )
-    return _for_method(req.method, await answered(found.handler, routed, found.needs))
+    response = await answered(found, routed)
+    if req.method != "HEAD":
+        return response
+    return func.HttpResponse(
+        status_code=response.status_code,
+        headers=dict(response.headers.items()),
+        mimetype=response.mimetype,
+    )
 
 
 def path_segments(path: str) -> list[str]:
@@ -297,21 +288,19 @@ def _find(method: str, segments: Sequence[str]) -> Route:
 
 
 def _options_of(segments: Sequence[str]) -> Handler:
+    """Return a handler that answers with the methods of a path; raises UnknownPath."""
     matches = matching(segments)
+    if not matches:
+        _find("OPTIONS", segments)
 
     async def options(req: func.HttpRequest) -> func.HttpResponse:
-        if not matches:
-            _find("OPTIONS", segments)
         return func.HttpResponse(status_code=204, headers={"Allow": ", ".join(allowed(matches))})
 
     return options
 
 
-def _for_method(method: str, response: func.HttpResponse) -> func.HttpResponse:
-    if method != "HEAD":
-        return response
-    return func.HttpResponse(
-        status_code=response.status_code,
-        headers=dict(response.headers.items()),
-        mimetype=response.mimetype,
-    )
+def _refusing(error: ServiceError) -> Handler:
+    async def unknown_operation(req: func.HttpRequest) -> func.HttpResponse:
+        raise error
+
+    return unknown_operation

@@ -57,7 +57,7 @@ class Keyring:
 
         nonce = secrets.token_bytes(_NONCE_BYTES)
         cipher = AESGCM(self._keys[self._current])
-        owner = _owner(flow_id, role_group)
+        owner = f"{flow_id} {role_group}".encode()
         sealed = nonce + cipher.encrypt(nonce, password.reveal().encode(), owner)
         return {
             "keyId": self._current,
@@ -81,7 +81,7 @@ class Keyring:
         key_id = str(sealed.get("keyId"))
         if key_id not in self._keys:
             raise UnreadablePassword(key_id[:64], known=False)
-        owner = _owner(flow_id, role_group) if "bound" in sealed else flow_id.encode()
+        owner = (f"{flow_id} {role_group}" if "bound" in sealed else flow_id).encode()
         cipher = AESGCM(self._keys[key_id])
         try:
             raw = base64.b64decode(sealed["sealed"], validate=True)
@@ -90,7 +90,3 @@ class Keyring:
             # The last three come of a value that is missing, or truncated, or not base64.
             raise UnreadablePassword(key_id, known=True) from exc
         return Secret(clear.decode())
-
-
-def _owner(flow_id: str, role_group: str) -> bytes:
-    return f"{flow_id} {role_group}".encode()

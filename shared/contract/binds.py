@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from marshmallow import ValidationError, fields
+from marshmallow import ValidationError, fields, missing
 
 from shared.contract.field_types import FIELD_MESSAGES, Message, literal
 from shared.domain.catalog import (
@@ -52,6 +52,21 @@ class RoleGroupBind(fields.Field[str]):
         if collection != "rolegroups" or not is_role_group_id(group):
             raise ValidationError(unknown_role_group(value))
         return group
+
+
+class InlineRoleGroup(fields.Raw):
+    """An inline `roleGroup` that does not stand for one group: refused, whatever it is.
+
+    One that does is read as a bind before this field sees it (UserConfiguration).
+    """
+
+    def deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        """Refuse any value; raises ValidationError."""
+        if value is missing:
+            return value
+        raise ValidationError(
+            Message("InvalidValue", "Refer to one group, by roleGroup@odata.bind.")
+        )
 
 
 def unknown_role_group(bind: object) -> Message:

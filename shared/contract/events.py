@@ -32,10 +32,12 @@ ATTEMPTS_PROPERTY = "attempts"
 """The application property that counts how often a message was put back."""
 CONTENT_TYPE = "application/cloudevents+json"
 SOURCE = "/industryData/provisioningService"
-# A Standard queue takes 256 KiB a message; a longer configuration is read from the store instead.
-MAX_CONFIGURATION_BYTES = 128 * 1024
+# A Standard queue takes 256 KiB a message. An event is put back with properties of ours, and has to
+# fit again.
+MAX_EVENT_BYTES = 255 * 1024
+# Of a longer request the configuration is read from the store instead.
+MAX_CHECK_BYTES = 128 * 1024
 MAX_REASON = 1024
-MAX_EVENT_BYTES = 1024 * 1024
 MAX_CLOCK_SKEW = timedelta(minutes=5)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -112,10 +114,11 @@ def check_request(
     }
     if fresh:
         data["fresh"] = True
-    configuration = without_passwords(flow["configuration"])
-    if len(write_json(configuration)) <= MAX_CONFIGURATION_BYTES:
-        data["configuration"] = configuration
+    whole = {**data, "configuration": without_passwords(flow["configuration"])}
     at = microseconds() if fresh else flow["revisedAt"]
+    message = _message(EventType.CHECK_REQUESTED, _subject(data), whole, at, traceparent)
+    if len(message.body) <= MAX_CHECK_BYTES:
+        return message
     return _message(EventType.CHECK_REQUESTED, _subject(data), data, at, traceparent)
 
 

@@ -37,7 +37,8 @@ def read_json(body: bytes, content_type: str | None) -> Any:
     """
     if len(body) > MAX_BODY_BYTES:
         raise BodyTooLarge(len(body), MAX_BODY_BYTES)
-    _check_content_type(content_type)
+    if content_type != "application/json":
+        _check_content_type(content_type)
     return parse(body)
 
 
@@ -128,8 +129,6 @@ _UNREADABLE = (
 
 
 def _check_content_type(content_type: str | None) -> None:
-    if content_type == "application/json":
-        return
     if not content_type or not content_type.strip():
         raise UnreadableBody(
             "Write requests (excluding DELETE) must contain the Content-Type header declaration."

@@ -35,9 +35,8 @@ def load(schema: type[Wire], body: Any) -> dict[str, Any]:
     return loaded
 
 
-def dump(schema: type[Wire], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return loaded values under their declared names, in the server's order."""
-    return compiled.dump(schema, values)
+dump = compiled.dump
+"""Returns loaded values under their declared names, in the server's order."""
 
 
 def load_flow(body: Any) -> tuple[str, dict[str, Any]]:

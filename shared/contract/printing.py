@@ -14,7 +14,6 @@ from shared.domain.flows import (
     RoleGroups,
     Stored,
     masked,
-    user_configurations,
     with_user_configurations,
     without_passwords,
 )
@@ -105,13 +104,10 @@ class Printer:
             "readinessStatus": stored["readinessStatus"],
             **stored["configuration"],
         }
-        entries = user_configurations(printed)
-        if not entries:
-            return printed
         flow = f"{flows_path(set_id)}('{stored['id']}')"
         context = f"{self._metadata}#{flow}/{_ROLE_GROUP_PATH}/$entity"
         return with_user_configurations(
-            printed, [_user_configuration(entry, context, role_groups) for entry in entries]
+            printed, lambda entry: _user_configuration(entry, context, role_groups)
         )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from marshmallow import ValidationError, post_load, pre_load, validates_schema
 
 from shared.contract.binds import (
+    InlineRoleGroup,
     RoleGroupBind,
     bound_role_group,
     inline_role_group,
@@ -228,7 +229,7 @@ class UserConfiguration(Wire):
         data_key="defaultPasswordSettings",
     )
     role_group = RoleGroupBind(required=True, data_key="roleGroup@odata.bind")
-    inline_role_group = AnyValue(data_key="roleGroup", load_only=True)
+    inline_role_group = InlineRoleGroup(data_key="roleGroup", load_only=True)
 
     @pre_load
     def use_declared_names(self, data: Any, **kwargs: Any) -> Any:
@@ -244,15 +245,6 @@ class UserConfiguration(Wire):
             return named
         rest = {name: value for name, value in named.items() if name != "roleGroup"}
         return {**rest, "roleGroup@odata.bind": bind}
-
-    @validates_schema(skip_on_field_errors=False)
-    def role_group_is_bound(self, data: Any, **kwargs: Any) -> None:
-        """Say how to refer to a role group where an inline one cannot be understood."""
-        if "inline_role_group" in data:
-            raise ValidationError(
-                Message("InvalidValue", "Refer to one group, by roleGroup@odata.bind."),
-                "roleGroup",
-            )
 
 
 class UserCreationOptions(Wire):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from shared.contract.binds import role_group_url
 from shared.contract.catalog_schemas import (
     ReferenceDefinition,
     ReferenceDefinitionUpdate,
@@ -56,21 +57,20 @@ def flow_as_sent(kind: str, configuration: Mapping[str, Any]) -> dict[str, Any]:
 
     Passwords are StoredPassword in it: an update keeps those that it does not replace.
     """
-    entries = [
-        {
+
+    def as_sent(entry: dict[str, Any]) -> dict[str, Any]:
+        settings = entry["defaultPasswordSettings"]
+        if settings is not None:
+            settings = {**settings, "password": StoredPassword(settings["password"])}
+        return {
             "licenseSkus": entry["licenseSkus"],
-            "defaultPasswordSettings": entry["defaultPasswordSettings"]
-            and {
-                **entry["defaultPasswordSettings"],
-                "password": StoredPassword(entry["defaultPasswordSettings"]["password"]),
-            },
-            "roleGroup@odata.bind": f"external/industryData/roleGroups/{entry['roleGroup']}",
+            "defaultPasswordSettings": settings,
+            "roleGroup@odata.bind": role_group_url(entry["roleGroup"]),
         }
-        for entry in user_configurations(configuration)
-    ]
+
     return {
         TYPE_MEMBER: f"#{NAMESPACE}{kind}",
-        **with_user_configurations(configuration, entries),
+        **with_user_configurations(configuration, as_sent),
     }
 
 

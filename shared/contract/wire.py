@@ -162,11 +162,12 @@ def type_name(given: object) -> str:
 
 def chosen_schema(value: Any, schemas: Mapping[str, type[Wire]], abstract: str) -> type[Wire]:
     """Return the schema that an object's @odata.type names, or raise a fault that lists them."""
-    given = given_type(value)
-    if isinstance(given, str) and given.startswith(_TYPE_PREFIX):
-        exact = schemas.get(given[len(_TYPE_PREFIX) :])
+    usual = value.get(TYPE_MEMBER) if isinstance(value, dict) else None
+    if isinstance(usual, str) and usual.startswith(_TYPE_PREFIX):
+        exact = schemas.get(usual[len(_TYPE_PREFIX) :])
         if exact is not None:
             return exact
+    given = given_type(value)
     name = type_name(given)
     for declared, schema in schemas.items():
         if name == declared.lower():

@@ -7,7 +7,7 @@ readiness events have done to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from shared.domain.catalog import RoleGroup
@@ -133,15 +133,14 @@ def user_configurations(configuration: Mapping[str, Any]) -> list[dict[str, Any]
 
 
 def with_user_configurations(
-    configuration: Mapping[str, Any], entries: Iterable[dict[str, Any]]
+    configuration: Mapping[str, Any], change: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> dict[str, Any]:
-    """Copy a configuration with other entries in place of its own, as many as it has."""
-    if not user_configurations(configuration):
+    """Copy a configuration, with what `change` makes of each entry of a user flow."""
+    options = configuration.get("creationOptions")
+    if not options or "configurations" not in options:
         return dict(configuration)
-    return {
-        **configuration,
-        "creationOptions": {**configuration["creationOptions"], "configurations": list(entries)},
-    }
+    entries = [change(entry) for entry in options["configurations"]]
+    return {**configuration, "creationOptions": {**options, "configurations": entries}}
 
 
 # --- passwords ---------------------------------------------------------------------------------
@@ -154,18 +153,12 @@ def masked(settings: PasswordSettings) -> dict[str, Any] | None:
 
 def without_passwords(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """Copy a stored configuration for a message: passwords are masked."""
-    return _with_settings(configuration, lambda entry: masked(entry["defaultPasswordSettings"]))
-
-
-def _with_settings(
-    configuration: Mapping[str, Any], changed: Callable[[Mapping[str, Any]], PasswordSettings]
-) -> dict[str, Any]:
     return with_user_configurations(
         configuration,
-        [
-            {**entry, "defaultPasswordSettings": changed(entry)}
-            for entry in user_configurations(configuration)
-        ],
+        lambda entry: {
+            **entry,
+            "defaultPasswordSettings": masked(entry["defaultPasswordSettings"]),
+        },
     )
 
 
@@ -188,17 +181,18 @@ def resealed(stored: Stored, keyring: Ring) -> tuple[dict[str, Any], int, list[s
     """
     count, faults = 0, []
 
-    def changed(entry: Mapping[str, Any]) -> PasswordSettings:
+    def change(entry: dict[str, Any]) -> dict[str, Any]:
         nonlocal count
-        settings: dict[str, Any] | None = entry["defaultPasswordSettings"]
+        settings = entry["defaultPasswordSettings"]
         if settings is None or not keyring.is_outdated(settings["password"]):
-            return settings
+            return entry
         try:
             clear = keyring.open(settings["password"], stored["id"], entry["roleGroup"])
         except UnreadablePassword as exc:
             faults.append(str(exc))
-            return settings
+            return entry
         count += 1
-        return {**settings, "password": keyring.seal(clear, stored["id"], entry["roleGroup"])}
+        sealed = keyring.seal(clear, stored["id"], entry["roleGroup"])
+        return {**entry, "defaultPasswordSettings": {**settings, "password": sealed}}
 
-    return _with_settings(stored["configuration"], changed), count, faults
+    return with_user_configurations(stored["configuration"], change), count, faults

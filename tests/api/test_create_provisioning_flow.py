@@ -23,10 +23,10 @@ from azure.servicebus.aio import ServiceBusClient
 from local.components import QUEUES_FILE
 from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, HOST, READINESS_QUEUE
 from local.stack import Stack
+from tests.support import wire
 from tests.support.api import (
     CONTENT_TYPE,
     DATE_TIME,
-    DEADLINE_SECONDS,
     GUID,
     NAMES,
     PAYLOADS,
@@ -342,17 +342,8 @@ HOSTILE: dict[str, tuple[list[str], bytes, int]] = {
 
 
 async def exchange(service: Api, request: bytes) -> tuple[int, str]:
-    """Write bytes to a new connection; return the status and the body of what comes back."""
-    reader, writer = await asyncio.open_connection(HOST, service.port)
-    try:
-        writer.write(request)
-        # The answer may come, and the connection end, before all was taken.
-        reading = asyncio.create_task(reader.read())
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            received = await reading
-    finally:
-        writer.close()
-    start, _, body = received.partition(b"\r\n\r\n")
+    """Send bytes; return the status and the body of what comes back."""
+    start, body = wire.split(await wire.exchange(service.port, request))
     return int(start.split()[1]), body.decode()
 
 

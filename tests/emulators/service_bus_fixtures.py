@@ -197,8 +197,11 @@ SDK_LEAKS_SOCKETS = pytest.mark.filterwarnings(
 class Wire:
     """A TCP hop in front of the emulator that can be cut, as a network would."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, delay: float = 0.0) -> None:
+        """Connections go on to `port`, each after `delay` seconds; `accepted` counts them."""
         self._target = port
+        self._delay = delay
+        self.accepted = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._sockets: set[socket.socket] = set()
@@ -232,6 +235,8 @@ class Wire:
                 near = self._listener.accept()[0]
             except OSError:
                 return
+            self.accepted += 1
+            time.sleep(self._delay)
             far = socket.create_connection(("127.0.0.1", self._target))
             self._sockets |= {near, far}
             self._spawn(self._copy, near, far)

@@ -102,7 +102,7 @@ async def test_what_is_no_request_is_an_empty_400(host: HostProcess) -> None:
 
 
 async def test_empty_lines_before_a_request_are_ignored(host: HostProcess) -> None:
-    assert await status(host, b"\r\n\r\n" + get(method="get")) == 200
+    assert await status(host, b"\r\n" + get(method="get")) == 200
 
 
 # ---- paths

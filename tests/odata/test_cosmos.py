@@ -19,22 +19,15 @@ from local.emulators.cosmos.setup import container_definitions
 from shared.contract.names import NAMESPACE
 from shared.contract.printing import Printer
 from shared.domain import flows, ids
-from shared.odata import (
-    COLLECTION,
-    FLOW_SET,
-    EntityType,
-    QueryOptions,
-    count_query,
-    list_page,
-    next_token,
-    open_page,
-    page_query,
-)
 from shared.odata.conditions import Conditions
-from shared.odata.cosmos import Parameters, Query
+from shared.odata.cosmos import Query, count_query, page_query
 from shared.odata.filters import MAX_NODES, parse_filter
+from shared.odata.listing import list_page
 from shared.odata.memory import Matcher
-from shared.odata.model import Complex, Edm, Enum, Property
+from shared.odata.model import FLOW_SET, Complex, Edm, EntityType, Enum, Property
+from shared.odata.options import COLLECTION, QueryOptions
+from shared.odata.paging import next_token, open_page
+from shared.odata.sql import Parameters
 
 SERVER = Path(__file__).parents[2] / "local" / "emulators" / "cosmos" / "server.cjs"
 KEY = b"k" * 32

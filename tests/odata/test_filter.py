@@ -11,9 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.errors import InvalidRequest
-from shared.odata import FLOW_SET, PROVISIONING_FLOW, REFERENCE_DEFINITION, ROLE_GROUP, EntityType
 from shared.odata.filters import MAX_DEPTH, MAX_NODES, parse_filter
 from shared.odata.memory import Matcher
+from shared.odata.model import (
+    FLOW_SET,
+    PROVISIONING_FLOW,
+    REFERENCE_DEFINITION,
+    ROLE_GROUP,
+    EntityType,
+)
 from shared.odata.syntax import MAX_LENGTH
 from shared.odata.values import stored_time
 

@@ -7,23 +7,18 @@ from typing import Any
 import pytest
 
 from shared.domain.errors import Fault, InvalidRequest
-from shared.odata import (
-    COLLECTION,
-    COUNT,
+from shared.odata.listing import list_page, passing
+from shared.odata.memory import MAX_STEPS
+from shared.odata.model import (
     FLOW_SET,
-    ITEM,
     PROVISIONING_FLOW,
     REFERENCE_DEFINITION,
     ROLE_GROUP,
     EntityType,
-    Preferences,
-    QueryOptions,
-    list_page,
-    open_page,
-    parse_prefer,
-    passing,
 )
-from shared.odata.memory import MAX_STEPS
+from shared.odata.options import COLLECTION, COUNT, ITEM, QueryOptions
+from shared.odata.paging import open_page
+from shared.odata.prefer import Preferences, parse_prefer
 
 
 def parse(entity: EntityType = FLOW_SET, /, **params: str) -> QueryOptions:
