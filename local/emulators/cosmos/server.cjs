@@ -141,7 +141,9 @@ function seenBy(header, container, range) {
     if (!match) throw badRequest(`The session token ${JSON.stringify(part)} is none.`);
     if (match[1] === range.id) seen = Math.max(seen, Number(match[2]));
   }
-  if (seen <= container.writes) return seen;
+  // The SDK asks again without its token, unless endpoint discovery is off, as it is with an emulator; and azure-cosmos
+  // 4.17 mixes up the tokens of containers whose first answers had no body. So only where reads lag is it told.
+  if (seen <= container.writes || container.lag() === null) return seen;
   throw new CosmosError(404, 'The read session is not available for the input session token.', SESSION_NOT_AVAILABLE);
 }
 
