@@ -440,6 +440,8 @@ def _service_bus_faults(
         )
     if "topicName" in values:
         yield "the local host receives from queues only, not from topics. Use `func start`."
+    if str(values.get("cardinality") or "").lower().endswith("many"):
+        yield "the local host hands over one message at a time. Use `func start`."
     if values.get("isSessionsEnabled"):
         yield "the local host cannot receive sessions. Use `func start`."
     try:
