@@ -16,11 +16,12 @@ from azure.functions.meta import Datum
 from multidict import CIMultiDict
 
 from local.host.connections import HEADERS_LIMIT, LINE_LIMIT, NOTE, Server
-from local.host.index import HTTP_TRIGGER, App, IndexedFunction
+from local.host.index import App
 from local.host.invocation import HttpAnswer, InvocationFailed, Invoker
 from local.host.logs import HOST
 from local.host.routes import Router
 from local.host.settings import HostSettings
+from local.host.worker_checks import HTTP_TRIGGER, IndexedFunction
 
 HOST_ADDRESS = "127.0.0.1"
 VERSION = "4.0.0-local"

@@ -22,10 +22,11 @@ from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
 from azure.servicebus.exceptions import MessageLockLostError
 
 from local.host import messages as wire
-from local.host.index import IndexedFunction, service_bus_connection
+from local.host.index import service_bus_connection
 from local.host.invocation import InvocationFailed, Invoker
 from local.host.logs import HOST
 from local.host.settings import ServiceBusSettings, expand
+from local.host.worker_checks import IndexedFunction
 
 #: waits between attempts to reach the service again (seconds)
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 2.0

@@ -20,10 +20,10 @@ from local.emulators.service_bus.config import read_queues
 from local.emulators.service_bus.queues import Broker
 from local.emulators.service_bus.server import Outbound, Server
 from local.host import messages, service_bus
-from local.host.index import SERVICE_BUS_TRIGGER, IndexedFunction
 from local.host.invocation import Worker
 from local.host.service_bus import QueueListener
 from local.host.settings import ServiceBusSettings
+from local.host.worker_checks import SERVICE_BUS_TRIGGER, IndexedFunction
 from tests.host.host_process import APPS, DEADLINE, until
 
 CALLS = 4
