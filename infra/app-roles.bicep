@@ -21,6 +21,9 @@ param storageName string
 @description('Required. Name of the container for dead letters.')
 param deadLettersName string
 
+@description('Required. Name of the container for the records of password readings.')
+param readingsName string
+
 @description('Required. Name of the Key Vault.')
 param vaultName string
 
@@ -58,6 +61,11 @@ resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2025-08-01' exist
 resource deadLetters 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-08-01' existing = {
   parent: blobs
   name: deadLettersName
+}
+
+resource readings 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-08-01' existing = {
+  parent: blobs
+  name: readingsName
 }
 
 resource vault 'Microsoft.KeyVault/vaults@2026-05-15' existing = {
@@ -99,6 +107,20 @@ resource receive 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 resource archive 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(deadLetters.id, principalId, roles.storageBlobDataContributor)
   scope: deadLetters
+  properties: {
+    principalId: principalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId(
+      'Microsoft.Authorization/roleDefinitions',
+      roles.storageBlobDataContributor
+    )
+  }
+}
+
+// Without a record no password is given out.
+resource record 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(readings.id, principalId, roles.storageBlobDataContributor)
+  scope: readings
   properties: {
     principalId: principalId
     principalType: 'ServicePrincipal'

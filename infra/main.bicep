@@ -140,6 +140,7 @@ var zones = {
 }
 
 var deadLettersName = 'dead-letters'
+var readingsName = 'password-readings'
 var packageContainerName = 'deployments'
 var passwordKeysSecret = 'password-keys'
 
@@ -220,7 +221,7 @@ module storage 'storage.bicep' = {
     name: '${shortName}${token}'
     location: location
     tags: allTags
-    containerNames: [deadLettersName]
+    containerNames: [deadLettersName, readingsName]
     zoneRedundant: zoneRedundant
     privateNetwork: privateNetwork
     workspaceId: observability.outputs.workspaceId
@@ -297,6 +298,7 @@ module appRoles 'app-roles.bicep' = {
     queueName: messaging.outputs.readinessQueue
     storageName: storage.outputs.name
     deadLettersName: deadLettersName
+    readingsName: readingsName
     vaultName: data.outputs.vaultName
   }
 }

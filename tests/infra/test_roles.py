@@ -34,6 +34,9 @@ SCOPES = {
     "storageAccounts/*/blobServices/default/containers/dead-letters": (
         "the container for dead letters"
     ),
+    "storageAccounts/*/blobServices/default/containers/password-readings": (
+        "the container for password readings"
+    ),
     "storageAccounts/*pkg/blobServices/default/containers/deployments": (
         "the container of the package"
     ),
