@@ -16,9 +16,9 @@ class TestControls {
   }
 
   /** Note an answered request; one that was dropped has the status 0. */
-  record(method, path, operation, status) {
+  record(method, path, operation, status, charge = 1) {
     this.total += 1;
-    this.log.push({ method, path, operation, status });
+    this.log.push({ method, path, operation, status, charge });
     if (this.log.length > LOG_LENGTH) this.log.shift();
   }
 
