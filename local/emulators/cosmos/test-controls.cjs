@@ -61,7 +61,6 @@ class TestControls {
     const actions = {
       'GET /_emulator/requests': () => ({ total: this.total, log: this.log }),
       'DELETE /_emulator/requests': () => this.forget(),
-      'GET /_emulator/faults': () => ({ faults: this.faults }),
       'POST /_emulator/faults': () => this.addFault(body ?? {}),
       'DELETE /_emulator/faults': () => this.clearFaults(),
       'POST /_emulator/lag': () => void (this.lag = new Map()),
