@@ -19,10 +19,10 @@ help: ## List these commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: install ## Run emulators and functions; Ctrl-C stops them (HOST=func uses func start)
-	@exec $(VENV_PYTHON) -m local.stack run --host $(HOST)
+	@exec $(VENV_PYTHON) -m local.stack_command run --host $(HOST)
 
 stack: install ## Run the emulators only, for `func start` in another terminal
-	@exec $(VENV_PYTHON) -m local.stack emulators
+	@exec $(VENV_PYTHON) -m local.stack_command emulators
 
 demo: install ## Create the four published flows and watch them become ready
 	@exec $(VENV_PYTHON) -m local.demo
@@ -48,12 +48,14 @@ check: install-check ## Check style, format and types
 	@$(VENV_PYTHON) -m ruff format --check .
 	@$(VENV_PYTHON) -m mypy
 
-infra-check: ## Compile and lint infra/ (needs the Azure CLI)
+infra-check: install-check ## Compile, lint and plan infra/ (needs the Bicep compiler)
 	@sh infra/check.sh
+	@.venv/bin/shellcheck .ci/run infra/*.sh infra/hooks/*.sh
+	@$(VENV_PYTHON) -m pytest -n 2 --dist loadfile tests/infra/compiled
 
 clean: ## Remove what the local stack stored (.local)
 	@$(NEEDS_PYTHON)
-	@$(PYTHON) -m local.stack clean
+	@$(PYTHON) -m local.stack_command clean
 
 install: ## Install what running needs: .venv and local/node_modules
 	@$(NEEDS_PYTHON)

@@ -1,10 +1,10 @@
-"""The function app: every door, and nothing else."""
+"""The function app: every handler, and nothing else."""
 
 from __future__ import annotations
 
 import azure.functions as func
 
-from functions import queue
+from functions import queue, timers
 from functions.http import (
     batch,
     flow_sets,
@@ -24,6 +24,7 @@ for module in (
     reference_definitions,
     batch,
     queue,
+    timers,
     pages,
     service,
 ):

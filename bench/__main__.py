@@ -7,7 +7,16 @@ import subprocess
 import sys
 import time
 
-NAMES = ("validation", "cold_start", "requests", "create_cpu", "http", "readiness", "growth")
+NAMES = (
+    "path",
+    "validation",
+    "cold_start",
+    "requests",
+    "create_cpu",
+    "http",
+    "readiness",
+    "growth",
+)
 
 
 def main(names: list[str]) -> int:

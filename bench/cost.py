@@ -28,6 +28,11 @@ TIMER_EXECUTIONS_A_MONTH = 730 * 60
 QUEUE_OPERATIONS_A_CREATE = 3
 # An execution leaves a request record and a log line, about 1 KB each.
 LOG_KB_AN_EXECUTION = 2
+# A request to Cosmos DB leaves an audit record and one of the throughput it used, about 1 KB each.
+AUDIT_KB_A_STORE_REQUEST = 2
+LOG_KB_A_CREATE = LOG_KB_AN_EXECUTION * EXECUTIONS_A_CREATE + AUDIT_KB_A_STORE_REQUEST * (
+    WRITES_A_CREATE + READS_A_CREATE
+)
 
 # --- how the month goes ---------------------------------------------------------------------------
 
@@ -38,6 +43,13 @@ PEAK = 2
 INSTANCE_GB = 2
 # What one instance does in a second: about 10 ms of CPU an execution on one core.
 INSTANCE_EXECUTIONS_A_SECOND = 100
+# What scales by itself: all HTTP functions together, and each queue or timer function alone.
+FUNCTION_GROUPS = 4
+# What the platform keeps for each group of a zone-redundant app, and bills as always ready.
+ZONE_REDUNDANT_INSTANCES = 2
+# Reads under Strong and BoundedStaleness cost twice what they cost under Session.
+READ_FACTOR = 2
+PRIVATE_ENDPOINTS = 5
 
 # --- prices, US dollars ---------------------------------------------------------------------------
 
@@ -81,7 +93,9 @@ def write_ru(kb: float) -> float:
 
 def create_ru() -> float:
     """RU of all that one create brings with it."""
-    return WRITES_A_CREATE * write_ru(DOCUMENT_KB) + READS_A_CREATE * read_ru(DOCUMENT_KB)
+    return WRITES_A_CREATE * write_ru(DOCUMENT_KB) + READS_A_CREATE * READ_FACTOR * read_ru(
+        DOCUMENT_KB
+    )
 
 
 @dataclass(frozen=True)
@@ -154,7 +168,8 @@ class Month:
 
     @property
     def log_gb(self) -> float:
-        return self.executions * LOG_KB_AN_EXECUTION / 1e6
+        timers = TIMER_EXECUTIONS_A_MONTH * LOG_KB_AN_EXECUTION
+        return (self.creates * LOG_KB_A_CREATE + timers) / 1e6
 
     @property
     def logs(self) -> float:
@@ -194,17 +209,23 @@ def arithmetic(month: Month) -> list[str]:
 
 def quota_creates() -> float:
     """Thousands of creates that fill the daily quota of logs."""
-    return DAILY_QUOTA_GB * 1e6 / (EXECUTIONS_A_CREATE * LOG_KB_AN_EXECUTION) / 1e3
+    return DAILY_QUOTA_GB * 1e6 / LOG_KB_A_CREATE / 1e3
+
+
+def always_ready(instances: int) -> float:
+    """A month of instances that wait, in dollars."""
+    return instances * ALWAYS_READY_GB_SECOND * INSTANCE_GB * HOURS_A_MONTH * 3600
 
 
 def fixed() -> list[tuple[str, float]]:
     """What prod.bicepparam adds to any month, whatever is done in it."""
     return [
         ("Service Bus Premium, one messaging unit", PREMIUM_UNIT_HOUR * HOURS_A_MONTH),
-        ("Four private endpoints", 4 * PRIVATE_ENDPOINT_HOUR * HOURS_A_MONTH),
+        ("Five private endpoints", PRIVATE_ENDPOINTS * PRIVATE_ENDPOINT_HOUR * HOURS_A_MONTH),
         (
-            "One always-ready instance, waiting",
-            ALWAYS_READY_GB_SECOND * INSTANCE_GB * HOURS_A_MONTH * 3600,
+            f"Zone redundancy, {ZONE_REDUNDANT_INSTANCES} instances for each of {FUNCTION_GROUPS} "
+            "function groups, waiting",
+            always_ready(ZONE_REDUNDANT_INSTANCES * FUNCTION_GROUPS),
         ),
         (
             "Autoscale limit of 4,000 RU/s, a tenth of it",
@@ -215,12 +236,15 @@ def fixed() -> list[tuple[str, float]]:
 
 def limits() -> list[tuple[str, float]]:
     """Creates a second that each limit allows, the lowest first."""
+    # Each function group has a limit of its own: HTTP is one, the readiness function another.
+    requests = EXECUTIONS_A_CREATE - 1
     found = {
         "Cosmos DB serverless, 5,000 RU/s": SERVERLESS_RU_A_SECOND / create_ru(),
         "Service Bus Standard, 1,000 operations/s": STANDARD_OPERATIONS_A_SECOND
         / QUEUE_OPERATIONS_A_CREATE,
-        "Functions, 40 instances": 40 * INSTANCE_EXECUTIONS_A_SECOND / EXECUTIONS_A_CREATE,
-        "Functions, 1,000 instances": 1000 * INSTANCE_EXECUTIONS_A_SECOND / EXECUTIONS_A_CREATE,
+        "HTTP, 40 instances": 40 * INSTANCE_EXECUTIONS_A_SECOND / requests,
+        "HTTP, 1,000 instances": 1000 * INSTANCE_EXECUTIONS_A_SECOND / requests,
+        "Readiness, 40 instances": 40 * INSTANCE_EXECUTIONS_A_SECOND,
         "One flow set, 10,000 RU/s a partition": LOGICAL_PARTITION_RU_A_SECOND / create_ru(),
     }
     return sorted(found.items(), key=lambda entry: entry[1])
@@ -245,7 +269,7 @@ def lines() -> list[str]:
         f"| Cosmos DB writes | {WRITES_A_CREATE:g} |",
         f"| Cosmos DB reads | {READS_A_CREATE:g} |",
         f"| Service Bus operations | {QUEUE_OPERATIONS_A_CREATE:g} |",
-        f"| Logs, KB | {EXECUTIONS_A_CREATE * LOG_KB_AN_EXECUTION:g} |",
+        f"| Logs, KB | {LOG_KB_A_CREATE:g} |",
         "",
         f"RU of a read of {DOCUMENT_KB} KB: {read_ru(DOCUMENT_KB):.2f}",
         f"RU of a write of {DOCUMENT_KB} KB: {write_ru(DOCUMENT_KB):.2f}",
@@ -277,6 +301,8 @@ def lines() -> list[str]:
         "| What prod adds | A month |",
         "|---|--:|",
         *(f"| {name} | {dollars(cost)} |" for name, cost in fixed()),
+        "",
+        f"One HTTP instance kept ready costs {dollars(always_ready(1))} a month.",
         "",
         "| Limit | Creates a second |",
         "|---|--:|",

@@ -2,7 +2,7 @@
 
 `python -m bench.create_cpu`. Both do one conditional PATCH and one send for each flow, on the
 emulators. Theirs is the SDK calls and nothing else, with the service's clients and options, and
-with the SDK's defaults; ours is the door, with authorization, validation, printing and logging.
+with the SDK's defaults; ours is the handler, with authorization, validation, printing and logging.
 """
 
 from __future__ import annotations
@@ -24,10 +24,13 @@ from bench.measure import in_turns_async, seed_bodies, stack
 from functions.http.provisioning_flows import create_provisioning_flow
 from local.access_token import application_token
 from shared import bootstrap
-from shared.contract import events, schemas
+from shared.contract import events
 from shared.contract.json_body import read_json
+from shared.contract.loading import load_flow
+from shared.contract.printing import SETS
 from shared.domain import flows
 from shared.domain.ids import new_id
+from shared.services.provisioning_flows import new_flow
 
 TARGET = "<= 1.15"
 ROUNDS = 15
@@ -39,16 +42,14 @@ Way = Callable[[str], Awaitable[None]]
 
 async def new_sets(count: int) -> list[str]:
     """Store empty flow sets; return their ids."""
-    documents = [
-        flows.new_flow_set({"display_name": "Bench", "filter": None}) for _ in range(count)
-    ]
+    documents = [flows.new_flow_set({"displayName": "Bench", "filter": None}) for _ in range(count)]
     await asyncio.gather(*(bootstrap.flow_store().create_set(document) for document in documents))
     return [document["id"] for document in documents]
 
 
 def request(set_id: str, body: bytes, token: str) -> func.HttpRequest:
-    """A create as the Functions worker hands it to the door."""
-    path = f"/beta/{flows.SETS}/{set_id}/provisioningFlows"
+    """A create as the Functions worker hands it to the handler."""
+    path = f"/beta/{SETS}/{set_id}/provisioningFlows"
     return func.HttpRequest(
         "POST",
         f"http://127.0.0.1{path}",
@@ -63,16 +64,16 @@ async def measure(token: str) -> None:
     """Print the ratios for all four bodies together."""
     bodies = seed_bodies()
     registered: Any = create_provisioning_flow
-    door = registered._function.get_user_function()
+    handler = registered._function.get_user_function()
     prepared = []
     for body in bodies:
-        kind, values = schemas.load_flow(read_json(body, "application/json"))
-        prepared.append((kind, flows.new_flow(kind, values, bootstrap.settings().keyring)))
+        kind, values = load_flow(read_json(body, "application/json"))
+        prepared.append((kind, new_flow(kind, values, bootstrap.settings().keyring)))
     messages = [events.check_request(new_id(), *each).body for each in prepared]
 
-    async def by_door(set_id: str) -> None:
+    async def by_handler(set_id: str) -> None:
         for body in bodies:
-            answer = await door(request(set_id, body, token))
+            answer = await handler(request(set_id, body, token))
             assert answer.status_code == 201, answer.get_body()
 
     def by_sdk(container: ContainerProxy, sender: ServiceBusSender, **options: Any) -> Way:
@@ -109,7 +110,7 @@ async def measure(token: str) -> None:
             ("default options, 16 at once", usual, 16),
         ]:
             compared = await in_turns_async(
-                functools.partial(cpu_of, by_door, at_once),
+                functools.partial(cpu_of, by_handler, at_once),
                 functools.partial(cpu_of, theirs, at_once),
                 ROUNDS,
             )

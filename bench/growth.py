@@ -22,7 +22,7 @@ from bench.measure import memory_of, seed_bodies, stack
 from bench.requests import Service
 from local.stack import Stack
 from shared import bootstrap
-from shared.domain import flows
+from shared.contract.printing import SETS
 
 SIZES = (10, 1_000, 100_000)
 CALLS = 60
@@ -51,7 +51,7 @@ async def median_ms(service: Service, calls: list[tuple[str, str, Any]]) -> floa
 
 async def costs(service: Service, sets: list[str], bodies: list[Any]) -> dict[str, float]:
     """Return what each operation takes, in milliseconds."""
-    paths = [f"{flows.SETS}/{set_id}/provisioningFlows" for set_id in sets]
+    paths = [f"{SETS}/{set_id}/provisioningFlows" for set_id in sets]
     found = {
         "create": await median_ms(service, [("POST", p, body) for body in bodies for p in paths])
     }
@@ -60,7 +60,7 @@ async def costs(service: Service, sets: list[str], bodies: list[Any]) -> dict[st
     found["get"] = await median_ms(service, gets)
     found["list of a set"] = await median_ms(service, [("GET", path, None) for path in paths])
     for what, query in QUERIES.items():
-        calls = [("GET", f"{flows.SETS}{query}", None)] * PAGES
+        calls = [("GET", f"{SETS}{query}", None)] * PAGES
         await median_ms(service, calls[:1])  # the first time, the emulator may sort them all
         found[what] = await median_ms(service, calls)
     return found

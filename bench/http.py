@@ -27,7 +27,7 @@ from local.access_token import application_token
 from local.components import free_ports
 from local.config import ROOT
 from shared import bootstrap
-from shared.domain import flows
+from shared.contract.printing import SETS
 
 ROUNDS = 7
 # Concurrency, and creates a round.
@@ -138,7 +138,7 @@ def main() -> None:
         json_type = {"Content-Type": "application/json"}
         ours = Server(
             "ours",
-            f"http://127.0.0.1:{our_port}/beta/{flows.SETS}",
+            f"http://127.0.0.1:{our_port}/beta/{SETS}",
             {**json_type, "Authorization": f"Bearer {application_token(running.config)}"},
         )
         theirs = Server("FastAPI", f"http://127.0.0.1:{their_port}/sets", json_type)

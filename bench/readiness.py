@@ -22,10 +22,12 @@ from bench.create_cpu import new_sets
 from bench.measure import Compared, seed_bodies, stack
 from local.stack import Stack
 from shared import bootstrap
-from shared.contract import events, schemas
+from shared.contract import events
 from shared.contract.json_body import read_json
+from shared.contract.loading import load_flow
 from shared.domain import flows
 from shared.domain.ids import microseconds
+from shared.services.provisioning_flows import new_flow
 
 TARGET = ">= 0.8"
 ROUNDS = 5
@@ -40,10 +42,10 @@ Stored = tuple[str, str, dict[str, Any]]
 
 async def new_flows() -> list[Stored]:
     """Store sets with all four flows; nobody is asked to check them."""
-    prepared = [schemas.load_flow(read_json(body, "application/json")) for body in seed_bodies()]
+    prepared = [load_flow(read_json(body, "application/json")) for body in seed_bodies()]
     keyring = bootstrap.settings().keyring
     stored = [
-        (set_id, kind, flows.new_flow(kind, values, keyring))
+        (set_id, kind, new_flow(kind, values, keyring))
         for set_id in await new_sets(SETS)
         for kind, values in prepared
     ]

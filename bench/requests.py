@@ -22,7 +22,7 @@ from local.access_token import application_token
 from local.config import LocalConfig
 from shared import bootstrap
 from shared.contract import events
-from shared.domain import flows
+from shared.contract.printing import SETS
 
 
 class Service:
@@ -46,7 +46,7 @@ class Service:
             params=dict(pair.split("=", 1) for pair in query.split("&") if pair),
             body=b"" if body is None else json.dumps(body).encode(),
         )
-        response = await dispatch(request, path)
+        response = await dispatch(request, f"beta/{path}")
         content = response.get_body()
         assert response.status_code < 300, (response.status_code, content)
         return json.loads(content) if content.startswith(b"{") else content
@@ -64,7 +64,7 @@ class Service:
 async def update_readiness(document: dict[str, Any], kind: str) -> None:
     """Carry out a readiness check of a flow, as the queue's function does."""
     message = events.check_request(document["id"], kind, document["flows"][kind], fresh=True)
-    await bootstrap.processor().process(events.read_event(message.body), 1)
+    await bootstrap.readiness().process(events.read_event(message.body), 1)
 
 
 async def measure(config: LocalConfig) -> None:
@@ -74,7 +74,7 @@ async def measure(config: LocalConfig) -> None:
         service = Service(config, http)
         call = service.call
         one, other = [
-            f"{flows.SETS}/{(await call('POST', flows.SETS, {'displayName': name}))['id']}"
+            f"{SETS}/{(await call('POST', SETS, {'displayName': name}))['id']}"
             for name in ("One", "Other")
         ]
         created = [await call("POST", f"{one}/provisioningFlows", body) for body in bodies]
@@ -90,11 +90,11 @@ async def measure(config: LocalConfig) -> None:
             ("list flows", 1, lambda: call("GET", f"{one}/provisioningFlows")),
             ("count flows", 1, lambda: call("GET", f"{one}/provisioningFlows/$count")),
             ("update readiness", 1, lambda: update_readiness(document, kind)),
-            ("create set", 1, lambda: call("POST", flows.SETS, {"displayName": "New"})),
+            ("create set", 1, lambda: call("POST", SETS, {"displayName": "New"})),
             ("get set", 1, lambda: call("GET", one)),
             ("get set with flows", 1, lambda: call("GET", f"{one}?$expand=provisioningFlows")),
             # A try that the gateway refuses, the plan, and a query of each of two ranges.
-            ("list sets", 4, lambda: call("GET", flows.SETS)),
+            ("list sets", 4, lambda: call("GET", SETS)),
             ("update set", 2, lambda: call("PATCH", one, {"displayName": "Renamed"})),
             ("update flow", 2, lambda: call("PATCH", flow, bodies[0])),
             ("reset flow", 2, lambda: call("POST", f"{flow}/reset")),

@@ -12,9 +12,11 @@ import orjson
 
 from bench.measure import in_turns, seed_bodies
 from bench.peers import models
-from shared.contract import schemas
 from shared.contract.json_body import read_json
-from shared.contract.schemas import MASKED_PASSWORD
+from shared.contract.loading import dump, load_flow
+from shared.contract.schemas import FLOW_SCHEMAS
+from shared.contract.wire import chosen_schema, instance
+from shared.domain.secrets import MASKED_PASSWORD, Secret
 
 TARGET = "<= 1.0 (0.5)"
 ROUNDS = 40
@@ -25,20 +27,20 @@ Way = Callable[[bytes], bytes]
 
 def masked(value: object) -> str:
     """Print a password as readers see it."""
-    assert isinstance(value, schemas.Secret)
+    assert isinstance(value, Secret)
     return MASKED_PASSWORD
 
 
 def canonical(body: bytes) -> bytes:
     """Read, validate and print one body by the functions that the doors use."""
-    kind, values = schemas.load_flow(read_json(body, "application/json"))
-    return orjson.dumps(schemas.dump(schemas.FLOW_SCHEMAS[kind], values), default=masked)
+    kind, values = load_flow(read_json(body, "application/json"))
+    return orjson.dumps(dump(FLOW_SCHEMAS[kind], values), default=masked)
 
 
 def by_schemas_alone(body: bytes) -> bytes:
     """The same without the compiled functions: Python's json and marshmallow."""
     value = json.loads(body)
-    schema = schemas.instance(schemas.chosen_schema(value, schemas.FLOW_SCHEMAS, ""))
+    schema = instance(chosen_schema(value, FLOW_SCHEMAS, ""))
     return json.dumps(schema.dump(schema.load(value)), default=masked).encode()
 
 

@@ -1,1 +1,1 @@
-"""The doors: HTTP operations and triggers, one file a noun. They parse, call one thing, answer."""
+"""Handlers: HTTP operations and triggers. They read, call one use case, answer."""

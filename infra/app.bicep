@@ -7,7 +7,7 @@ param name string
 param location string
 
 @description('Required. Tags of the resources.')
-param tags object
+param tags { *: string }
 
 @description('Required. Resource id of the identity the app runs as.')
 param identityId string
@@ -15,14 +15,17 @@ param identityId string
 @description('Required. Client id of the identity the app runs as.')
 param identityClientId string
 
+@description('Required. Resource id of the identity that stores and reads the deployed package.')
+param deployerIdentityId string
+
 @description('Required. Client id of the API in Entra ID.')
 param apiClientId string
 
 @description('Required. Ids of the tenants whose tokens are accepted.')
-param allowedTenants array
+param allowedTenants string[]
 
-@description('Required. Name of the storage account of the Functions host.')
-param storageName string
+@description('Required. Base URL of the blobs of the Functions host.')
+param blobEndpoint string
 
 @description('Required. URL of the container that holds the deployed package.')
 param deploymentContainerUrl string
@@ -40,7 +43,7 @@ param serviceBusHost string
 param readinessQueue string
 
 @description('Required. URL of the secret with the password keys, without a version.')
-param passwordKeysUri string
+param keyRingUri string
 
 @description('Required. Name of the Application Insights component.')
 param insightsName string
@@ -48,8 +51,11 @@ param insightsName string
 @description('Required. Root of the context URLs in answers.')
 param graphRoot string
 
-@description('Required. Subnet for outgoing traffic, or empty.')
-param functionsSubnetId string
+@description('Required. Origins of web pages that may call the service from a browser.')
+param corsOrigins string[]
+
+@description('Optional. Subnet for outgoing traffic.')
+param functionsSubnetId string?
 
 @description('Required. Spread instances over availability zones.')
 param zoneRedundant bool
@@ -79,13 +85,13 @@ var appSettings = {
   COSMOS_DATABASE: cosmosDatabase
   COSMOS_ENDPOINT: cosmosEndpoint
   GRAPH_ROOT: graphRoot
-  PASSWORD_KEYS: '@Microsoft.KeyVault(SecretUri=${passwordKeysUri})'
+  PASSWORD_KEYS: '@Microsoft.KeyVault(SecretUri=${keyRingUri})'
   READINESS_QUEUE: readinessQueue
   ServiceBus__fullyQualifiedNamespace: serviceBusHost
 
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'Authorization=AAD;ClientId=${identityClientId}'
   APPLICATIONINSIGHTS_CONNECTION_STRING: insights.properties.ConnectionString
-  AzureWebJobsStorage__accountName: storageName
+  AzureWebJobsStorage__blobServiceUri: blobEndpoint
   AzureWebJobsStorage__clientId: identityClientId
   AzureWebJobsStorage__credential: 'managedidentity'
   ServiceBus__clientId: identityClientId
@@ -96,7 +102,7 @@ resource insights 'Microsoft.Insights/components@2020-02-02' existing = {
   name: insightsName
 }
 
-resource plan 'Microsoft.Web/serverfarms@2025-05-01' = {
+resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
   name: 'plan-${name}'
   location: location
   tags: tags
@@ -108,7 +114,7 @@ resource plan 'Microsoft.Web/serverfarms@2025-05-01' = {
   }
 }
 
-resource site 'Microsoft.Web/sites@2025-05-01' = {
+resource site 'Microsoft.Web/sites@2025-03-01' = {
   name: 'func-${name}'
   location: location
   // azd finds the app that it deploys a service to by this tag.
@@ -116,7 +122,8 @@ resource site 'Microsoft.Web/sites@2025-05-01' = {
   kind: 'functionapp,linux'
   identity: {
     type: 'UserAssigned'
-    userAssignedIdentities: { '${identityId}': {} }
+    // Flex Consumption takes for deployments only an identity that the app has.
+    userAssignedIdentities: { '${identityId}': {}, '${deployerIdentityId}': {} }
   }
   properties: {
     serverFarmId: plan.id
@@ -124,8 +131,11 @@ resource site 'Microsoft.Web/sites@2025-05-01' = {
     // The API is public, also with a private network: clients are elsewhere, and tokens guard it.
     publicNetworkAccess: 'Enabled'
     keyVaultReferenceIdentity: identityId
-    virtualNetworkSubnetId: empty(functionsSubnetId) ? null : functionsSubnetId
-    siteConfig: { minTlsVersion: '1.2' }
+    virtualNetworkSubnetId: functionsSubnetId
+    siteConfig: {
+      minTlsVersion: '1.2'
+      cors: { allowedOrigins: corsOrigins, supportCredentials: false }
+    }
     functionAppConfig: {
       runtime: { name: 'python', version: pythonVersion }
       deployment: {
@@ -134,7 +144,7 @@ resource site 'Microsoft.Web/sites@2025-05-01' = {
           value: deploymentContainerUrl
           authentication: {
             type: 'UserAssignedIdentity'
-            userAssignedIdentityResourceId: identityId
+            userAssignedIdentityResourceId: deployerIdentityId
           }
         }
       }
@@ -148,20 +158,20 @@ resource site 'Microsoft.Web/sites@2025-05-01' = {
   }
 }
 
-resource settings 'Microsoft.Web/sites/config@2025-05-01' = {
+resource settings 'Microsoft.Web/sites/config@2025-03-01' = {
   parent: site
   name: 'appsettings'
   properties: appSettings
 }
 
 // Deployment takes an Entra token; publishing user names and passwords are off.
-resource ftpPublishing 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-05-01' = {
+resource ftpPublishing 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
   parent: site
   name: 'ftp'
   properties: { allow: false }
 }
 
-resource scmPublishing 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-05-01' = {
+resource scmPublishing 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
   parent: site
   name: 'scm'
   properties: { allow: false }

@@ -1,12 +1,8 @@
-// Where things rest: Cosmos DB for flow sets, storage for the Functions host, Key Vault for the key.
+// Where things rest: Cosmos DB for flow sets, Key Vault for the key ring.
 
 @description('Required. Base of the names.')
-param name string
-
-@description('Required. Name of the storage account: letters and digits, unique in Azure.')
 @minLength(3)
-@maxLength(24)
-param storageName string
+param name string
 
 @description('Required. Name of the Key Vault, unique in Azure.')
 @minLength(3)
@@ -17,7 +13,7 @@ param vaultName string
 param location string
 
 @description('Required. Tags of the resources.')
-param tags object
+param tags { *: string }
 
 @description('Required. Cosmos DB billing: serverless or autoscale.')
 @allowed(['serverless', 'autoscale'])
@@ -29,8 +25,17 @@ param cosmosMaxThroughput int
 @description('Required. Second Cosmos DB region for failover, or empty. A serverless account has one region only.')
 param cosmosSecondRegion string
 
-@description('Required. Spread storage and Cosmos DB over availability zones.')
+@description('Required. Consistency of Cosmos DB; automatic: Strong in one region, BoundedStaleness in two.')
+@allowed(['automatic', 'Session', 'BoundedStaleness', 'Strong'])
+param cosmosConsistency string
+
+@description('Required. Spread Cosmos DB over availability zones.')
 param zoneRedundant bool
+
+@description('Required. Days that a deleted vault or secret can be recovered.')
+@minValue(7)
+@maxValue(90)
+param vaultRetentionDays int
 
 @description('Required. Refuse to purge the deleted vault before its time.')
 param purgeProtection bool
@@ -38,12 +43,25 @@ param purgeProtection bool
 @description('Required. Refuse traffic that does not come through a private endpoint.')
 param privateNetwork bool
 
+@description('Required. Resource id of the Log Analytics workspace.')
+param workspaceId string
+
 // The emulator creates the same database and containers from the same file.
 var containers = loadJsonContent('../shared/resources/containers.json').containers
 var databaseName = 'industryData'
 var serverless = cosmosCapacity == 'serverless'
 var regions = serverless || empty(cosmosSecondRegion) ? [location] : [location, cosmosSecondRegion]
 var publicNetworkAccess = privateNetwork ? 'Disabled' : 'Enabled'
+
+// Session holds within one client only, and the functions of one app run on different instances.
+var consistency = {
+  automatic: length(regions) > 1 ? 'BoundedStaleness' : 'Strong'
+  Session: 'Session'
+  BoundedStaleness: 'BoundedStaleness'
+  Strong: 'Strong'
+}[cosmosConsistency]
+// The smallest that an account with two regions takes. Reads in the region that is written to are current.
+var staleness = consistency == 'BoundedStaleness' ? { maxIntervalInSeconds: 300, maxStalenessPrefix: 100000 } : {}
 
 resource account 'Microsoft.DocumentDB/databaseAccounts@2026-03-15' = {
   name: 'cosmos-${name}'
@@ -53,13 +71,15 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2026-03-15' = {
   properties: {
     databaseAccountOfferType: 'Standard'
     capabilities: serverless ? [{ name: 'EnableServerless' }] : []
-    locations: [for (region, index) in regions: {
-      locationName: region
-      failoverPriority: index
-      isZoneRedundant: zoneRedundant
-    }]
+    locations: [
+      for (region, index) in regions: {
+        locationName: region
+        failoverPriority: index
+        isZoneRedundant: zoneRedundant
+      }
+    ]
     enableAutomaticFailover: length(regions) > 1
-    consistencyPolicy: { defaultConsistencyLevel: 'Session' }
+    consistencyPolicy: { defaultConsistencyLevel: consistency, ...staleness }
     backupPolicy: { type: 'Continuous', continuousModeProperties: { tier: 'Continuous7Days' } }
     disableLocalAuth: true
     disableKeyBasedMetadataWriteAccess: true
@@ -78,58 +98,39 @@ resource database 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases@2026-03-15
   }
 }
 
-resource cosmosContainers 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers@2026-03-15' = [for container in containers: {
-  parent: database
-  name: container.name
-  tags: tags
-  properties: {
-    resource: {
-      id: container.name
-      partitionKey: { paths: [container.partitionKey], kind: 'Hash', version: 2 }
-      uniqueKeyPolicy: { uniqueKeys: [for paths in container.uniqueKeys: { paths: paths }] }
-      indexingPolicy: container.indexingPolicy
+// One at a time: the account refuses a change (412) while another is under way.
+@batchSize(1)
+resource cosmosContainers 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers@2026-03-15' = [
+  for container in containers: {
+    parent: database
+    name: container.name
+    tags: tags
+    properties: {
+      resource: {
+        id: container.name
+        partitionKey: { paths: [container.partitionKey], kind: 'Hash', version: 2 }
+        uniqueKeyPolicy: { uniqueKeys: [for paths in container.uniqueKeys: { paths: paths }] }
+        indexingPolicy: container.indexingPolicy
+      }
     }
   }
-}]
+]
 
-resource storage 'Microsoft.Storage/storageAccounts@2025-08-01' = {
-  name: storageName
-  location: location
-  tags: tags
-  kind: 'StorageV2'
-  sku: { name: zoneRedundant ? 'Standard_ZRS' : 'Standard_LRS' }
+// The only stable version is of 2016, and knows neither names nor tables of a service's own.
+#disable-next-line use-recent-api-versions
+resource accountAudit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'audit'
+  scope: account
   properties: {
-    accessTier: 'Hot'
-    allowBlobPublicAccess: false
-    allowCrossTenantReplication: false
-    allowSharedKeyAccess: false
-    defaultToOAuthAuthentication: true
-    minimumTlsVersion: 'TLS1_2'
-    supportsHttpsTrafficOnly: true
-    publicNetworkAccess: publicNetworkAccess
-    networkAcls: { bypass: 'None', defaultAction: privateNetwork ? 'Deny' : 'Allow' }
+    workspaceId: workspaceId
+    logAnalyticsDestinationType: 'Dedicated'
+    logs: [
+      { category: 'DataPlaneRequests', enabled: true }
+      { category: 'ControlPlaneRequests', enabled: true }
+      // Whose requests used the throughput when the account answered 429.
+      { category: 'PartitionKeyRUConsumption', enabled: true }
+    ]
   }
-}
-
-resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2025-08-01' = {
-  parent: storage
-  name: 'default'
-  properties: {
-    deleteRetentionPolicy: { enabled: true, days: 7 }
-  }
-}
-
-resource deployments 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-08-01' = {
-  parent: blobs
-  name: 'deployments'
-  properties: { publicAccess: 'None' }
-}
-
-// The app keeps there what the queue could not process.
-resource deadLetters 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-08-01' = {
-  parent: blobs
-  name: 'dead-letters'
-  properties: { publicAccess: 'None' }
 }
 
 resource vault 'Microsoft.KeyVault/vaults@2026-05-15' = {
@@ -141,11 +142,23 @@ resource vault 'Microsoft.KeyVault/vaults@2026-05-15' = {
     sku: { family: 'A', name: 'standard' }
     enableRbacAuthorization: true
     enableSoftDelete: true
-    softDeleteRetentionInDays: 7
+    softDeleteRetentionInDays: vaultRetentionDays
     // The service refuses the value false: protection is on, or it is not mentioned.
     enablePurgeProtection: purgeProtection ? true : null
     publicNetworkAccess: publicNetworkAccess
     networkAcls: { bypass: 'AzureServices', defaultAction: privateNetwork ? 'Deny' : 'Allow' }
+  }
+}
+
+// The only stable version is of 2016, and knows neither names nor tables of a service's own.
+#disable-next-line use-recent-api-versions
+resource vaultAudit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'audit'
+  scope: vault
+  properties: {
+    workspaceId: workspaceId
+    logAnalyticsDestinationType: 'Dedicated'
+    logs: [{ category: 'AuditEvent', enabled: true }]
   }
 }
 
@@ -160,18 +173,6 @@ output cosmosEndpoint string = account.properties.documentEndpoint
 
 @description('Name of the database.')
 output databaseName string = database.name
-
-@description('Resource id of the storage account.')
-output storageId string = storage.id
-
-@description('Name of the storage account.')
-output storageName string = storage.name
-
-@description('Name of the container for dead letters.')
-output deadLettersName string = deadLetters.name
-
-@description('URL of the container that holds the deployed package.')
-output deploymentContainerUrl string = '${storage.properties.primaryEndpoints.blob}${deployments.name}'
 
 @description('Resource id of the Key Vault.')
 output vaultId string = vault.id

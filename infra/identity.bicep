@@ -1,16 +1,16 @@
-// The identity the app runs as. It exists before the app, so that its roles can be in place first.
+// An identity. It exists before the app, so that its roles can be in place first.
 
-@description('Required. Base of the names.')
+@description('Required. Name of the identity.')
 param name string
 
 @description('Required. Azure region.')
 param location string
 
 @description('Required. Tags of the resources.')
-param tags object
+param tags { *: string }
 
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
-  name: 'id-${name}'
+  name: name
   location: location
   tags: tags
 }

@@ -1,13 +1,14 @@
 // The Service Bus namespace and its queues.
 
 @description('Required. Base of the names.')
+@minLength(3)
 param name string
 
 @description('Required. Azure region.')
 param location string
 
 @description('Required. Tags of the resources.')
-param tags object
+param tags { *: string }
 
 @description('Required. Tier of the namespace.')
 @allowed(['Standard', 'Premium'])
@@ -18,6 +19,9 @@ param messagingUnits int
 
 @description('Required. Refuse traffic that does not come through a private endpoint (Premium only).')
 param privateNetwork bool
+
+@description('Required. Resource id of the Log Analytics workspace.')
+param workspaceId string
 
 // The emulators read the same file: names, lock time, deliveries, time to live, duplicate detection.
 var queues = loadJsonContent('../shared/resources/queues.json').UserConfig.Namespaces[0].Queues
@@ -34,19 +38,41 @@ resource namespace 'Microsoft.ServiceBus/namespaces@2026-01-01' = {
   }
 }
 
-resource serviceBusQueues 'Microsoft.ServiceBus/namespaces/queues@2026-01-01' = [for queue in queues: {
-  parent: namespace
-  name: queue.Name
-  properties: {
-    deadLetteringOnMessageExpiration: queue.Properties.DeadLetteringOnMessageExpiration
-    defaultMessageTimeToLive: queue.Properties.DefaultMessageTimeToLive
-    duplicateDetectionHistoryTimeWindow: queue.Properties.DuplicateDetectionHistoryTimeWindow
-    lockDuration: queue.Properties.LockDuration
-    maxDeliveryCount: queue.Properties.MaxDeliveryCount
-    requiresDuplicateDetection: queue.Properties.RequiresDuplicateDetection
-    requiresSession: queue.Properties.RequiresSession
+resource serviceBusQueues 'Microsoft.ServiceBus/namespaces/queues@2026-01-01' = [
+  for queue in queues: {
+    parent: namespace
+    name: queue.Name
+    properties: {
+      deadLetteringOnMessageExpiration: queue.Properties.DeadLetteringOnMessageExpiration
+      defaultMessageTimeToLive: queue.Properties.DefaultMessageTimeToLive
+      duplicateDetectionHistoryTimeWindow: queue.Properties.DuplicateDetectionHistoryTimeWindow
+      lockDuration: queue.Properties.LockDuration
+      maxDeliveryCount: queue.Properties.MaxDeliveryCount
+      requiresDuplicateDetection: queue.Properties.RequiresDuplicateDetection
+      requiresSession: queue.Properties.RequiresSession
+    }
   }
-}]
+]
+
+// Standard namespaces do not record who sends and receives.
+var premiumCategories = sku == 'Premium' ? ['RuntimeAuditLogs'] : []
+
+// The only stable version is of 2016, and knows neither names nor tables of a service's own.
+#disable-next-line use-recent-api-versions
+resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'audit'
+  scope: namespace
+  properties: {
+    workspaceId: workspaceId
+    logAnalyticsDestinationType: 'Dedicated'
+    logs: [
+      for category in concat(['OperationalLogs', 'DiagnosticErrorLogs'], premiumCategories): {
+        category: category
+        enabled: true
+      }
+    ]
+  }
+}
 
 @description('Resource id of the namespace.')
 output namespaceId string = namespace.id

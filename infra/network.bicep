@@ -7,7 +7,7 @@ param name string
 param location string
 
 @description('Required. Tags of the resources.')
-param tags object
+param tags { *: string }
 
 @description('Required. Address range, at least a /24: a quarter of it for the app, a quarter for endpoints.')
 param addressPrefix string

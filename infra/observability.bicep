@@ -7,7 +7,7 @@ param name string
 param location string
 
 @description('Required. Tags of the resources.')
-param tags object
+param tags { *: string }
 
 @description('Required. Days that logs are kept.')
 param retentionDays int

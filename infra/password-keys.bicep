@@ -10,6 +10,9 @@ param secretName string
 @secure()
 param passwordKeys string
 
+@description('Optional. When the ring is made: a year later the secret expires, and 30 days before that an alert fires.')
+param madeAt string = utcNow()
+
 resource vault 'Microsoft.KeyVault/vaults@2026-05-15' existing = {
   name: vaultName
 }
@@ -20,5 +23,7 @@ resource secret 'Microsoft.KeyVault/vaults/secrets@2026-05-15' = {
   properties: {
     contentType: 'PASSWORD_KEYS'
     value: passwordKeys
+    // The vault hands out an expired secret all the same: the date is a reminder.
+    attributes: { exp: dateTimeToEpoch(dateTimeAdd(madeAt, 'P1Y')) }
   }
 }

@@ -1,4 +1,4 @@
-// One private endpoint, DNS zone and link for each service that the app reaches privately.
+// The DNS zones of the services that the app reaches privately, and an endpoint for each service.
 
 @description('Required. Base of the names.')
 param name string
@@ -7,7 +7,7 @@ param name string
 param location string
 
 @description('Required. Tags of the resources.')
-param tags object
+param tags { *: string }
 
 @description('Required. Network whose resolvers learn the private addresses.')
 param networkId string
@@ -15,47 +15,45 @@ param networkId string
 @description('Required. Subnet of the endpoints.')
 param subnetId string
 
-@description('Required. For each service its short name, resource id, sub-resource group and DNS zone.')
-param targets array
+@description('Required. Names of the DNS zones: one for each kind of service.')
+param zoneNames string[]
 
-resource zones 'Microsoft.Network/privateDnsZones@2024-06-01' = [for target in targets: {
-  name: target.zone
-  location: 'global'
-  tags: tags
-}]
+@description('Required. For each service its short name, resource id, sub-resource and one of the zones.')
+param targets { service: string, id: string, group: string, zone: string }[]
 
-resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = [for (target, index) in targets: {
-  parent: zones[index]
-  name: 'link-${name}'
-  location: 'global'
-  tags: tags
-  properties: {
-    registrationEnabled: false
-    virtualNetwork: { id: networkId }
+resource zones 'Microsoft.Network/privateDnsZones@2024-06-01' = [
+  for zone in zoneNames: {
+    name: zone
+    location: 'global'
+    tags: tags
   }
-}]
+]
 
-resource endpoints 'Microsoft.Network/privateEndpoints@2025-05-01' = [for target in targets: {
-  name: 'pe-${target.service}-${name}'
-  location: location
-  tags: tags
-  properties: {
-    subnet: { id: subnetId }
-    privateLinkServiceConnections: [
-      {
-        name: target.service
-        properties: { privateLinkServiceId: target.id, groupIds: [target.group] }
-      }
-    ]
+resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = [
+  for (zone, index) in zoneNames: {
+    parent: zones[index]
+    name: 'link-${name}'
+    location: 'global'
+    tags: tags
+    properties: {
+      registrationEnabled: false
+      virtualNetwork: { id: networkId }
+    }
   }
-}]
+]
 
-resource records 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2025-05-01' = [for (target, index) in targets: {
-  parent: endpoints[index]
-  name: 'default'
-  properties: {
-    privateDnsZoneConfigs: [
-      { name: target.service, properties: { privateDnsZoneId: zones[index].id } }
-    ]
+module endpoints 'private-endpoint.bicep' = [
+  for target in targets: {
+    name: 'endpoint-${target.service}'
+    params: {
+      name: 'pe-${target.service}-${name}'
+      location: location
+      tags: tags
+      subnetId: subnetId
+      targetId: target.id
+      groupId: target.group
+      zoneId: resourceId('Microsoft.Network/privateDnsZones', target.zone)
+    }
+    dependsOn: [zones]
   }
-}]
+]

@@ -36,10 +36,17 @@ def application_token(config: LocalConfig, *roles: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns 2 with a sentence on stderr when no token can be made."""
     parser = argparse.ArgumentParser(prog="python -m local.access_token", description=__doc__)
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--roles", nargs="+", help="an application's token with these roles")
-    what.add_argument("--scopes", nargs="+", help="a user's token with these delegated scopes")
-    what.add_argument("--read", action="store_true", help="an application's token that only reads")
+    parser.add_argument(
+        "--roles",
+        nargs="+",
+        help="an application's token with these roles; with --scopes: the roles of the user",
+    )
+    parser.add_argument(
+        "--scopes",
+        nargs="+",
+        help="a user's token with these delegated scopes; it writes only with --roles as well",
+    )
+    parser.add_argument("--read", action="store_true", help="an application's token for reading")
     parser.add_argument("--expires", type=int, default=3600, help="seconds (default: 3600)")
     parser.add_argument(
         "--authority",
@@ -51,13 +58,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if not 0 < given.expires <= MAX_LIFETIME:
         parser.error(f"--expires {given.expires}: give 1 to {MAX_LIFETIME} seconds")
+    if given.read and (given.roles or given.scopes):
+        parser.error("--read chooses the roles itself: leave out --roles and --scopes")
+    roles = READ if given.read else tuple(given.roles or ())
+    if not (roles or given.scopes):
+        roles = all_roles()
     try:
         config = LocalConfig.read(os.environ)
         issued_by = given.authority or os.environ.get("AUTH_AUTHORITY") or config.issuer
         state = given.state or config.local_state / "issuer"
         payload = claims(
             issued_by.rstrip("/"),
-            roles=READ if given.read else given.roles or all_roles(),
+            roles=roles,
             scopes=given.scopes or (),
             lifetime=given.expires,
         )

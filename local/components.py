@@ -20,6 +20,9 @@ from local.config import HOST, ROOT, LocalConfig
 NODE_MODULES = ROOT / "local" / "node_modules"
 QUEUES_FILE = ROOT / "shared" / "resources" / "queues.json"
 PROBE_SECONDS = 2.0
+# What a stop waits for a part, and less than that for the functions that run in the host.
+STOP_SECONDS = 10.0
+DRAIN_SECONDS = 7.0
 
 LOCAL_HOST = "local"
 CORE_TOOLS = "func"
@@ -129,7 +132,10 @@ def _host(config: LocalConfig, host: str, settings: Mapping[str, str]) -> Compon
         return Component(
             name="host",
             title="Functions host",
-            command=(sys.executable, "-m", "local.host", "--app", str(ROOT), "--port", port),
+            command=(
+                *(sys.executable, "-m", "local.host", "--app", str(ROOT), "--port", port),
+                *("--state", str(config.local_state / "host"), "--drain", str(DRAIN_SECONDS)),
+            ),
             port_variables=("FUNCTIONS_PORT",),
             healthy=lambda: _host_answers(config.functions_port),
             environment=settings,

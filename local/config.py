@@ -10,12 +10,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 
-# Both keys are the published constants of the emulators; they open nothing outside this machine.
+# The keys are the published constants of the emulators; they open nothing outside this machine.
 COSMOS_EMULATOR_KEY = (
     "C2y6yDjf5/R+ob0N8A7Cgv30VRDJIWEHLM+4QDU5DE2nQ9nDuVTqobD4b8mGGyPMbIZnqyMsEcaGQy67XIw/Jw=="
 )
 AZURITE_KEY = (
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+)
+
+SERVICE_BUS_KEY_NAME, SERVICE_BUS_KEY = "RootManageSharedAccessKey", "SAS_KEY_VALUE"
+SERVICE_BUS_CREDENTIALS = (
+    f"SharedAccessKeyName={SERVICE_BUS_KEY_NAME};SharedAccessKey={SERVICE_BUS_KEY};"
+    "UseDevelopmentEmulator=true"
 )
 
 COSMOS_DATABASE = "industryData"
@@ -98,10 +104,7 @@ class LocalConfig:
     @property
     def service_bus_connection(self) -> str:
         """The connection string of the Service Bus emulator."""
-        return (
-            f"Endpoint=sb://{HOST}:{self.service_bus_port};SharedAccessKeyName=local;"
-            "SharedAccessKey=local;UseDevelopmentEmulator=true"
-        )
+        return f"Endpoint=sb://{HOST}:{self.service_bus_port};{SERVICE_BUS_CREDENTIALS}"
 
     @property
     def storage_connection(self) -> str:

@@ -114,19 +114,17 @@ def claims(
 ) -> dict[str, Any]:
     """The claims of a version 2 access token that is valid from now, for `lifetime` seconds.
 
-    `issued_by` is the issuer's base URL. With `scopes` it is a user's token, else an application's.
+    `issued_by` is the issuer's base URL. With `scopes` it is a user's token, and `roles` are those
+    that the user was assigned; without, it is an application's, and the roles are its own.
     """
     now = int(time.time())
     whose: dict[str, Any] = (
         {"scp": " ".join(scopes), "oid": LOCAL_USER, "sub": f"{LOCAL_USER}-{LOCAL_CLIENT}"}
         if scopes
-        else {
-            "roles": list(roles),
-            "oid": LOCAL_SERVICE_PRINCIPAL,
-            "sub": LOCAL_SERVICE_PRINCIPAL,
-            "idtyp": "app",
-        }
+        else {"oid": LOCAL_SERVICE_PRINCIPAL, "sub": LOCAL_SERVICE_PRINCIPAL, "idtyp": "app"}
     )
+    # As from Entra ID: who has no role has no such claim.
+    held = {"roles": list(roles)} if roles else {}
     return {
         "aud": LOCAL_AUDIENCE,
         "iss": f"{issued_by}/{LOCAL_TENANT}/v2.0",
@@ -137,6 +135,7 @@ def claims(
         "nbf": now,
         "exp": now + lifetime,
         **whose,
+        **held,
     }
 
 

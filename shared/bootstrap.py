@@ -11,21 +11,34 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
-from shared.domain.flows import Printer
 from shared.settings import Settings
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
     from azure.servicebus.aio import ServiceBusClient
+    from azure.storage.blob.aio import BlobServiceClient
 
     from shared.adapters.archive import Archive
     from shared.adapters.catalog_store import CatalogStore
     from shared.adapters.cosmos import Cosmos
     from shared.adapters.entra import Authorizer
     from shared.adapters.flow_store import FlowStore
+    from shared.adapters.password_audit import PasswordAudit
     from shared.adapters.service_bus import QueueDepth, QueuePublisher
+    from shared.contract.printing import Printer
+    from shared.services.announcing import Announcer
+    from shared.services.dead_letters import DeadLetters
+    from shared.services.flow_sets import FlowSets
     from shared.services.overview import Overview
-    from shared.services.processing import Processor
+    from shared.services.provisioning_flows import ProvisioningFlows
+    from shared.services.readiness import Readiness
+    from shared.services.reconciliation import Reconciler
+    from shared.services.reference_definitions import ReferenceDefinitions
+    from shared.services.representations import Representations
+    from shared.services.role_groups import RoleGroups
+
+
+# --- settings and adapters ---------------------------------------------------------------------
 
 
 @functools.cache
@@ -56,6 +69,8 @@ def authorizer() -> Authorizer:
 @functools.cache
 def printer() -> Printer:
     """Return what prints stored entities."""
+    from shared.contract.printing import Printer
+
     return Printer(settings().graph_root)
 
 
@@ -89,13 +104,13 @@ def _cosmos() -> Cosmos:
         config.cosmos_key or _credential(),
         # An emulator names itself by an address that may not be the one it is reached at.
         enable_endpoint_discovery=config.cosmos_key is None,
-        # With them, aiohttp asks a thread for the proxy at every request: 40 % of a write's CPU.
+        # With them, aiohttp looks the proxy up in a thread at every request: 40 % of a write's CPU.
         transport=AioHttpTransport(use_env_settings=bool(getproxies())),
         connection_timeout=5,
         read_timeout=5,
-        # Inside the ten seconds that a caller waits: a throttled request is tried again as the
-        # service tells, at most nine times and until it has waited for five seconds; without a
-        # connection at once and twice more, a second apart.
+        # Within the ten seconds of a request: a throttled request is repeated as the service
+        # says, at most nine times and for five seconds in all; without a connection at once and
+        # twice more, a second apart.
         retry_throttle_total=9,
         retry_throttle_backoff_max=5,
         retry_connect=3,
@@ -123,19 +138,8 @@ def catalog() -> CatalogStore:
 
 
 @functools.cache
-def processor() -> Processor:
-    """Return what applies the events of the readiness queue."""
-    from shared.services.processing import Processor
-
-    return Processor(flow_store(), catalog(), publisher())
-
-
-@functools.cache
-def archive() -> Archive:
-    """Return the archive of dead letters."""
+def _blobs() -> BlobServiceClient:
     from azure.storage.blob.aio import BlobServiceClient
-
-    from shared.adapters.archive import Archive
 
     config = settings()
     # By default the SDK goes on for a minute, which is all that a function has.
@@ -147,22 +151,35 @@ def archive() -> Archive:
         "random_jitter_range": 1,
     }
     if config.storage_connection is not None:
-        return Archive(
-            BlobServiceClient.from_connection_string(config.storage_connection, **patience)
-        )
+        return BlobServiceClient.from_connection_string(config.storage_connection, **patience)
     assert config.storage_blob_uri is not None  # noqa: S101 - Settings.read saw to it
-    return Archive(BlobServiceClient(config.storage_blob_uri, _credential(), **patience))
+    return BlobServiceClient(config.storage_blob_uri, _credential(), **patience)
+
+
+@functools.cache
+def archive() -> Archive:
+    """Return the archive of dead letters."""
+    from shared.adapters.archive import Archive
+
+    return Archive(_blobs())
+
+
+@functools.cache
+def _password_audit() -> PasswordAudit:
+    from shared.adapters.password_audit import PasswordAudit
+
+    return PasswordAudit(_blobs())
 
 
 @functools.cache
 def publisher() -> QueuePublisher:
     """Return the one sender to the readiness queue."""
-    from shared.adapters.service_bus import TIMEOUT_SECONDS, QueuePublisher
+    from shared.adapters.service_bus import CONNECT_SECONDS, QueuePublisher
 
     config = settings()
     # The Azure CLI alone may take many seconds for a token.
     from_cli = config.service_bus_connection is None and not _in_azure()
-    seconds = 30.0 if from_cli else TIMEOUT_SECONDS
+    seconds = 30.0 if from_cli else CONNECT_SECONDS
     return QueuePublisher(_service_bus(), config.readiness_queue, seconds)
 
 
@@ -182,10 +199,72 @@ def _service_bus() -> ServiceBusClient:
 
 @functools.cache
 def queue_depth() -> QueueDepth:
-    """Return what looks how full the readiness queue is."""
+    """Return what counts the messages of the readiness queue."""
     from shared.adapters.service_bus import QueueDepth
 
     return QueueDepth(_service_bus(), settings().readiness_queue)
+
+
+# --- use cases ---------------------------------------------------------------------------------
+
+
+@functools.cache
+def flow_sets() -> FlowSets:
+    """Return the use cases of flow sets."""
+    from shared.services.flow_sets import FlowSets
+
+    return FlowSets(flow_store(), catalog(), _answers())
+
+
+@functools.cache
+def provisioning_flows() -> ProvisioningFlows:
+    """Return the use cases of provisioning flows."""
+    from shared.services.provisioning_flows import ProvisioningFlows
+
+    # The audit is opened by the first reading of passwords: nothing else here needs that SDK.
+    return ProvisioningFlows(
+        flow_store(), catalog(), _announcer(), _answers(), settings().keyring, _password_audit
+    )
+
+
+@functools.cache
+def role_groups() -> RoleGroups:
+    """Return the use cases of role groups."""
+    from shared.services.role_groups import RoleGroups
+
+    return RoleGroups(catalog(), _announcer(), _answers())
+
+
+@functools.cache
+def reference_definitions() -> ReferenceDefinitions:
+    """Return the use cases of reference definitions."""
+    from shared.services.reference_definitions import ReferenceDefinitions
+
+    return ReferenceDefinitions(catalog(), _announcer(), _answers())
+
+
+@functools.cache
+def readiness() -> Readiness:
+    """Return what applies the events of the readiness queue."""
+    from shared.services.readiness import Readiness
+
+    return Readiness(flow_store(), catalog(), publisher())
+
+
+@functools.cache
+def reconciler() -> Reconciler:
+    """Return what makes good what was lost on the way."""
+    from shared.services.reconciliation import Reconciler
+
+    return Reconciler(flow_store(), catalog(), publisher(), _announcer())
+
+
+@functools.cache
+def dead_letters() -> DeadLetters:
+    """Return what archives dead letters."""
+    from shared.services.dead_letters import DeadLetters
+
+    return DeadLetters(archive())
 
 
 @functools.cache
@@ -196,11 +275,39 @@ def overview() -> Overview:
     return Overview(flow_store(), archive(), queue_depth())
 
 
+@functools.cache
+def _announcer() -> Announcer:
+    from shared.services.announcing import Announcer
+
+    return Announcer(publisher(), catalog())
+
+
+@functools.cache
+def _answers() -> Representations:
+    from shared.services.representations import Representations
+
+    return Representations(printer(), settings().keyring.signing_key("skiptoken"))
+
+
 async def close() -> None:
     """Close whatever was opened, for a command that ends; a host keeps it all."""
-    for opened in (publisher, queue_depth, archive, _cosmos, _credential):
+    for opened in (publisher, queue_depth, _blobs, _cosmos, _credential):
         if opened.cache_info().currsize:
             await opened().close()
             opened.cache_clear()
-    for built_on_it in (flow_store, catalog, processor, overview):
+    for built_on_it in (
+        archive,
+        _password_audit,
+        flow_store,
+        catalog,
+        flow_sets,
+        provisioning_flows,
+        role_groups,
+        reference_definitions,
+        readiness,
+        reconciler,
+        dead_letters,
+        overview,
+        _announcer,
+    ):
         built_on_it.cache_clear()

@@ -58,13 +58,10 @@ class Settings:
             )
         storage = values.get("AzureWebJobsStorage") or None
         blobs = values.get("AzureWebJobsStorage__blobServiceUri") or None
-        account = values.get("AzureWebJobsStorage__accountName") or None
-        if blobs is None and account is not None:
-            blobs = f"https://{account}.blob.core.windows.net"
         if (storage is None) == (blobs is None):
             faults.append(
                 "Set AzureWebJobsStorage (a connection string, for Azurite) or "
-                "AzureWebJobsStorage__accountName (for Azure), one of the two."
+                "AzureWebJobsStorage__blobServiceUri (for Azure), one of the two."
             )
         graph_root = values.get("GRAPH_ROOT") or "https://graph.microsoft.com/beta"
         if _host(graph_root) is None:

@@ -1,26 +1,32 @@
-"""The door of JSON batches: up to twenty requests in one, each answered as if it came alone."""
+"""The handler of JSON batches: up to twenty requests in one, each answered as if it came alone."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import json
-import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import azure.functions as func
 
-from functions.http.operations import ROOT, dispatch, json_body, ok, operation
+from functions.http.operations import ROOT, dispatch, matching, operation, path_segments
+from functions.http.replies import ok
+from functions.http.requests import json_body
 from shared.contract.json_body import repeated_names
+from shared.description.operations import Contract
 from shared.domain.errors import Fault, InvalidRequest
+from shared.domain.permissions import SIGNED_IN
 
 bp = func.Blueprint()
-log = logging.getLogger("provisioning.batch")
 
 MAX_REQUESTS: Final = 20
+MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
+"""How long the answers of one batch may be in all; what comes after that is refused."""
+MAX_DEPTH: Final = 50
+"""How deep the body of a part may be nested: the deepest that any operation takes has nine."""
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _MAX_ID: Final = 128
 _MEMBERS: Final = frozenset({"id", "method", "url", "headers", "body", "dependsOn"})
@@ -30,46 +36,58 @@ _INHERITED: Final = ("authorization", "client-request-id", "traceparent")
 
 @dataclass(frozen=True)
 class Part:
-    """One request of a batch; `depends_on` has the ids of those that must succeed before it."""
+    """One request of a batch; `depends_on` has the ids of those that must succeed before it.
+
+    `path` and `query` are what its URL has behind the service root.
+    """
 
     id: str
     method: str
-    url: str
+    path: str
+    query: str
     headers: Mapping[str, str]
     body: bytes
     depends_on: tuple[str, ...]
 
 
-@operation(bp, "POST", "$batch", needs=None)
+@operation(bp, "POST", "$batch", SIGNED_IN, Contract("Service", {200: "batchAnswer"}, "batch"))
 async def batch(req: func.HttpRequest) -> func.HttpResponse:
     """Carry out the requests of a batch, at the same time where none waits for another.
 
-    Anyone may send one: each request in it is checked for what it asks.
+    It needs a valid access token; each request in it is checked for the permission of its own.
     """
-    try:
-        parts = read_parts(json_body(req))
-    except RecursionError as exc:
-        raise InvalidRequest(
-            Fault("InvalidValue", "A body in this batch is nested too deeply.", "$.requests")
-        ) from exc
+    root = req.url.partition("?")[0].rstrip("/").rpartition("/")[0]
+    parts = read_parts(json_body(req), root)
+    return ok(req, {"responses": await _answers(req, parts, root)})
+
+
+async def _answers(req: func.HttpRequest, parts: Sequence[Part], root: str) -> list[dict[str, Any]]:
     done: dict[str, asyncio.Task[dict[str, Any]]] = {}
+    left = MAX_ANSWER_BYTES
 
     async def carried_out(part: Part) -> dict[str, Any]:
+        nonlocal left
         for needed in part.depends_on:
             if (await done[needed])["status"] >= 400:
                 return _dependency_failed(part, needed)
-        return await _answer(req, part)
+        if left < 0:
+            return _too_long(part, "It was not carried out")
+        response = await dispatch(_request(req, part, root), f"{ROOT}/{part.path}")
+        left -= len(response.get_body())
+        if left < 0:
+            return _too_long(part, "It was carried out")
+        return _answer(part, response)
 
     async with asyncio.TaskGroup() as group:
         for part in parts:
             done[part.id] = group.create_task(carried_out(part))
-    return ok(req, {"responses": [done[part.id].result() for part in parts]})
+    return [done[part.id].result() for part in parts]
 
 
-def read_parts(body: Any) -> list[Part]:
-    """Check a batch; raises InvalidRequest with every fault of its form.
+def read_parts(body: Any, root: str = "") -> list[Part]:
+    """Check a batch sent to `root`; raises InvalidRequest with every fault of its form.
 
-    What a request means is not checked here: that is told in its own answer.
+    What a request means is not checked here: its own answer says what is wrong with it.
     """
     requests = body.get("requests") if isinstance(body, Mapping) else None
     if not isinstance(requests, list) or not 1 <= len(requests) <= MAX_REQUESTS:
@@ -83,7 +101,8 @@ def read_parts(body: Any) -> list[Part]:
     faults: list[Fault] = []
     parts: list[Part] = []
     for index, given in enumerate(requests):
-        part = _read_part(given, f"$.requests[{index}]", {part.id for part in parts}, faults)
+        path = f"$.requests[{index}]"
+        part = _read_part(given, path, {part.id for part in parts}, faults, root)
         if part is not None:
             parts.append(part)
     if faults:
@@ -91,7 +110,9 @@ def read_parts(body: Any) -> list[Part]:
     return parts
 
 
-def _read_part(given: Any, path: str, earlier: set[str], faults: list[Fault]) -> Part | None:
+def _read_part(
+    given: Any, path: str, earlier: set[str], faults: list[Fault], root: str
+) -> Part | None:
     def fault(message: str, member: str = "") -> None:
         faults.append(Fault("InvalidValue", message, path + member))
 
@@ -107,11 +128,10 @@ def _read_part(given: Any, path: str, earlier: set[str], faults: list[Fault]) ->
     method = given.get("method")
     if not isinstance(method, str) or method.upper() not in _METHODS:
         fault(f"Give one of {', '.join(_METHODS)}.", ".method")
-    url = given.get("url")
-    relative = _relative_path(url)
+    relative = _relative(given.get("url"), root)
     if relative is None:
         fault("Give a URL relative to the service root, such as /external/industryData.", ".url")
-    elif _is_batch(relative):
+    elif any(each.name == "batch" for each in matching(_segments(relative[0]))):
         fault("A batch cannot hold a batch; put its requests here.", ".url")
     headers = given.get("headers", {})
     if not isinstance(headers, Mapping) or not all(isinstance(v, str) for v in headers.values()):
@@ -124,44 +144,71 @@ def _read_part(given: Any, path: str, earlier: set[str], faults: list[Fault]) ->
         fault("Give an array of ids of requests that come before this one.", ".dependsOn")
     for name in sorted(given.keys() - _MEMBERS):
         fault(f"A request has {', '.join(sorted(_MEMBERS))}; remove '{name[:64]}'.")
-    if _has_repeated_members(given):
+    if _is_deep(given):
+        fault(f"A body is nested at most {MAX_DEPTH} deep here.", ".body")
+    elif _has_repeated_members(given):
+        # Checked here: in a body that is written again for its own request they would not show.
         fault("A member of this request is given more than once; keep one.")
-    if len(faults) > before:
+    if len(faults) > before or relative is None:
         return None
     names = {name.lower(): value for name, value in headers.items()}
     return Part(
         str(part_id),
         str(method).upper(),
-        str(url),
+        *relative,
         names,
         _body(given.get("body"), names),
         tuple(depends_on),
     )
 
 
-def _relative_path(url: object) -> str | None:
-    """Return the path of a URL relative to the service root; None for anything else."""
+def _relative(url: object, root: str) -> tuple[str, str] | None:
+    """Return path and query of a URL behind the service root; None for any other value."""
     if not isinstance(url, str) or not url.strip("/"):
         return None
+    if root and url.lower().startswith(f"{root.lower()}/"):
+        url = url[len(root) :]
     try:
         parts = urlsplit(url)
     except ValueError:  # brackets or characters that no host name has
         return None
-    return None if parts.scheme or parts.netloc else parts.path
+    if parts.scheme or parts.netloc:
+        return None
+    first, slash, rest = parts.path.strip("/").partition("/")
+    path = rest if first.lower() == ROOT and slash else f"{first}{slash}{rest}"
+    return path, parts.query
 
 
-def _is_batch(path: str) -> bool:
-    """Tell whether a path is that of a batch, however it is written."""
-    segments = [each for each in unquote(path).lower().split("/") if each]
-    return [each for each in segments if each != ROOT] == ["$batch"]
+def _segments(path: str) -> list[str]:
+    return path_segments(f"{ROOT}/{path}")
+
+
+def _is_deep(value: Any) -> bool:
+    """Tell whether a value is nested deeper than MAX_DEPTH; counts with a list, not with calls."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 2):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _has_repeated_members(value: Any) -> bool:
-    # Told here: in a body that is written again for its own request they could not be seen.
-    if isinstance(value, Mapping) and repeated_names(value):
-        return True
-    inner = value.values() if isinstance(value, Mapping) else value
-    return isinstance(value, (Mapping, list)) and any(map(_has_repeated_members, inner))
+    left = [value]
+    while left:
+        inner = left.pop()
+        if isinstance(inner, dict):
+            if repeated_names(inner):
+                return True
+            left += inner.values()
+        elif isinstance(inner, list):
+            left += inner
+    return False
 
 
 def _body(value: Any, headers: Mapping[str, str]) -> bytes:
@@ -172,25 +219,21 @@ def _body(value: Any, headers: Mapping[str, str]) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()
 
 
-async def _answer(req: func.HttpRequest, part: Part) -> dict[str, Any]:
-    path, _, query = part.url.partition("#")[0].partition("?")
+def _request(req: func.HttpRequest, part: Part, root: str) -> func.HttpRequest:
+    """Return a part as the request that it would be alone."""
     inherited = {name: req.headers[name] for name in _INHERITED if name in req.headers}
     # As the host does: a parameter without a value is no parameter.
-    params = {name: value for name, value in parse_qsl(query) if value}
-    root = req.url.partition("?")[0].rstrip("/").rpartition("/")[0]
-    alone = func.HttpRequest(
+    params = {name: value for name, value in parse_qsl(part.query) if value}
+    return func.HttpRequest(
         part.method,
-        f"{root}/{part.url.lstrip('/')}",
+        f"{root}/{part.path}{'?' if part.query else ''}{part.query}",
         headers={**inherited, **part.headers},
         params=params,
         body=part.body,
     )
-    try:
-        response = await dispatch(alone, path.strip("/").removeprefix(f"{ROOT}/"))
-    except Exception:
-        # Alone it would be a failed invocation and an empty 500; here the others have answers.
-        log.exception("request %s of a batch failed", part.id)
-        return {"id": part.id, "status": 500, "headers": {}}
+
+
+def _answer(part: Part, response: func.HttpResponse) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "id": part.id,
         "status": response.status_code,
@@ -211,14 +254,22 @@ async def _answer(req: func.HttpRequest, part: Part) -> dict[str, Any]:
 
 
 def _dependency_failed(part: Part, needed: str) -> dict[str, Any]:
+    message = f"The request '{needed}', on which this one depends, failed."
+    return _failed(part, 424, "FailedDependency", message)
+
+
+def _too_long(part: Part, what: str) -> dict[str, Any]:
+    message = (
+        f"The answers of this batch are longer than {MAX_ANSWER_BYTES} bytes in all. {what}; "
+        "send it in a batch of its own, or ask for less."
+    )
+    return _failed(part, 413, "RequestEntityTooLarge", message)
+
+
+def _failed(part: Part, status: int, code: str, message: str) -> dict[str, Any]:
     return {
         "id": part.id,
-        "status": 424,
+        "status": status,
         "headers": {"Content-Type": "application/json"},
-        "body": {
-            "error": {
-                "code": "FailedDependency",
-                "message": f"The request '{needed}', on which this one depends, failed.",
-            }
-        },
+        "body": {"error": {"code": code, "message": message}},
     }

@@ -1,7 +1,7 @@
-"""Doors of the API's description, of the pages for people, and of what only a page asks for.
+"""Handlers of the API's description, of the pages for people, and of what only a page asks for.
 
-Description and pages are public. They hold no data: what the pages show they ask of the API, with
-the token of who looks at them.
+Description and pages are public. They hold no data: what the pages show they request from the API,
+with the access token of the person who uses them.
 """
 
 from __future__ import annotations
@@ -10,23 +10,18 @@ import functools
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import azure.functions as func
 
-from functions.http.operations import (
-    OPERATIONS,
-    ROOT,
-    SECURITY_HEADERS,
-    STATUSES,
-    answered,
-    names_tag,
-)
+from functions.http.errors import STATUSES, UNEXPECTED
+from functions.http.operations import SECURITY_HEADERS, operations, route
+from functions.http.service import TAG
 from shared import bootstrap
-from shared.description import openapi as descriptions
-from shared.domain import permissions
+from shared.description.operations import Contract
+from shared.domain.conditions import names_tag
+from shared.domain.permissions import OUTBOUND_FLOW_READ
 
 bp = func.Blueprint()
 
@@ -39,7 +34,7 @@ _TYPES: Final = {
 }
 _PAGE_HEADERS: Final = {
     **SECURITY_HEADERS,
-    # Asked again each time, answered 304: a deployment shows at once.
+    # Requested each time, answered 304: a deployment shows at once.
     "Cache-Control": "no-cache",
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -50,47 +45,51 @@ _PAGE_HEADERS: Final = {
 }
 
 
-def _public(path: str) -> Callable[[Any], Any]:
-    route: Callable[[Any], Any] = bp.route(
-        path, methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS
-    )
-    return route
-
-
-@_public("openapi.json")
+@route(
+    bp,
+    "GET",
+    "openapi.json",
+    contract=Contract(TAG, {200: "openapi", 304: None}, headers=("If-None-Match",)),
+)
 async def openapi(req: func.HttpRequest) -> func.HttpResponse:
     """Return this description of the API, in OpenAPI 3.1."""
     return _static(req, "application/json", *description())
 
 
-@_public("status")
+@route(bp, "GET", "status")
 async def page_status(req: func.HttpRequest) -> func.HttpResponse:
     """Return the operator's page: every flow's readiness."""
     return _file(req, "status.html")
 
 
-@_public("docs")
+@route(bp, "GET", "docs")
 async def page_docs(req: func.HttpRequest) -> func.HttpResponse:
     """Return the page on which the API can be read and tried."""
     return _file(req, "docs.html")
 
 
-@_public("pages/{name}")
+@route(bp, "GET", "pages/{name}")
 async def page_part(req: func.HttpRequest) -> func.HttpResponse:
     """Return what a page consists of: styles, scripts, its icon."""
     return _file(req, req.route_params["name"])
 
 
-@_public("status/overview")
+@route(
+    bp,
+    "GET",
+    "status/overview",
+    OUTBOUND_FLOW_READ,
+    Contract(
+        TAG,
+        {200: "overview", 304: None},
+        headers=("overview-search", "overview-status", "overview-top", "If-None-Match"),
+        errors=(400,),
+    ),
+)
 async def page_data(req: func.HttpRequest) -> func.HttpResponse:
-    """Return what the operator's page shows, to who may read flows."""
-    return await answered(_overview, req, permissions.OUTBOUND_FLOW_READ)
-
-
-async def _overview(req: func.HttpRequest) -> func.HttpResponse:
     """Return counts, the queue's depth and the first flow sets with their flows' readiness.
 
-    Not one of Graph's operations: the status page asks for it. Counts are up to 10 s old.
+    Not one of Graph's operations: the status page requests it. Counts are up to 10 s old.
     """
     found = await bootstrap.overview().read(req.params)
     content, tag = _tagged(json.dumps(found, ensure_ascii=False).encode())
@@ -99,40 +98,15 @@ async def _overview(req: func.HttpRequest) -> func.HttpResponse:
     return func.HttpResponse(content, headers={"ETag": tag, "Content-Type": "application/json"})
 
 
-def routes() -> list[descriptions.Route]:
-    """Return every operation that the description has: those of the API, health and itself."""
-    return [
-        *(
-            descriptions.Route(
-                each.door.__name__,
-                each.method,
-                "/".join(("", ROOT, *filter(None, each.segments))),
-                each.door.__doc__ or "",
-                each.needs,
-            )
-            for each in OPERATIONS
-        ),
-        descriptions.Route("health", "GET", "/health", "Say that the app is loaded.", None),
-        descriptions.Route(
-            "openapi", "GET", "/openapi.json", "Return this description of the API.", None
-        ),
-        descriptions.Route(
-            "page_data",
-            "GET",
-            "/status/overview",
-            _overview.__doc__ or "",
-            permissions.OUTBOUND_FLOW_READ,
-        ),
-    ]
-
-
 @functools.cache
 def description() -> tuple[bytes, str]:
     """Return the description and its ETag; it is written once a process."""
+    from shared.description.openapi import document
+
     codes: defaultdict[int, set[str]] = defaultdict(set)
-    for status, code in STATUSES.values():
+    for status, code in (*STATUSES.values(), UNEXPECTED):
         codes[status].add(code)
-    return _tagged(json.dumps(descriptions.document(routes(), codes), ensure_ascii=False).encode())
+    return _tagged(json.dumps(document(operations(), codes), ensure_ascii=False).encode())
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-// For schools: reserved throughput, a second region, a private network, warm instances.
+// For schools: reserved throughput, a second region, a private network, instances in two zones.
 using '../main.bicep'
 
 param environmentName = 'prod'
@@ -10,10 +10,13 @@ param cosmosMaxThroughput = 4000
 param cosmosSecondRegion = readEnvironmentVariable('AZURE_SECOND_LOCATION', '')
 param serviceBusSku = 'Premium'
 param privateNetwork = true
+// Keeps two always-ready instances for each of the app's four function groups: docs/cost-and-scale.md
+// has what those eight cost. alwaysReadyInstances would only raise the number for HTTP above two.
 param zoneRedundant = true
+param vaultRetentionDays = 90
 param purgeProtection = true
+// For each function group.
 param maximumInstanceCount = 100
-param alwaysReadyInstances = 1
 param logRetentionDays = 90
 param logDailyQuotaGb = 20
 param alertEmail = readEnvironmentVariable('ALERT_EMAIL', '')

@@ -3,7 +3,7 @@
 $ErrorActionPreference = 'Stop'
 $PSNativeCommandUseErrorActionPreference = $true
 
-foreach ($name in 'AZURE_SUBSCRIPTION_ID', 'AZURE_RESOURCE_GROUP', 'AZURE_KEY_VAULT_NAME', 'PASSWORD_KEYS_SECRET', 'FUNCTION_APP_NAME') {
+foreach ($name in 'AZURE_SUBSCRIPTION_ID', 'AZURE_RESOURCE_GROUP', 'AZURE_KEY_VAULT_NAME', 'KEY_RING_NAME', 'FUNCTION_APP_NAME') {
     if (-not [Environment]::GetEnvironmentVariable($name)) {
         throw "$name is missing: run this through azd, or set it."
     }
@@ -15,8 +15,8 @@ $site = "$group/providers/Microsoft.Web/sites/$env:FUNCTION_APP_NAME"
 
 $names = @(az rest --method get --url "$vault/secrets?api-version=2025-05-01" --query 'value[].name' --output tsv)
 if ($LASTEXITCODE -ne 0) { throw 'The secrets of the vault could not be listed: see the message above.' }
-if ($names -ccontains $env:PASSWORD_KEYS_SECRET) {
-    Write-Output "The vault has $env:PASSWORD_KEYS_SECRET already: kept."
+if ($names -ccontains $env:KEY_RING_NAME) {
+    Write-Output "The vault has $env:KEY_RING_NAME already: kept."
     exit 0
 }
 
@@ -28,7 +28,7 @@ try {
     @{ passwordKeys = @{ value = $keys } } | ConvertTo-Json | Set-Content -Path $file -Encoding utf8
     az deployment group create --name password-keys --subscription $env:AZURE_SUBSCRIPTION_ID `
         --resource-group $env:AZURE_RESOURCE_GROUP --template-file "$PSScriptRoot/../password-keys.bicep" `
-        --parameters "vaultName=$env:AZURE_KEY_VAULT_NAME" "secretName=$env:PASSWORD_KEYS_SECRET" `
+        --parameters "vaultName=$env:AZURE_KEY_VAULT_NAME" "secretName=$env:KEY_RING_NAME" `
         "@$file" --output none
     if ($LASTEXITCODE -ne 0) { throw 'The key could not be put into the vault: see the message above.' }
 }
@@ -38,4 +38,4 @@ finally {
 
 az rest --method post --url "$site/config/configreferences/appsettings/refresh?api-version=2022-03-01" --output none
 if ($LASTEXITCODE -ne 0) { throw 'The app could not be told of the new secret: see the message above.' }
-Write-Output "Made $env:PASSWORD_KEYS_SECRET with a new random key."
+Write-Output "Made $env:KEY_RING_NAME with a new random key."

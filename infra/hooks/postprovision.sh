@@ -7,7 +7,7 @@ set -eu
 : "${AZURE_SUBSCRIPTION_ID:?is missing: run this through azd, or set it}"
 : "${AZURE_RESOURCE_GROUP:?is missing: run this through azd, or set it}"
 : "${AZURE_KEY_VAULT_NAME:?is missing: run this through azd, or set it}"
-: "${PASSWORD_KEYS_SECRET:?is missing: run this through azd, or set it}"
+: "${KEY_RING_NAME:?is missing: run this through azd, or set it}"
 : "${FUNCTION_APP_NAME:?is missing: run this through azd, or set it}"
 
 here=$(dirname "$0")
@@ -19,8 +19,8 @@ site="$group/providers/Microsoft.Web/sites/$FUNCTION_APP_NAME"
 # private network too.
 names=$(az rest --method get --url "$vault/secrets?api-version=2025-05-01" \
     --query 'value[].name' --output tsv)
-if printf '%s\n' "$names" | grep -Fqx "$PASSWORD_KEYS_SECRET"; then
-    echo "The vault has $PASSWORD_KEYS_SECRET already: kept."
+if printf '%s\n' "$names" | grep -Fqx "$KEY_RING_NAME"; then
+    echo "The vault has $KEY_RING_NAME already: kept."
     exit 0
 fi
 
@@ -34,10 +34,10 @@ printf '{"passwordKeys": {"value": "key-%s:%s"}}' "$(date -u +%Y%m%d)" "$key" >"
 
 az deployment group create --name password-keys --subscription "$AZURE_SUBSCRIPTION_ID" \
     --resource-group "$AZURE_RESOURCE_GROUP" --template-file "$here/../password-keys.bicep" \
-    --parameters "vaultName=$AZURE_KEY_VAULT_NAME" "secretName=$PASSWORD_KEYS_SECRET" \
+    --parameters "vaultName=$AZURE_KEY_VAULT_NAME" "secretName=$KEY_RING_NAME" \
     "@$folder/parameters.json" --output none
 
 # The app looked for the secret when it was provisioned and found none: have it look again.
 az rest --method post \
     --url "$site/config/configreferences/appsettings/refresh?api-version=2022-03-01" --output none
-echo "Made $PASSWORD_KEYS_SECRET with a new random key."
+echo "Made $KEY_RING_NAME with a new random key."

@@ -7,21 +7,33 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from aiohttp import web
 
-from local.host import index, logs, timers
+from local.host import logs
+from local.host.channel import Begin
 from local.host.errors import HostError
 from local.host.http import HOST_ADDRESS, HttpHost
-from local.host.index import HTTP_TRIGGER, SERVICE_BUS_TRIGGER, TIMER_TRIGGER, IndexedFunction
-from local.host.invocation import Worker
+from local.host.index import App
 from local.host.service_bus import QueueListener
-from local.host.settings import apply_local_settings, read_host_json
+from local.host.settings import HostSettings, apply_local_settings, read_host_json
+from local.host.supervisor import Supervisor
+from local.host.timers import Timer
+from local.host.worker import loop_factory
+from local.host.worker_checks import (
+    HTTP_TRIGGER,
+    SERVICE_BUS_TRIGGER,
+    TIMER_TRIGGER,
+    IndexedFunction,
+)
 
-#: how long running invocations may take to end once the host was told to stop (seconds)
-GRACE = 3.0
+#: how long running functions may take to end once the host is stopped (seconds): what Azure gives
+#: them when it replaces an instance; functionTimeout ends most of them before
+DRAIN = 600.0
+#: how long those that were then ended may take to be answered and given back (seconds)
+_LATE = 2.0
 _THREADS = "PYTHON_THREADPOOL_THREAD_COUNT"
 
 
@@ -36,92 +48,125 @@ def _threads(text: str | None) -> int | None:
     return int(text)
 
 
-async def serve(app_dir: Path, port: int | None) -> None:
-    """Run the app until SIGINT or SIGTERM; raises HostError when it cannot start."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+async def serve(app_dir: Path, port: int | None, state: Path | None, drain: float) -> None:
+    """Run the app until SIGINT or SIGTERM; raises HostError when it cannot start or go on.
+
+    After the signal running functions have `drain` seconds to end; a second one ends them at once.
+    """
     settings = read_host_json(app_dir)
     configured_port = apply_local_settings(app_dir, os.environ)
     os.environ.setdefault("FUNCTIONS_WORKER_RUNTIME", "python")
     os.environ.setdefault("AzureWebJobsScriptRoot", str(app_dir))
-    environ = os.environ
-    port = configured_port if port is None else port
-    worker = Worker(settings.function_timeout, _threads(environ.get(_THREADS)))
     logs.set_up()
-    app = index.index(index.import_app(app_dir, environ), settings, environ)
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    broken: list[HostError] = []
 
-    timer_of = {f.name: timers.Timer(f, worker, environ) for f in app.of_kind(TIMER_TRIGGER)}
-    queue_of = {
-        f.name: QueueListener(f, worker, settings.service_bus, environ)
-        for f in app.of_kind(SERVICE_BUS_TRIGGER)
-    }
+    def give_up(exc: HostError) -> None:
+        broken.append(exc)
+        stop.set()
 
-    async def run_by_hand(function: IndexedFunction, text: str) -> None:
-        if function.name in timer_of:
-            await timer_of[function.name].run("by hand")
-        else:
-            await queue_of[function.name].run_by_hand(text)
+    def signalled() -> None:
+        if stop.is_set():
+            worker.stop()
+        stop.set()
 
-    http = HttpHost(app, settings, worker, run_by_hand, environ)
-    runner = web.ServerRunner(http.server(), handle_signals=False, shutdown_timeout=GRACE)
-    await runner.setup()
-    running: list[asyncio.Task[None]] = []
+    worker = Supervisor(Begin(app_dir, settings, _threads(os.environ.get(_THREADS))), give_up)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, signalled)
     try:
-        site = web.TCPSite(runner, HOST_ADDRESS, port)
+        app = await worker.start()
+        parts = _Parts(app, settings, worker, state, drain)
         try:
-            await site.start()
+            await parts.start(configured_port if port is None else port)
+            _announce(app, parts, settings.route_prefix)
+            await stop.wait()
+            logs.HOST.info("Stopping")
+            loop.call_later(drain, worker.stop)
+        finally:
+            await parts.stop()
+    finally:
+        worker.stop()
+    if broken:
+        raise broken[0]
+
+
+class _Parts:
+    """What brings calls to the worker: the HTTP server, queue listeners and timers."""
+
+    def __init__(
+        self,
+        app: App,
+        settings: HostSettings,
+        worker: Supervisor,
+        state: Path | None,
+        drain: float,
+    ) -> None:
+        self.timers = {
+            f.name: Timer(f, worker, os.environ, state) for f in app.of_kind(TIMER_TRIGGER)
+        }
+        self.queues = {
+            f.name: QueueListener(f, worker, settings.service_bus, os.environ)
+            for f in app.of_kind(SERVICE_BUS_TRIGGER)
+        }
+        self._grace = drain + _LATE
+        self._http = HttpHost(app, settings, worker, self._run_by_hand, os.environ)
+        self._runner = web.ServerRunner(
+            self._http.server(), handle_signals=False, shutdown_timeout=self._grace
+        )
+
+    @property
+    def port(self) -> int:
+        return self._http.port
+
+    async def start(self, port: int) -> None:
+        """Begin to take calls; raises HostError when the port cannot be had."""
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, HOST_ADDRESS, port).start()
         except OSError as exc:
             raise HostError(
                 f"Port {port} cannot be used on {HOST_ADDRESS} ({exc.strerror}): stop the process "
                 "that has it, or choose another by --port."
             ) from exc
-        http.port = runner.addresses[0][1]
-        queues = {name: listener.queue for name, listener in queue_of.items()}
-        _announce(app, http.port, settings.route_prefix, queues)
-        for listener in queue_of.values():
+        self._http.port = self._runner.addresses[0][1]
+        for listener in self.queues.values():
             listener.start()
-        running = [loop.create_task(timer.run_for_ever()) for timer in timer_of.values()]
-        print(f"Host started on http://{HOST_ADDRESS}:{http.port}", flush=True)
-        await stop.wait()
-        logs.HOST.info("Stopping")
+        for timer in self.timers.values():
+            timer.start()
+
+    async def stop(self) -> None:
+        """Take no more calls and wait for those that run."""
         await asyncio.gather(
-            runner.cleanup(), *(listener.stop(GRACE) for listener in queue_of.values())
+            self._runner.cleanup(),
+            *(listener.stop(self._grace) for listener in self.queues.values()),
+            *(timer.stop() for timer in self.timers.values()),
         )
-    finally:
-        await timers.stop(running)
-        await runner.cleanup()
-        worker.close()
+
+    async def _run_by_hand(self, function: IndexedFunction, text: str) -> None:
+        if function.name in self.timers:
+            await self.timers[function.name].run("by hand")
+        else:
+            await self.queues[function.name].run_by_hand(text)
 
 
-def _announce(app: index.App, port: int, prefix: str, queues: Mapping[str, str]) -> None:
+def _announce(app: App, parts: _Parts, prefix: str) -> None:
     for warning in app.warnings:
         print(f"Warning: {warning}")
     if app.functions:
         print("\nFunctions:\n")
+    url = f"http://{HOST_ADDRESS}:{parts.port}"
     templates = {route.function_name: route for route in app.routes(prefix)}
     for function in app.functions:
         if function.kind == HTTP_TRIGGER:
             route = templates[function.name]
             methods = "" if route.methods is None else f"[{','.join(sorted(route.methods))}] "
             path = route.template.strip("/")
-            print(f"    {function.name}: {methods}http://{HOST_ADDRESS}:{port}/{path}")
+            print(f"    {function.name}: {methods}{url}/{path}")
         elif function.kind == TIMER_TRIGGER:
             print(f"    {function.name}: timerTrigger {function.trigger['schedule']}")
         else:
-            print(f"    {function.name}: serviceBusTrigger {queues[function.name]}")
-    print(flush=True)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Take uvloop where it is installed, as uvicorn does: a create costs a tenth less CPU."""
-    try:
-        import uvloop  # type: ignore[import-not-found,unused-ignore]  # nothing here needs it
-    except ImportError:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
+            print(f"    {function.name}: serviceBusTrigger {parts.queues[function.name].queue}")
+    print(f"\nHost started on {url}", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -133,12 +178,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=int,
         help="0 for any free one (default: Host.LocalHttpPort of local.settings.json, else 7071)",
     )
+    parser.add_argument(
+        "--state",
+        type=Path,
+        help="a folder that remembers when timers ran, so that a missed run is made up for",
+    )
+    parser.add_argument(
+        "--drain",
+        type=float,
+        default=DRAIN,
+        metavar="SECONDS",
+        help=f"what a stop waits for running functions (default: {DRAIN:.0f})",
+    )
     given = parser.parse_args(arguments)
     if given.port is not None and not 0 <= given.port < 65536:
         parser.error(f"--port {given.port} is not a port: give a number from 0 to 65535")
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(serve(Path(given.app).resolve(), given.port))
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(serve(Path(given.app).resolve(), given.port, given.state, given.drain))
     except HostError as exc:
         for sentence in exc.sentences:
             print(sentence, file=sys.stderr)

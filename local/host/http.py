@@ -10,30 +10,31 @@ import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion, HttpVersion11, web
 from aiohttp.web_request import BaseRequest
 from azure.functions.meta import Datum
 from multidict import CIMultiDict
 
-from local.host.index import HTTP_TRIGGER, App, IndexedFunction
-from local.host.invocation import InvocationFailed, Worker
+from local.host.connections import HEADERS_LIMIT, LINE_LIMIT, NOTE, Server
+from local.host.index import App
+from local.host.invocation import HttpAnswer, InvocationFailed, Invoker
 from local.host.logs import HOST
 from local.host.routes import Router
 from local.host.settings import HostSettings
+from local.host.worker_checks import HTTP_TRIGGER, IndexedFunction
 
 HOST_ADDRESS = "127.0.0.1"
 VERSION = "4.0.0-local"
 BODY_LIMIT = 104_857_600
-# Kestrel's, which counts all headers together; here it is for each.
-HEADER_LIMIT = 32_768
+#: characters of a query that Azure's front end takes
+QUERY_LIMIT = 4096
+#: Kestrel ends a body that comes slower than this (bytes a second), but not before (seconds)
+_SLOWEST, _PATIENCE = 240, 5.0
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
-_HOME = (
-    b"<!DOCTYPE html><title>Functions</title><p>Your local Functions host is up and running.</p>"
-)
 _JSON = "application/json; charset=utf-8"
-#: set by the host itself from the body
-_OWN_HEADERS = {"content-length", "transfer-encoding", "connection"}
+#: set by the server itself
+_OWN_HEADERS = {"transfer-encoding", "connection"}
 _LONE_PERCENT = re.compile("%(?![0-9a-fA-F]{2})")
 _PATH_SAFE = "/:@!$&'()*+,;=~-._%"
 
@@ -78,7 +79,10 @@ def decode_path(raw: str) -> str:
 
 
 def read_query(raw: str) -> dict[str, str]:
-    """The query as a function sees it: repeated names joined by ",", empty values left out."""
+    """The query as a function sees it: repeated names joined by ",", empty values left out.
+
+    Of names that differ in case only the last spelling is kept.
+    """
     names: dict[str, str] = {}
     values: dict[str, list[str]] = {}
     for part in raw.split("&") if raw else ():
@@ -89,10 +93,10 @@ def read_query(raw: str) -> dict[str, str]:
                 else text
                 for text in part.partition("=")
             )
-            key = names.setdefault(name.lower(), name)
-            values.setdefault(key, []).append(value)
-    joined = {name: ",".join(found) for name, found in values.items()}
-    return {name: value for name, value in joined.items() if value}
+            names[name.lower()] = name
+            if value:
+                values.setdefault(name.lower(), []).append(value)
+    return {names[key]: ",".join(found) for key, found in values.items()}
 
 
 def read_headers(request: BaseRequest) -> dict[str, str]:
@@ -100,6 +104,8 @@ def read_headers(request: BaseRequest) -> dict[str, str]:
     headers: dict[str, str] = {}
     for name, value in request.headers.items():
         key = name.lower()
+        if key == NOTE:
+            continue
         headers[key] = f"{headers[key]},{value}" if key in headers else value
     for name, value in headers.items():
         if not value.isascii():
@@ -126,27 +132,21 @@ class HttpHost:
         self,
         app: App,
         settings: HostSettings,
-        worker: Worker,
+        worker: Invoker,
         run_by_hand: Callable[[IndexedFunction, str], Awaitable[None]],
         environ: Mapping[str, str],
     ) -> None:
         self._functions = {function.name: function for function in app.functions}
         self._router = Router(app.routes(settings.route_prefix))
-        self._templates = {route.function_name: route.template for route in self._router.routes}
         self._worker, self._run_by_hand = worker, run_by_hand
-        self._outstanding = 0
-        self._max_outstanding = settings.max_outstanding_requests
-        concurrent = settings.max_concurrent_requests
-        self._slots = asyncio.Semaphore(concurrent) if concurrent else None
         limit = environ.get("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT", "")
         self._body_limit = int(limit) if limit.isascii() and limit.isdigit() else BODY_LIMIT
-        self._homepage = environ.get("AzureWebJobsDisableHomepage", "").lower() != "true"
         self._started = asyncio.get_running_loop().time()
         self._background: set[asyncio.Task[None]] = set()
         self.port = 0
 
-    def server(self) -> web.Server:
-        """The aiohttp server that answers with handle()."""
+    def server(self) -> Server:
+        """The server that answers with handle()."""
         loop = asyncio.get_running_loop()
 
         def make(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> BaseRequest:
@@ -154,63 +154,69 @@ class HttpHost:
                 message, payload, protocol, writer, task, loop, client_max_size=self._body_limit
             )
 
-        return web.Server(
+        return Server(
             self.handle,
             request_factory=make,
             access_log=None,
             lingering_time=5.0,
-            max_field_size=HEADER_LIMIT,
+            # A body is the function's, as it was sent.
+            auto_decompress=False,
+            # These are for one line; all together are counted before.
+            max_line_size=LINE_LIMIT,
+            max_field_size=HEADERS_LIMIT,
         )
 
     async def handle(self, request: BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         try:
+            note = request.headers.get(NOTE, "")
+            if note.isdigit():
+                return web.Response(status=int(note))
+            method = note or request.method
             raw_path, query = _split_target(request)
+            if len(query) > QUERY_LIMIT:
+                return web.Response(status=414)
             path = decode_path(raw_path)
-            if path.lower().startswith("/admin/") or path.lower() == "/admin":
-                return await self._admin(request, path)
-            if self._max_outstanding is not None and self._outstanding >= self._max_outstanding:
-                return web.Response(status=429)
-            self._outstanding += 1
-            try:
-                if self._slots is None:
-                    return await self._serve(request, path, query)
-                async with self._slots:
-                    return await self._serve(request, path, query)
-            finally:
-                self._outstanding -= 1
+            first = path.split("/", 2)[1].lower()
+            if first == "runtime":
+                return web.Response(status=401)  # webhooks of extensions, for who has their key
+            if first == "admin" and (answer := await self._admin(request, path)) is not None:
+                return answer
+            return await self._serve(request, method, path, query)
         except BadRequest as exc:
             HOST.info("Refused a request: %s", exc)
             return web.Response(status=400)
 
-    async def _serve(self, request: BaseRequest, path: str, query: str) -> web.Response:
-        found = self._router.find(request.method.upper(), path)
+    async def _serve(
+        self, request: BaseRequest, method: str, path: str, query: str
+    ) -> web.Response:
+        found = self._router.find(method, path)
         if found is None:
-            if path != "/":
-                return web.Response(status=404)
-            if self._homepage:
-                return web.Response(body=_HOME, content_type="text/html")
-            return web.Response(status=204)
+            return web.Response(status=404)
         route, values = found
         headers = read_headers(request)
         # The host forwards a body only when it knows its length, so a chunked one arrives empty.
         length = request.content_length or 0
         if length > self._body_limit:
-            return web.Response(status=413)
+            return web.Response(status=500)  # the host throws while it reads
         if "expect" in headers and request.version == HttpVersion11:
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
-        body = await request.read() if length else b""
+        body = await _read_body(request, length) if length else b""
+        if body is None:
+            response = web.Response(status=500)
+            response.force_close()
+            return response
         host = headers.get("host") or f"{HOST_ADDRESS}:{self.port}"
         shown = _LONE_PERCENT.sub("%25", urllib.parse.quote(path, safe=_PATH_SAFE))
         value = Datum(
             {
-                "method": Datum(request.method.upper(), "string"),
-                "url": Datum(f"http://{host}{shown}{'?' + query if query else ''}", "string"),
-                "headers": {name: Datum(text, "string") for name, text in headers.items()},
-                "query": {name: Datum(text, "string") for name, text in read_query(query).items()},
-                "params": {name: Datum(text, "string") for name, text in values.items()},
-                "body": Datum(body, "bytes"),
+                "method": method,
+                "url": f"http://{host}{shown}{'?' + query if query else ''}",
+                "headers": headers,
+                "params": read_query(query),
+                "route_params": values,
+                "body": body,
             },
             "http",
         )
@@ -221,19 +227,20 @@ class HttpHost:
                 value,
                 trace_parent=headers.get("traceparent", ""),
                 trace_state=headers.get("tracestate", ""),
-                reason=f"{request.method} {shown}",
+                reason=f"{method} {shown}",
             )
         except InvocationFailed:
             return web.Response(status=500)
         try:
-            return to_response(answer)
+            return to_response(answer, request.version)
         except ValueError as exc:
             HOST.error("Failed: the answer of %s cannot be sent: %s", function.name, exc)
             return web.Response(status=500)
 
     # ---- /admin, as far as tools use it
 
-    async def _admin(self, request: BaseRequest, path: str) -> web.Response:
+    async def _admin(self, request: BaseRequest, path: str) -> web.Response | None:
+        """The host's own answer, None for what it leaves to the functions."""
         parts = path.strip("/").split("/")
         known = [part.lower() for part in parts[:2]] + parts[2:]
         if known[1:] == ["host", "status"] and request.method == "GET":
@@ -249,44 +256,13 @@ class HttpHost:
             )
         if known[1:] == ["host", "ping"] and request.method in ("GET", "POST"):
             return web.Response()
-        if known[1:] == ["functions"] and request.method == "GET":
-            return _json([self._describe(request, f) for f in self._functions.values()])
         if len(known) == 3 and known[1] == "functions":
             wanted = known[2].lower()
             function = next((f for f in self._functions.values() if f.name.lower() == wanted), None)
-            if function is not None and request.method == "GET":
-                return _json(self._describe(request, function))
             if function is not None and request.method == "POST":
                 return await self._start_by_hand(request, function)
-        return web.Response(status=404)
-
-    def _describe(self, request: BaseRequest, function: IndexedFunction) -> dict[str, Any]:
-        base = f"http://{request.headers.get('Host') or f'{HOST_ADDRESS}:{self.port}'}"
-        template = self._templates.get(function.name)
-        return {
-            "name": function.name,
-            "script_root_path_href": f"{base}/admin/vfs/",
-            "script_href": f"{base}/admin/vfs/{function.file.name}",
-            "config_href": None,
-            "test_data_href": None,
-            "href": f"{base}/admin/functions/{function.name}",
-            "invoke_url_template": (
-                None if template is None else f"{base}/{template.strip('/').lower()}"
-            ),
-            "language": "python",
-            "config": {
-                "name": function.name,
-                "entryPoint": function.name,
-                "scriptFile": function.file.name,
-                "language": "python",
-                "bindings": list(function.bindings),
-            },
-            "files": None,
-            "test_data": None,
-            "isDisabled": False,
-            "isDirect": True,
-            "isProxy": False,
-        }
+            return web.Response(status=404)
+        return None
 
     async def _start_by_hand(self, request: BaseRequest, function: IndexedFunction) -> web.Response:
         try:
@@ -307,31 +283,49 @@ class HttpHost:
         return web.Response(status=202)
 
 
+async def _read_body(request: BaseRequest, length: int) -> bytes | None:
+    """A body of known length as it was sent; None when it comes too slowly."""
+    loop = asyncio.get_running_loop()
+    began, body = loop.time(), bytearray()
+    while len(body) < length:
+        try:
+            async with asyncio.timeout_at(began + max(_PATIENCE, len(body) / _SLOWEST)):
+                part = await request.content.readany()
+        except TimeoutError:
+            HOST.info("Refused a request: its body comes slower than %d bytes/s", _SLOWEST)
+            return None
+        if not part:
+            break
+        body += part
+    return bytes(body)
+
+
 def _json(value: Any) -> web.Response:
     return web.Response(text=json.dumps(value), headers={"Content-Type": _JSON})
 
 
-def to_response(answer: Datum | None) -> web.Response:
+def to_response(answer: HttpAnswer | None, version: HttpVersion) -> web.Response:
     """The HTTP answer for what a function returned; raises ValueError for what cannot be sent."""
     if answer is None:
         raise ValueError("the function has no HTTP answer")
-    if answer.type == "string":
-        return web.Response(
-            body=answer.value.encode(), headers={"Content-Type": "text/plain; charset=utf-8"}
-        )
-    value = answer.value
-    status = value["status_code"].value
+    status, body = answer.status, answer.body
     if not (status.isascii() and status.isdigit() and 200 <= int(status) <= 999):
         raise ValueError(f"{status!r} is not a status code from 200 to 999")
     headers: CIMultiDict[str] = CIMultiDict()
-    for name, datum in value["headers"].items():
+    for name, value in answer.headers:
         if not _TOKEN.fullmatch(name):
             raise ValueError(f"{name!r} is not a header name")
-        if not _VALUE.fullmatch(datum.value):
+        if not _VALUE.fullmatch(value):
             raise ValueError(f"the header {name} has a control or non-ASCII character")
-        if name.lower() not in _OWN_HEADERS:
-            headers[name] = datum.value
-    for cookie in value["cookies"] or ():
-        for morsel in cookie.values():
-            headers.add("Set-Cookie", morsel.OutputString())
-    return web.Response(body=value["body"].value, status=int(status), headers=headers)
+        if name.lower() == "set-cookie":
+            headers.add(name, value)
+        elif name.lower() not in _OWN_HEADERS:
+            headers[name] = value
+    length = headers.get("Content-Length")
+    if length not in (None, str(len(body))):
+        raise ValueError(f"its Content-Length is {length!r}, but its body has {len(body)} bytes")
+    response = web.Response(body=body, status=int(status), headers=headers)
+    # The host copies a body without looking how long it is.
+    if body and length is None and version == HttpVersion11:
+        response.enable_chunked_encoding()
+    return response

@@ -8,23 +8,54 @@ import inspect
 import os
 import threading
 import time
+import traceback
 import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import azure.functions as func
+import azure.functions.http
 from azure.functions.meta import Datum
 
 from local.host import messages
-from local.host.index import SERVICE_BUS_TRIGGER, IndexedFunction
 from local.host.logs import HOST, current
+from local.host.worker_checks import SERVICE_BUS_TRIGGER, IndexedFunction
 
+#: so many tracebacks are remembered as shown
+_SHOWN = 200
 _thread_local = threading.local()
 
 
 class InvocationFailed(Exception):
-    """The function raised, timed out or returned what it must not; it is logged already."""
+    """The function raised, returned what it must not or was ended; it is logged already."""
+
+
+class HttpAnswer(NamedTuple):
+    """What an HTTP function returned, as the binding writes it; nothing of it is checked yet."""
+
+    status: str
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+class Invoker(Protocol):
+    """Runs functions: in another process (Supervisor), or in this one (Worker)."""
+
+    async def invoke(
+        self,
+        function: IndexedFunction,
+        value: Datum,
+        metadata: Mapping[str, Datum] | None = None,
+        *,
+        trace_parent: str = "",
+        trace_state: str = "",
+        reason: str,
+    ) -> HttpAnswer | None:
+        """Run a function; its answer to a request, None for one without.
+
+        Raises InvocationFailed, once that is logged.
+        """
 
 
 class TraceContext(func._abc.TraceContext):
@@ -105,14 +136,10 @@ def new_trace_parent() -> str:
 class Worker:
     """Decodes a trigger's value, calls the function and checks what it returns."""
 
-    def __init__(self, timeout: float | None, threads: int | None) -> None:
-        self._timeout = timeout
+    def __init__(self, threads: int | None) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="function")
         self._registry = func.get_binding_registry()
-
-    def close(self) -> None:
-        """Let the threads go; a function that still runs in one is not waited for."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._shown: set[tuple[str, str, int]] = set()
 
     async def invoke(
         self,
@@ -123,12 +150,9 @@ class Worker:
         trace_parent: str = "",
         trace_state: str = "",
         reason: str,
-    ) -> Datum | None:
-        """Run a function; returns its encoded answer, None for a function without one.
-
-        Raises InvocationFailed when it fails, CancelledError when the host stops.
-        """
-        invocation_id = str(uuid.uuid4())
+        invocation_id: str = "",
+    ) -> HttpAnswer | None:
+        """Run a function: see Invoker."""
         token = current.set((function.name, invocation_id))
         began = time.perf_counter()
         try:
@@ -136,12 +160,11 @@ class Worker:
                 function, invocation_id, value, metadata, trace_parent, trace_state
             )
         except InvocationFailed as exc:
+            new = self._is_new(exc.__cause__)
             HOST.error(
-                "Failed (%s) after %.0f ms: %s",
-                reason,
-                _milliseconds(began),
-                exc,
-                exc_info=exc.__cause__,
+                "Failed (%s) after %.0f ms: %s%s",
+                *(reason, _milliseconds(began), exc, "" if new else " (traceback as before)"),
+                exc_info=exc.__cause__ if new else None,
             )
             raise
         else:
@@ -149,6 +172,19 @@ class Worker:
             return answer
         finally:
             current.reset(token)
+
+    def _is_new(self, exc: BaseException | None) -> bool:
+        """Whether a traceback is to be shown: once for each kind of error at each place."""
+        if exc is None:
+            return True
+        place = traceback.extract_tb(exc.__traceback__)[-1]
+        key = (type(exc).__name__, place.filename, place.lineno or 0)
+        if key in self._shown:
+            return False
+        if len(self._shown) >= _SHOWN:
+            self._shown.clear()
+        self._shown.add(key)
+        return True
 
     async def _run(
         self,
@@ -158,44 +194,33 @@ class Worker:
         metadata: Mapping[str, Datum] | None,
         trace_parent: str,
         trace_state: str,
-    ) -> Datum | None:
-        limit = asyncio.timeout(self._timeout)
+    ) -> HttpAnswer | None:
         try:
             arguments = {function.parameter: self._decode(function, value, metadata)}
             if function.takes_context:
                 trace = TraceContext(trace_parent or new_trace_parent(), trace_state)
                 arguments["context"] = Context(function, invocation_id, trace)
-            async with limit:
-                result = await self._call(function, invocation_id, arguments)
+            result = await self._call(function, invocation_id, arguments)
             return self._encode(function, result)
         except InvocationFailed:
             raise
-        except TimeoutError as exc:
-            if limit.expired():
-                raise InvocationFailed(
-                    f"it ran longer than functionTimeout ({self._timeout:g} s)"
-                ) from None
-            raise InvocationFailed(f"TimeoutError: {exc}") from exc
-        except asyncio.CancelledError as exc:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            raise InvocationFailed(
-                "a CancelledError left the function; the real worker would never answer"
-            ) from exc
+        except asyncio.CancelledError:
+            HOST.error("A CancelledError left the function: it is not answered until it times out")
+            raise
         except (SystemExit, KeyboardInterrupt) as exc:
-            raise InvocationFailed(
-                f"{type(exc).__name__} left the function; the real worker process would end"
-            ) from exc
+            HOST.error("%s left the function: the worker process ends", type(exc).__name__)
+            os._exit(1)
         except Exception as exc:
             raise InvocationFailed(f"{type(exc).__name__}: {exc}") from exc
 
     def _decode(
         self, function: IndexedFunction, value: Datum, metadata: Mapping[str, Datum] | None
     ) -> Any:
-        if function.wants_bare_value:
-            if value.type == "http":
+        if value.type == "http":
+            if function.wants_bare_value:
                 raise InvocationFailed("an HTTP request cannot be given as str or bytes")
+            return azure.functions.http.HttpRequest(**value.value, body_type="bytes")
+        if function.wants_bare_value:
             return value.value
         converter = self._registry.get(function.kind)
         if function.kind == SERVICE_BUS_TRIGGER:
@@ -212,7 +237,7 @@ class Worker:
             self._pool, context.run, _call_in_thread, function, invocation_id, arguments
         )
 
-    def _encode(self, function: IndexedFunction, result: Any) -> Datum | None:
+    def _encode(self, function: IndexedFunction, result: Any) -> HttpAnswer | None:
         if inspect.iscoroutine(result):
             result.close()
             raise InvocationFailed(
@@ -232,7 +257,17 @@ class Worker:
             raise InvocationFailed(
                 f"it returned {type(result).__name__} instead of func.HttpResponse or str"
             ) from None
-        return encoded
+        if encoded.type == "string":
+            kind = ("Content-Type", "text/plain; charset=utf-8")
+            return HttpAnswer("200", [kind], encoded.value.encode())
+        parts = encoded.value
+        headers = [(name, datum.value) for name, datum in parts["headers"].items()]
+        headers += [
+            ("Set-Cookie", morsel.OutputString())
+            for cookie in parts["cookies"] or ()
+            for morsel in cookie.values()
+        ]
+        return HttpAnswer(parts["status_code"].value, headers, parts["body"].value)
 
 
 def _call_in_thread(

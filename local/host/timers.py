@@ -7,36 +7,63 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 
 from azure.functions.meta import Datum
 
-from local.host.index import IndexedFunction
-from local.host.invocation import InvocationFailed, Worker
+from local.host.invocation import InvocationFailed, Invoker
 from local.host.logs import HOST
 from local.host.ncrontab import Schedule, parse_schedule
 from local.host.settings import expand
+from local.host.worker_checks import IndexedFunction
 
 #: started more than this late (seconds), a run is told that it is past due
 _LATE = 1.0
 #: never sleep longer than this (seconds), so that a suspended machine or a clock change is noticed
 _NAP = 30.0
+#: a timer that runs more often than this (seconds) is not remembered, as in the real host
+_MONITORED = 60.0
 
 
 class Timer:
-    """One timer function and its schedule."""
+    """One timer function and its schedule.
+
+    With a state folder it remembers its last run, as the real host does in the app's storage.
+    """
 
     def __init__(
-        self, function: IndexedFunction, worker: Worker, environ: Mapping[str, str]
+        self,
+        function: IndexedFunction,
+        worker: Invoker,
+        environ: Mapping[str, str],
+        state: Path | None = None,
     ) -> None:
         self.function, self._worker = function, worker
         self.schedule: Schedule = parse_schedule(expand(str(function.trigger["schedule"]), environ))
         self._running = asyncio.Lock()
         self._last: datetime | None = None
+        self._task: asyncio.Task[None] | None = None
+        first = self.schedule.after(datetime.now())
+        often = (self.schedule.after(first) - first).total_seconds() < _MONITORED
+        monitored = state is not None and not often and function.trigger.get("useMonitor", True)
+        self._file = state / "timers" / function.name if state and monitored else None
 
-    async def run_for_ever(self) -> None:
+    def start(self) -> None:
+        """Begin to run the function when it is due."""
+        self._task = asyncio.get_running_loop().create_task(self._run_for_ever())
+        self._task.add_done_callback(_report)
+
+    async def stop(self) -> None:
+        """Run it no more, and wait for a run that is under way."""
+        async with self._running:
+            if self._task is not None:
+                self._task.cancel()
+
+    async def _run_for_ever(self) -> None:
         """Wait for each due time and run the function; ends only when cancelled."""
-        if self.function.trigger.get("runOnStartup") is True:
-            await self.run("run on startup")
+        missed = self._missed()
+        if missed or self.function.trigger.get("runOnStartup") is True:
+            await self.run("at the start", past_due=missed)
         due = self.schedule.after(datetime.now())
         while True:
             wait = (due - datetime.now()).total_seconds()
@@ -48,6 +75,24 @@ class Timer:
             # Counted from the start of the run, as in the extension: a run that outlasts its period
             # is followed at once by one other, however many due times it missed.
             due = self.schedule.after(max(due, began))
+
+    def _missed(self) -> bool:
+        """Whether a run was due while the host was down; the first start counts as a run."""
+        now = datetime.now()
+        if self._file is None:
+            return False
+        try:
+            self._last = datetime.fromisoformat(self._file.read_text("ascii"))
+        except (OSError, ValueError):
+            self._ran_at(now)
+            return False
+        return self.schedule.after(self._last) <= now
+
+    def _ran_at(self, moment: datetime) -> None:
+        self._last = moment
+        if self._file is not None:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.write_text(moment.isoformat(), "ascii")
 
     async def run(self, reason: str, past_due: bool = False) -> None:
         """Run the function once, after a run that is under way; a failure is logged only."""
@@ -67,13 +112,9 @@ class Timer:
                 await self._worker.invoke(
                     self.function, Datum(json.dumps(info), "json"), reason=reason
                 )
-            self._last = now
+            self._ran_at(now)
 
 
-async def stop(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel timers and wait until they are gone."""
-    for task in tasks:
-        task.cancel()
-    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(outcome, Exception):
-            HOST.error("A timer stopped", exc_info=outcome)
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        HOST.error("A timer stopped", exc_info=task.exception())

@@ -1,14 +1,20 @@
 """Role groups and reference definitions: what is built in, and what Cosmos DB holds beside it.
 
-Built-in role groups are fixed. A built-in definition that somebody changed is stored under its own
-id, and the stored one counts.
+Built-in role groups are fixed. A built-in definition that was changed is stored under its own id,
+and the stored one counts.
+
+A change that flows depend on is stored together with a mark, `unannounced`, and announced after
+that; then the mark is removed. So a change is never announced before it is stored, and one whose
+announcement failed is found again by its mark. A deleted role group stays, marked as deleted, until
+then.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from azure.core import MatchConditions
@@ -25,15 +31,33 @@ from shared.domain.catalog import (
     BUILT_IN_ROLE_GROUPS,
     CACHE_SECONDS,
     ROLE_REFERENCE_TYPE,
+    CatalogChange,
     RoleGroup,
 )
-from shared.domain.errors import Conflict, NotFound, StoreUnavailable
+from shared.domain.errors import Conflict, NotFound
+from shared.domain.ids import new_id
 
 ROLE_GROUPS = "roleGroups"
 REFERENCE_DEFINITIONS = "referenceDefinitions"
-ATTEMPTS = 5
+_UNANNOUNCED = "unannounced"
+_DELETED = "deleted"
 
-Change = Callable[[Mapping[str, Any]], dict[str, Any]]
+
+@dataclass(frozen=True)
+class Unannounced:
+    """A stored change that is still to be announced: what changed, and which document says so."""
+
+    change: CatalogChange
+    document_id: str
+    mark: str
+    deleted: bool = False
+
+
+@dataclass(frozen=True)
+class Written:
+    """A change that was stored, with what is to be announced of it, if anything."""
+
+    unannounced: Unannounced | None = None
 
 
 class CatalogStore:
@@ -51,14 +75,15 @@ class CatalogStore:
     async def role_groups(self) -> list[RoleGroup]:
         """Return all role groups in ascending id order."""
         async with self._cosmos.request():
-            stored = [_role_group(d) async for d in self._groups.read_all_items()]
+            documents = [d async for d in self._groups.read_all_items()]
+        stored = [_role_group(document) for document in documents if _DELETED not in document]
         groups = {group.id: group for group in stored} | BUILT_IN_ROLE_GROUPS
         return [groups[group_id] for group_id in sorted(groups)]
 
     async def role_group(self, group_id: str) -> RoleGroup:
         """Return one role group; raises NotFound."""
         built_in = BUILT_IN_ROLE_GROUPS.get(group_id)
-        return built_in or _role_group(await self._read_group(group_id))
+        return built_in or _role_group(await self.read_role_group(group_id))
 
     async def known_role_groups(
         self, group_ids: set[str], *, fresh: bool = False
@@ -79,62 +104,48 @@ class CatalogStore:
             async with self._cosmos.request():
                 await self._groups.create_item(dict(document), no_response=True)
         except CosmosResourceExistsError:
-            # Ids are never given twice: the SDK repeated a request whose answer was lost.
-            return
+            return  # ids are unique: the SDK repeated a request whose answer was lost
 
-    async def update_role_group(self, group_id: str, change: Change) -> dict[str, Any]:
-        """Replace a role group by what `change` makes of it; raises NotFound or Conflict."""
-        self.refuse_built_in(group_id)
-        for _ in range(ATTEMPTS):
-            stored = await self._read_group(group_id)
-            changed = change(stored)
-            if await self._replace(self._groups, stored, changed):
-                self._cached.pop(group_id, None)
-                return changed
-        raise StoreUnavailable
-
-    async def delete_role_group(self, group_id: str) -> None:
-        """Delete a role group; raises NotFound or Conflict."""
-        self.refuse_built_in(group_id)
+    async def read_role_group(self, group_id: str) -> dict[str, Any]:
+        """Return the document of a role group that is not built in; raises NotFound."""
         try:
             async with self._cosmos.request():
-                await self._groups.delete_item(group_id, group_id)
+                document = dict(await self._groups.read_item(group_id, group_id))
         except CosmosResourceNotFoundError as exc:
             raise NotFound(group_id) from exc
-        self._cached.pop(group_id, None)
+        if _DELETED in document:
+            raise NotFound(group_id)
+        return document
+
+    async def replace_role_group(
+        self, stored: Mapping[str, Any], document: Mapping[str, Any], *, announce: bool
+    ) -> Written | None:
+        """Write a role group over the stored one; None where another write came between.
+
+        `announce` says that flows which use the group depend on the change.
+        """
+        document = _marked(stored, document, announce=announce)
+        if not await self._replace(self._groups, stored, document):
+            return None
+        self._cached.pop(stored["id"], None)
+        return Written(_unannounced_role_group(document))
+
+    async def mark_role_group_deleted(self, stored: Mapping[str, Any]) -> Written | None:
+        """Make a role group unreadable, until `settle` deletes it; None as above."""
+        tombstone = {"id": stored["id"], _DELETED: True}
+        return await self.replace_role_group(stored, tombstone, announce=True)
 
     async def _cached_group(self, group_id: str) -> RoleGroup | None:
         until, group = self._cached.get(group_id, (0.0, None))
         if group is not None and time.monotonic() < until:
             return group
         try:
-            group = _role_group(await self._read_group(group_id))
+            group = _role_group(await self.read_role_group(group_id))
         except NotFound:
             self._cached.pop(group_id, None)
             return None
         self._cached[group_id] = (time.monotonic() + CACHE_SECONDS, group)
         return group
-
-    async def _read_group(self, group_id: str) -> dict[str, Any]:
-        try:
-            async with self._cosmos.request():
-                return dict(await self._groups.read_item(group_id, group_id))
-        except CosmosResourceNotFoundError as exc:
-            raise NotFound(group_id) from exc
-
-    async def changeable_role_group(self, group_id: str) -> dict[str, Any]:
-        """Return the stored form of a role group that may change; raises NotFound or Conflict."""
-        self.refuse_built_in(group_id)
-        return await self._read_group(group_id)
-
-    @staticmethod
-    def refuse_built_in(group_id: str) -> None:
-        """Raise Conflict for a built-in role group."""
-        if group_id in BUILT_IN_ROLE_GROUPS:
-            raise Conflict(
-                f"The role group '{group_id}' is built in and stays as it is; create one of your "
-                "own with the roles you need."
-            )
 
     # --- reference definitions -----------------------------------------------------------------
 
@@ -191,21 +202,27 @@ class CatalogStore:
             return False
         return all(stored[name] == document[name] for name in document)
 
-    async def update_definition(self, definition_id: str, change: Change) -> dict[str, Any]:
-        """Replace a definition by what `change` makes of it; raises NotFound or Conflict."""
-        for _ in range(ATTEMPTS):
-            stored = await self.definition(definition_id)
-            changed = _keyed(change(stored))
-            if changed["sortIndex"] != stored["sortIndex"]:
-                await self._refuse_taken(changed, own_id=definition_id)
-            try:
-                if await self._replace(self._definitions, stored, changed):
-                    return changed
-            except CosmosResourceExistsError as exc:
-                # A built-in one may have been stored by another update meanwhile: tried again.
-                if "_etag" in stored or "_etag" not in await self.definition(definition_id):
-                    raise _taken(changed) from exc
-        raise StoreUnavailable
+    async def replace_definition(
+        self, stored: Mapping[str, Any], document: Mapping[str, Any], *, announce: bool
+    ) -> Written | None:
+        """Write a definition over the stored one; None where another write came between.
+
+        `announce` as above. Raises Conflict where its sort index is taken.
+        """
+        document = _keyed(_marked(stored, document, announce=announce))
+        if document["sortIndex"] != stored["sortIndex"]:
+            await self._refuse_taken(document, own_id=stored["id"])
+        try:
+            written = await self._replace(self._definitions, stored, document)
+        except CosmosResourceExistsError as exc:
+            # A built-in one may have been stored by another update meanwhile.
+            if "_etag" in stored or "_etag" not in await self.definition(stored["id"]):
+                raise _taken(document) from exc
+            return None
+        if not written:
+            return None
+        self._disabled = (0.0, frozenset())
+        return Written(_unannounced_role(document))
 
     async def _refuse_taken(self, document: Mapping[str, Any], own_id: str | None) -> None:
         # The container's unique keys guard against races among stored definitions; only this sees
@@ -229,6 +246,37 @@ class CatalogStore:
             ):
                 raise _taken(document)
 
+    # --- announcing changes --------------------------------------------------------------------
+
+    async def unannounced(self, most: int) -> list[Unannounced]:
+        """Return changes that are stored and still to be announced, at most `most` of each kind."""
+        text = f"SELECT TOP @most * FROM c WHERE IS_DEFINED(c.{_UNANNOUNCED})"  # noqa: S608 - our own word
+        parameters: list[dict[str, Any]] = [{"name": "@most", "value": most}]
+        async with self._cosmos.request():
+            groups = [d async for d in self._groups.query_items(text, parameters=parameters)]
+            roles = [d async for d in self._definitions.query_items(text, parameters=parameters)]
+        found = [*map(_unannounced_role_group, groups), *map(_unannounced_role, roles)]
+        return [each for each in found if each is not None]
+
+    async def settle(self, announced: Unannounced) -> None:
+        """Remove the mark of a change, now that it is announced; a newer mark stays."""
+        condition = f"FROM c WHERE c.{_UNANNOUNCED} = '{announced.mark}'"
+        document_id = announced.document_id
+        is_group = announced.change.role_group is not None
+        container = self._groups if is_group else self._definitions
+        key = document_id if is_group else _type_of(document_id)
+        try:
+            async with self._cosmos.request():
+                if announced.deleted:
+                    await container.delete_item(document_id, key)
+                    return
+                operation = {"op": "remove", "path": f"/{_UNANNOUNCED}"}
+                await container.patch_item(
+                    document_id, key, [operation], filter_predicate=condition, no_response=True
+                )
+        except (CosmosResourceNotFoundError, CosmosAccessConditionFailedError):
+            return  # settled by another instance, or changed once more
+
     async def _replace(
         self, container: ContainerProxy, stored: Mapping[str, Any], changed: Mapping[str, Any]
     ) -> bool:
@@ -249,6 +297,28 @@ class CatalogStore:
         except (CosmosAccessConditionFailedError, CosmosResourceNotFoundError):
             return False
         return True
+
+
+def _marked(
+    stored: Mapping[str, Any], document: Mapping[str, Any], *, announce: bool
+) -> dict[str, Any]:
+    """Add the mark of a change to announce; an earlier change that still is to be keeps its own."""
+    mark = new_id() if announce else stored.get(_UNANNOUNCED)
+    return dict(document) if mark is None else {**document, _UNANNOUNCED: mark}
+
+
+def _unannounced_role_group(document: Mapping[str, Any]) -> Unannounced | None:
+    if _UNANNOUNCED not in document:
+        return None
+    change = CatalogChange(role_group=document["id"])
+    return Unannounced(change, document["id"], document[_UNANNOUNCED], _DELETED in document)
+
+
+def _unannounced_role(document: Mapping[str, Any]) -> Unannounced | None:
+    if _UNANNOUNCED not in document:
+        return None
+    change = CatalogChange(role_code=document["code"])
+    return Unannounced(change, document["id"], document[_UNANNOUNCED])
 
 
 def _with_built_in(stored: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from azure.cosmos.exceptions import (
     CosmosResourceNotFoundError,
 )
 
-from shared import deadline
+from shared.domain.context import left
 from shared.domain.errors import StoreUnavailable
 
 # For one request, the SDK's own retries included; a caller's deadline may leave it less.
@@ -57,7 +57,7 @@ class Cosmos:
         SDK raises them.
         """
         try:
-            async with asyncio.timeout(deadline.left(TIMEOUT_SECONDS)):
+            async with asyncio.timeout(left(TIMEOUT_SECONDS)):
                 await self._enter()
                 yield
         except _ANSWERS as exc:

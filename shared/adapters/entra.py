@@ -11,19 +11,29 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from shared.adapters.signing_keys import SigningKeys
-from shared.domain.errors import ServiceError, SettingsError
+from shared.domain.context import Caller, Kind
+from shared.domain.errors import Forbidden, SettingsError, Unauthenticated
 from shared.domain.ids import as_guid
 from shared.domain.permissions import Permission
 
 ENTRA: Final = "https://login.microsoftonline.com"
-# Tokens of version 1 name their issuer under another host than the one that issues them.
-_ENTRA_V1_ISSUER: Final = "https://sts.windows.net"
+_CHINA: Final = "https://login.partner.microsoftonline.cn"
+# Under which hosts the tokens of versions 1 and 2 name their issuer, by authority. Bicep's
+# environment() names the former host of the cloud in China, whose tokens name the present one.
+_ISSUERS: Final = {
+    ENTRA: ("https://sts.windows.net", ENTRA),
+    "https://login.microsoftonline.us": (
+        "https://sts.windows.net",
+        "https://login.microsoftonline.us",
+    ),
+    "https://login.chinacloudapi.cn": ("https://sts.chinacloudapi.cn", _CHINA),
+    _CHINA: ("https://sts.chinacloudapi.cn", _CHINA),
+}
 _GRAPH_ID: Final = "00000003-0000-0000-c000-000000000000"
 _PERSONAL_ACCOUNTS: Final = "9188040d-6c67-4c5b-b112-36a304b66dad"
 
@@ -62,46 +72,7 @@ NOT_IN_TIME: Final = "Access token has expired or is not yet valid."
 WRONG_AUDIENCE: Final = "Access token validation failure. Invalid audience."
 REFUSED: Final = "Access token validation failure."
 
-Kind = Literal["delegated", "application", "unchecked"]
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who calls, for audit logs: GUIDs, never the token.
-
-    `object_id` is the user of a delegated token, the service principal of an application's; Entra
-    may leave it out. All three are None where kind is "unchecked" (AUTH_MODE=off).
-    """
-
-    kind: Kind
-    tenant: str | None = None
-    object_id: str | None = None
-    app_id: str | None = None
-
-
-current_caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
-"""Whose request is being served; None for an operation that is open to anyone."""
-
-
-class Unauthenticated(ServiceError):
-    """The request has no access token that this service accepts.
-
-    The text is for the caller. `reason` is one of a few fixed phrases for the log, `challenge` the
-    value of the WWW-Authenticate header.
-    """
-
-    def __init__(self, message: str, reason: str, challenge: str) -> None:
-        self.reason = reason
-        self.challenge = challenge
-        super().__init__(message)
-
-
-class Forbidden(ServiceError):
-    """The caller is known and lacks the permission that the operation needs."""
-
-    def __init__(self, caller: Caller) -> None:
-        self.caller = caller
-        super().__init__("Insufficient privileges to complete the operation.")
+_NONE: Final[frozenset[str]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -120,7 +91,7 @@ class AuthSettings:
     def read(cls, environ: Mapping[str, str]) -> AuthSettings:
         """Build from the whole environment; raises SettingsError that names every fault.
 
-        What is missing is a fault, never a wider door.
+        What is missing is a fault, and never admits more callers.
         """
         values = {name: value.strip() for name, value in environ.items()}
         hosted = [name for name in IN_AZURE if values.get(name)]
@@ -153,8 +124,8 @@ class AuthSettings:
 
     def issuers(self, tenant: str) -> tuple[str, str]:
         """Return what `iss` is in this tenant's tokens of version 1 and of version 2."""
-        first = _ENTRA_V1_ISSUER if self.authority == ENTRA else self.authority
-        return f"{first}/{tenant}/", f"{self.authority}/{tenant}/v2.0"
+        first, second = _ISSUERS.get(self.authority, (self.authority, self.authority))
+        return f"{first}/{tenant}/", f"{second}/{tenant}/v2.0"
 
     @property
     def challenge(self) -> str:
@@ -176,7 +147,7 @@ def _off_faults(values: Mapping[str, str], hosted: list[str]) -> list[str]:
             f"Remove AUTH_MODE=off: it is for local use, and {', '.join(hosted)} shows that this "
             "is Azure."
         )
-    # Whoever may call unchecked may reach what is on this machine, and no real store.
+    # Unchecked callers may reach what is on this machine, and no real store.
     if _host(values.get("COSMOS_ENDPOINT", "")) not in _LOOPBACK:
         faults.append(
             "Remove AUTH_MODE=off: it needs COSMOS_ENDPOINT to be an emulator on this machine."
@@ -233,8 +204,15 @@ class _Verified:
     """A token whose signature and claims hold, without the token."""
 
     caller: Caller
-    granted: frozenset[str]
+    scopes: frozenset[str]
+    roles: frozenset[str]
     expires: int
+
+    def may(self, needs: Permission) -> bool:
+        """Whether the token suffices for an operation with these needs."""
+        if self.caller.kind == "delegated":
+            return needs.allows_user(self.scopes, self.roles)
+        return needs.allows_application(self.roles)
 
 
 class _Refusal(Exception):
@@ -272,11 +250,9 @@ class Authorizer:
             verified = await self._verify(authorization or "")
         except _Refusal as exc:
             raise Unauthenticated(exc.message, exc.reason, self._settings.challenge) from None
-        caller = verified.caller
-        enough = needs.delegated if caller.kind == "delegated" else needs.application
-        if verified.granted.isdisjoint(enough):
-            raise Forbidden(caller)
-        return caller
+        if not verified.may(needs):
+            raise Forbidden(verified.caller)
+        return verified.caller
 
     async def _verify(self, authorization: str) -> _Verified:
         digest = hashlib.sha256(authorization.encode(errors="backslashreplace")).digest()
@@ -379,31 +355,30 @@ def _verified(tenant: str, claims: Mapping[str, Any]) -> _Verified:
     app_id = _guid(claims.get("azp")) or _guid(claims.get("appid"))
     if app_id is None:
         raise _Refusal("no client id")
-    object_id = _guid(claims.get("oid"))
-    kind, granted = _grants(claims)
-    return _Verified(
-        Caller(kind, tenant=tenant, object_id=object_id, app_id=app_id), granted, claims["exp"]
-    )
+    kind, scopes, roles = _grants(claims)
+    caller = Caller(kind, tenant=tenant, object_id=_guid(claims.get("oid")), app_id=app_id)
+    return _Verified(caller, scopes, roles, claims["exp"])
 
 
-def _grants(claims: Mapping[str, Any]) -> tuple[Kind, frozenset[str]]:
-    """What the token lets its bearer do, and on whose behalf.
+def _grants(claims: Mapping[str, Any]) -> tuple[Kind, frozenset[str], frozenset[str]]:
+    """On whose behalf the token's bearer calls, and the scopes and roles that count for it.
 
-    `roles` counts only in a token of an application itself: in a user's token it holds roles that
-    the user has, which are not consent for the client. `idtyp` tells them apart where the API asks
-    Entra for that claim; else an application's token is the one whose subject is its own object.
+    `roles` holds the application's roles in a token of an application itself, and in a user's token
+    those that the user was assigned, which are not consent for the client. `idtyp` tells the two
+    apart where the API asks Entra for that claim; else an application's token is the one whose
+    subject is its own object.
     """
-    scopes, roles = claims.get("scp"), claims.get("roles")
-    id_type = claims.get("idtyp")
-    if isinstance(scopes, str) and scopes.strip():
-        return "delegated", frozenset(scopes.split()) if id_type != "app" else frozenset()
-    subject = claims.get("sub")
+    scp, listed = claims.get("scp"), claims.get("roles")
+    listed = listed if isinstance(listed, list) else []
+    roles = frozenset(role for role in listed if isinstance(role, str))
+    id_type, subject = claims.get("idtyp"), claims.get("sub")
+    if isinstance(scp, str) and scp.strip():
+        # An application's own token has no scopes: one with both is good for nothing.
+        return "delegated", frozenset(scp.split()) if id_type != "app" else _NONE, roles
     own = id_type == "app" or (
         id_type is None and isinstance(subject, str) and subject == claims.get("oid")
     )
-    if own and isinstance(roles, list):
-        return "application", frozenset(role for role in roles if isinstance(role, str))
-    return "application" if own else "delegated", frozenset()
+    return "application" if own else "delegated", _NONE, roles
 
 
 def _guid(value: object) -> str | None:

@@ -5,7 +5,7 @@ Nothing that a client chose ever enters a predicate: only GUIDs, kinds and integ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,26 +17,17 @@ from azure.cosmos.exceptions import (
 )
 
 from shared.adapters.cosmos import Cosmos
-from shared.contract.events import ReadinessEvent
 from shared.contract.schemas import FLOW_SCHEMAS
 from shared.domain.errors import Conflict, NotFound, StoreUnavailable
 from shared.domain.flows import HISTORY_ENTRIES, role_codes_of, role_groups_of
 from shared.domain.ids import microseconds
 from shared.domain.readiness import Change, Outcome, explain
-from shared.odata import Query
+from shared.odata.cosmos import Query
 
 FLOW_SETS = "flowSets"
-# How often an update is tried in all where other writes come between its read and its write. Each
-# failure is another's success: so many may write to one set at once, and all succeed.
-ATTEMPTS = 10
 
 _USER = "userProvisioningFlow"
 _USER_ENTRIES = f"c.flows.{_USER}.configuration.creationOptions.configurations"
-
-SetCheck = Callable[[Mapping[str, Any]], None]
-SetChange = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-FlowCheck = Callable[[Mapping[str, Any]], None]
-FlowChange = Callable[[str, Mapping[str, Any]], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -104,90 +95,62 @@ class FlowStore:
                 "Update that one, or use another set."
             )
 
-    async def read_configuration(self, event: ReadinessEvent) -> dict[str, Any] | None:
-        """Return a flow's configuration at the event's revision; None: it is gone or changed."""
+    async def read_configuration(
+        self, set_id: str, kind: str, flow_id: str, revision: int | None
+    ) -> dict[str, Any] | None:
+        """Return a flow's configuration at a revision; None where it is gone or has changed."""
         try:
-            flow = (await self.read_set(event.flow_set_id))["flows"].get(event.kind)
+            flow = (await self.read_set(set_id))["flows"].get(kind)
         except NotFound:
             return None
-        if flow is None or (flow["id"], flow["revision"]) != (event.flow_id, event.revision):
+        if flow is None or (flow["id"], flow["revision"]) != (flow_id, revision):
             return None
         configuration: dict[str, Any] = flow["configuration"]
         return configuration
 
-    async def update_set(self, set_id: str, change: SetChange) -> dict[str, Any]:
-        """Write the members of a flow set that `change` returns; return the set as it is now.
+    async def write_set(self, stored: Mapping[str, Any], members: Mapping[str, Any]) -> bool:
+        """Write members of a flow set over those of the stored one.
 
-        `change` sees the stored set and may refuse it by raising. Where another write comes
-        between, it is asked again. Raises NotFound for the set.
+        False where another write came between. Raises NotFound.
         """
-        members: Mapping[str, Any] | None = None
-        for _ in range(ATTEMPTS):
-            stored = await self.read_set(set_id)
-            if members is not None and all(stored[name] == members[name] for name in members):
-                # The SDK repeated a request whose answer was lost: it was ours that counted.
-                return stored
-            members = change(stored)
-            written = await self._patch(
-                set_id,
-                [{"op": "set", "path": f"/{name}", "value": v} for name, v in members.items()],
-                f"c.lastModifiedDateTime = '{stored['lastModifiedDateTime']}'",
-            )
-            if written is not None:
-                return {**stored, **members}
-        raise StoreUnavailable
+        operations = [{"op": "set", "path": f"/{name}", "value": v} for name, v in members.items()]
+        condition = f"c.lastModifiedDateTime = '{stored['lastModifiedDateTime']}'"
+        return await self._patch(stored["id"], operations, condition) is not None
 
-    async def delete_set(self, set_id: str, check: SetCheck | None = None) -> None:
-        """Delete a flow set and the flows in it; `check` sees it first. Raises NotFound."""
-        for _ in range(ATTEMPTS):
-            condition: dict[str, Any] = {}
-            if check is not None:
-                stored = await self.read_set(set_id)
-                check(stored)
-                condition = {
-                    "etag": stored["_etag"],
-                    "match_condition": MatchConditions.IfNotModified,
-                }
-            try:
-                async with self._cosmos.request():
-                    await self._container.delete_item(set_id, set_id, **condition)
-            except CosmosResourceNotFoundError as exc:
-                raise NotFound(set_id) from exc
-            except CosmosAccessConditionFailedError:
-                continue
-            return
-        raise StoreUnavailable
+    async def delete_set(self, set_id: str, etag: str | None = None) -> bool:
+        """Delete a flow set and the flows in it; False where `etag` is not the stored one's.
 
-    async def update_flow(
-        self, set_id: str, flow_id: str, change: FlowChange
-    ) -> tuple[str, dict[str, Any]]:
-        """Replace a flow by what `change` makes of it; return its kind and what is stored now.
-
-        As for update_set. Raises NotFound for the set or the flow.
+        Raises NotFound.
         """
-        flow: dict[str, Any] | None = None
-        for _ in range(ATTEMPTS):
-            kind, stored = await self.read_flow(set_id, flow_id)
-            if flow is not None and _same_revision(stored, flow):
-                # The SDK repeated a request whose answer was lost: it was ours that counted.
-                return kind, stored
-            flow = change(kind, stored)
-            operation = {"op": "set", "path": f"/flows/{kind}", "value": flow}
-            written = await self._patch(set_id, [operation], _unchanged(kind, stored))
-            if written is not None:
-                return kind, flow
-        raise StoreUnavailable
+        condition: dict[str, Any] = {}
+        if etag is not None:
+            condition = {"etag": etag, "match_condition": MatchConditions.IfNotModified}
+        try:
+            async with self._cosmos.request():
+                await self._container.delete_item(set_id, set_id, **condition)
+        except CosmosResourceNotFoundError as exc:
+            raise NotFound(set_id) from exc
+        except CosmosAccessConditionFailedError:
+            return False
+        return True
 
-    async def delete_flow(self, set_id: str, flow_id: str, check: FlowCheck) -> None:
-        """Take a flow out of its set; `check` sees it first. Raises NotFound."""
-        for _ in range(ATTEMPTS):
-            kind, stored = await self.read_flow(set_id, flow_id)
-            check(stored)
-            operation = {"op": "remove", "path": f"/flows/{kind}"}
-            written = await self._patch(set_id, [operation], _unchanged(kind, stored))
-            if written is not None:
-                return
-        raise StoreUnavailable
+    async def replace_flow(
+        self, set_id: str, kind: str, stored: Mapping[str, Any], flow: Mapping[str, Any]
+    ) -> bool:
+        """Write a flow over the stored one; False where another write came between.
+
+        Raises NotFound for the set.
+        """
+        operation = {"op": "set", "path": f"/flows/{kind}", "value": flow}
+        return await self._patch(set_id, [operation], _unchanged(kind, stored)) is not None
+
+    async def remove_flow(self, set_id: str, kind: str, stored: Mapping[str, Any]) -> bool:
+        """Remove a flow from its set; False where another write came between.
+
+        Raises NotFound for the set.
+        """
+        operation = {"op": "remove", "path": f"/flows/{kind}"}
+        return await self._patch(set_id, [operation], _unchanged(kind, stored)) is not None
 
     async def read_flow(self, set_id: str, flow_id: str) -> tuple[str, dict[str, Any]]:
         """Return a flow's kind and its stored form; raises NotFound for the set or the flow."""
@@ -226,7 +189,8 @@ class FlowStore:
     async def apply(self, change: Change) -> Applied:
         """Write a readiness status if its event is news for that revision of that flow.
 
-        The predicate is `readiness.explain` in Cosmos' words; only a refused write is read up on.
+        The predicate is `readiness.explain` in Cosmos DB's words; only after a refused write is the
+        flow read to find out why.
         """
         flow, position = f"c.flows.{change.kind}", change.position
         path = f"/flows/{change.kind}"
@@ -277,7 +241,7 @@ class FlowStore:
         return outcome
 
     async def due_flows(self, now: int, most: int) -> list[tuple[str, str, dict[str, Any]]]:
-        """Return flows that are notReady and due to be asked for again: set id, kind, flow."""
+        """Return flows that are notReady and due to be checked again: set id, kind, flow."""
         due = " OR ".join(
             f"(c.flows.{kind}.readinessStatus = 'notReady' AND c.flows.{kind}.askAgainAt <= @now)"
             for kind in FLOW_SCHEMAS
@@ -293,12 +257,13 @@ class FlowStore:
             if flow["readinessStatus"] == "notReady" and flow["askAgainAt"] <= now
         ][:most]
 
-    async def note_ask(
+    async def note_recheck(
         self, set_id: str, kind: str, flow: Mapping[str, Any], asks: int, at: int
     ) -> bool:
-        """Note that a flow was asked for `asks` times and is due at `at`; False where it changed.
+        """Note that a flow's check was requested `asks` times and is due again at `at`.
 
-        Only a flow that is notReady and was asked for as often as `flow` says is written to.
+        False where the flow changed: only one that is notReady, and whose check was requested as
+        often as `flow` says, is written to.
         """
         path = f"/flows/{kind}"
         condition = (
@@ -319,8 +284,8 @@ class FlowStore:
     ) -> tuple[list[tuple[str, str, dict[str, Any]]], str | None]:
         """Return flows (set id, kind, flow) that refer to a role group or map the role.
 
-        At most `most` sets behind the id `after` are looked through; the second value is the id to
-        go on behind, None at the end.
+        At most `most` sets after the id `after` are read; the second value is the id to continue
+        after, None at the end.
         """
         conditions = []
         parameters: list[dict[str, Any]] = [
@@ -353,14 +318,20 @@ class FlowStore:
     async def flows_sealed_otherwise(
         self, key_id: str, after: str, most: int
     ) -> tuple[list[tuple[str, dict[str, Any]]], str | None]:
-        """Return user flows (set id, flow) with a password that another key than `key_id` seals.
+        """Return user flows (set id, flow) with a password that `key_id` or today's form lacks.
 
-        At most `most` sets behind the id `after` are given; the second value is the id to go on
-        behind, None at the end.
+        That is one sealed by another key, or before passwords were bound to their role group. At
+        most `most` sets after the id `after` are given; the second value is the id to continue
+        after, None at the end.
         """
-        other_key = _some(_USER_ENTRIES, "e.defaultPasswordSettings.password.keyId != @key")
+        password = "e.defaultPasswordSettings.password"  # noqa: S105 - a path
+        outdated = _some(
+            _USER_ENTRIES,
+            f"IS_DEFINED({password}.keyId) "
+            f"AND ({password}.keyId != @key OR NOT IS_DEFINED({password}.bound))",
+        )
         query = Query(
-            f"SELECT TOP @most * FROM c WHERE c.id > @after AND {other_key} ORDER BY c.id",  # noqa: S608 - all words are our own
+            f"SELECT TOP @most * FROM c WHERE c.id > @after AND {outdated} ORDER BY c.id",  # noqa: S608 - all words are our own
             [
                 {"name": "@most", "value": most},
                 {"name": "@after", "value": after},
@@ -397,11 +368,10 @@ def _some(entries: str, condition: str) -> str:
 
 
 def _uses(flow: Mapping[str, Any], role_groups: set[str], role_code: str | None) -> bool:
-    return bool(role_groups & role_groups_of(flow)) or role_code in role_codes_of(flow)
-
-
-def _same_revision(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return (one["revision"], one["revisedAt"]) == (other["revision"], other["revisedAt"])
+    configuration = flow["configuration"]
+    if role_groups & role_groups_of(configuration):
+        return True
+    return role_code in role_codes_of(configuration)
 
 
 def _unchanged(kind: str, flow: Mapping[str, Any]) -> str:

@@ -7,11 +7,13 @@ import hmac
 import secrets
 from collections.abc import Mapping
 
-from shared.contract import schemas
 from shared.domain.errors import SettingsError, UnreadablePassword
+from shared.domain.secrets import Secret
 
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
+BOUND = "roleGroup"
+"""Marks a sealed value that belongs to one role group of its flow."""
 
 
 class Keyring:
@@ -48,32 +50,43 @@ class Keyring:
         """Derive a key for signing; another purpose or another current key gives another one."""
         return hmac.digest(self._keys[self._current], f"sign {purpose}".encode(), "sha256")
 
-    def seal(self, password: schemas.Secret, flow_id: str) -> dict[str, str]:
-        """Encrypt a password so that it opens for this flow only."""
+    def seal(self, password: Secret, flow_id: str, role_group: str) -> dict[str, str]:
+        """Encrypt a password so that it opens for this role group of this flow only."""
         # Most requests hold no password, and importing the cipher costs a cold start 20 ms.
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         nonce = secrets.token_bytes(_NONCE_BYTES)
         cipher = AESGCM(self._keys[self._current])
-        sealed = nonce + cipher.encrypt(nonce, password.reveal().encode(), flow_id.encode())
-        return {"keyId": self._current, "sealed": base64.b64encode(sealed).decode()}
+        owner = f"{flow_id} {role_group}".encode()
+        sealed = nonce + cipher.encrypt(nonce, password.reveal().encode(), owner)
+        return {
+            "keyId": self._current,
+            "sealed": base64.b64encode(sealed).decode(),
+            "bound": BOUND,
+        }
 
-    def open(self, sealed: Mapping[str, str], flow_id: str) -> schemas.Secret:
-        """Decrypt what `seal` made for this flow.
+    def is_outdated(self, sealed: Mapping[str, str]) -> bool:
+        """Tell whether another key has sealed a password, or an earlier version of `seal`."""
+        return sealed.get("keyId") != self._current or "bound" not in sealed
+
+    def open(self, sealed: Mapping[str, str], flow_id: str, role_group: str) -> Secret:
+        """Decrypt what `seal` made for this role group of this flow.
 
         Raises UnreadablePassword for a key that is not in the ring, and for a changed or moved
-        value.
+        value. What earlier versions sealed, for the flow as a whole, opens as well.
         """
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        key_id = sealed["keyId"]
+        key_id = str(sealed.get("keyId"))
         if key_id not in self._keys:
-            raise UnreadablePassword(key_id, known=False)
-        raw = base64.b64decode(sealed["sealed"])
+            raise UnreadablePassword(key_id[:64], known=False)
+        owner = (f"{flow_id} {role_group}" if "bound" in sealed else flow_id).encode()
         cipher = AESGCM(self._keys[key_id])
         try:
-            clear = cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], flow_id.encode())
-        except InvalidTag as exc:
+            raw = base64.b64decode(sealed["sealed"], validate=True)
+            clear = cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], owner)
+        except (InvalidTag, KeyError, TypeError, ValueError) as exc:
+            # The last three come of a value that is missing, or truncated, or not base64.
             raise UnreadablePassword(key_id, known=True) from exc
-        return schemas.Secret(clear.decode())
+        return Secret(clear.decode())

@@ -1,6 +1,6 @@
 """The public keys with which Entra ID signs a tenant's tokens: fetched, checked, kept.
 
-A stranger decides when this module is asked, since a token's header names any key. So a tenant's
+When keys are fetched is attacker-controlled, since a token's header can name any key. So a tenant's
 keys are fetched one request at a time, at set intervals, and within limits of time and size.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.domain.errors import ServiceError
+from shared.domain.errors import KeysUnavailable
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -33,14 +33,6 @@ MAX_KEYS: Final = 64
 MIN_BITS: Final = 2048
 MAX_BITS: Final = 8192
 _MAX_TEXT = MAX_BITS // 6 + 1  # characters of a modulus in base64url
-
-
-class KeysUnavailable(ServiceError):
-    """No signing key of the tenant could be fetched yet; worth repeating after a while."""
-
-    def __init__(self, retry_after: int) -> None:
-        self.retry_after = retry_after
-        super().__init__(f"Access tokens cannot be checked just now. Repeat after {retry_after} s.")
 
 
 class _NoKeys(Exception):

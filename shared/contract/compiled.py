@@ -1,10 +1,10 @@
 """Loads and dumps plain bodies without marshmallow's machinery, by what the schemas declare.
 
-For each type two functions are written and compiled at its first use, as somebody would write them
-by hand who knew what its schema declares; `print(fast.loading(UserFlow))` shows one. They read
-bodies that have nothing unusual about them; for every other body `load` gives None, and the schema
-itself reads it and reports what is wrong. So each rule has one home, the schemas, and a test
-compares the two ways (tests/contract/test_compiled.py). docs/performance.md has what it saves.
+For each type two functions are generated and compiled at its first use, as one would write them by
+hand from what its schema declares; `print(compiled.loading(UserFlow))` shows one. They read bodies
+that have nothing unusual about them; for every other body `load` gives None, and the schema itself
+reads it and reports what is wrong. So each rule has one home, the schemas, and a test compares the
+two ways (tests/contract/test_compiled.py). docs/performance.md has what it saves.
 """
 
 from __future__ import annotations
@@ -15,39 +15,23 @@ from typing import Any, NoReturn
 
 from marshmallow import ValidationError, fields, missing
 
-from shared.contract.schemas import (
-    NAMESPACE,
-    TYPE_MEMBER,
-    Bool,
-    EnumMember,
-    Items,
-    OneOf,
-    OptionalItems,
-    Wire,
-    instance,
-)
+from shared.contract.field_types import Bool, EnumMember, Items, OptionalItems
+from shared.contract.names import NAMESPACE, TYPE_MEMBER
+from shared.contract.wire import OneOf, Wire, instance
 
 Function = Callable[[Any], Any]
 Field = fields.Field[Any]
-
-_DONE_HERE = {
-    "use_declared_names",
-    "names_come_once",
-    "type_is_the_declared_one",
-    "keep_type_only_where_printed",
-}
-"""Hooks of Wire whose work on plain bodies the written functions do themselves."""
 
 _KNOWN_HERE = {Bool, EnumMember, fields.Nested, OneOf, Items, OptionalItems}
 """Fields whose rule is written out; those of any other class are called."""
 
 
 class _NotPlain(Exception):
-    """The schema must look at this body."""
+    """The schema must read this body."""
 
 
 def load(schema: type[Wire], body: Any) -> dict[str, Any] | None:
-    """Return what the schema would load; None where it must be asked, be it for the faults."""
+    """Return what the schema would load; None where only the schema itself can read the body."""
     try:
         loaded: dict[str, Any] = _loader(schema)(body)
     except (_NotPlain, ValidationError, KeyError, TypeError, AttributeError):
@@ -109,7 +93,7 @@ def _refuse() -> NoReturn:
 def loading(schema: type[Wire]) -> Source:
     """Write the function that loads a plain object of a type."""
     own, source = instance(schema), Source("given, renamed=False")
-    if _hooks(own, "pre_load") or _hooks(own, "validates"):
+    if own.hooks("pre_load") or own.hooks("validates"):
         source.add("refuse()")
         return source
     members = [field for field in own.load_fields.values() if field.data_key != TYPE_MEMBER]
@@ -118,15 +102,10 @@ def loading(schema: type[Wire]) -> Source:
     if schema.declared_abstract:
         loaded.append(f"'odata_type': {_type(schema)!r}")
     source.add(f"loaded = {{{', '.join(loaded)}}}")
-    source.add(*(f"{source.name(check)}(loaded)" for check in _hooks(own, "validates_schema")))
-    source.add(*(f"loaded = {source.name(finish)}(loaded)" for finish in _hooks(own, "post_load")))
+    source.add(*(f"{source.name(check)}(loaded)" for check in own.hooks("validates_schema")))
+    source.add(*(f"loaded = {source.name(finish)}(loaded)" for finish in own.hooks("post_load")))
     source.add("return loaded")
     return source
-
-
-def _hooks(schema: Wire, tag: str) -> list[Function]:
-    """Return the schema's hooks of one kind, but for those of Wire."""
-    return [getattr(schema, name) for name, *_ in schema._hooks[tag] if name not in _DONE_HERE]
 
 
 def _take(schema: type[Wire], members: Sequence[Field], source: Source) -> None:
@@ -195,7 +174,7 @@ def _loaded(field: Field, value: str, source: Source) -> str:
             plain = _loaded_object(type(own), value, source)
         case _:
             place = "None, None" if value == "entry" else f"{_name(field)!r}, given"
-            return f"{null}{source.name(field._deserialize)}({value}, {place})"
+            return f"{source.name(field.deserialize)}({value}, {place})"
     return null + plain if field.allow_none else plain  # which refuses null
 
 

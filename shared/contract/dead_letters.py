@@ -4,30 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
-from shared.contract import events
+from shared.contract.events import read_event
+from shared.contract.redaction import redacted
 from shared.domain.errors import InvalidEvent
-
-_HIDDEN: Final = "[hidden]"
-# Events have three levels. What is nested deeper than this is hidden: following it to the end may
-# take more stack than there is, and a letter that cannot be archived comes back for ever.
-_MAX_DEPTH: Final = 50
-_SECRET_NAME = re.compile(
-    r"password|passphrase|pwd|secret|token|credential|authorization|signature|connectionstring"
-    r"|(?:api|access|account|private)[_-]?key",
-    re.I,
-)
-# Parts of connection strings, shared access signatures, headers and JSON web tokens.
-_SECRET_TEXT = re.compile(
-    r"(?P<name>(?:(?:Account|SharedAccess)(?:Key|Signature)|Password|Pwd|\bsig)=|Bearer\s+)"
-    r"[^;&\s\"]+|eyJ[\w-]+\.[\w-]+\.[\w-]*",
-    re.I,
-)
 
 
 @dataclass(frozen=True)
@@ -53,23 +37,23 @@ def record(letter: DeadLetter, archived: datetime) -> dict[str, Any]:
     """Return what is kept of a dead letter. Nothing that may be a secret is.
 
     Values of members with a telling name and texts that look like keys or tokens are hidden, and so
-    is what is nested very deep. A body that is no JSON object is kept as its size and its SHA-256:
-    nobody can tell what is in it.
+    is what is nested very deep. A body that is no JSON object is kept as its size and its SHA-256
+    only, since it cannot be searched for secrets.
     """
     properties = dict(letter.properties)
     body = _json_object(letter.body)
     return {
         "archivedDateTime": archived.isoformat(),
-        "messageId": _hidden(letter.message_id),
+        "messageId": redacted(letter.message_id),
         "sequenceNumber": letter.sequence_number,
         "enqueuedDateTime": letter.enqueued.isoformat(),
         "deliveryCount": letter.delivery_count,
         "contentType": letter.content_type,
-        "deadLetterReason": _hidden(properties.pop("DeadLetterReason", None)),
-        "deadLetterDescription": _hidden(properties.pop("DeadLetterErrorDescription", None)),
+        "deadLetterReason": redacted(properties.pop("DeadLetterReason", None)),
+        "deadLetterDescription": redacted(properties.pop("DeadLetterErrorDescription", None)),
         "fault": _fault(letter.body),
-        "properties": _hidden(properties),
-        "body": None if body is None else _hidden(body),
+        "properties": redacted(properties),
+        "body": None if body is None else redacted(body),
         "bodySize": len(letter.body),
         "bodySha256": hashlib.sha256(letter.body).hexdigest(),
     }
@@ -78,7 +62,7 @@ def record(letter: DeadLetter, archived: datetime) -> dict[str, Any]:
 def _fault(body: bytes) -> str | None:
     """Say what is wrong with a message; None where it is well-formed."""
     try:
-        events.read_event(body)
+        read_event(body)
     except InvalidEvent as exc:
         return str(exc)
     return None
@@ -86,22 +70,7 @@ def _fault(body: bytes) -> str | None:
 
 def _json_object(body: bytes) -> dict[str, Any] | None:
     try:
-        value = json.loads(body.decode())
+        value = json.loads(body.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
-
-
-def _hidden(value: Any, depth: int = _MAX_DEPTH) -> Any:
-    if isinstance(value, (Mapping, list)) and not depth:
-        return _HIDDEN
-    if isinstance(value, Mapping):
-        return {
-            name: _HIDDEN if _SECRET_NAME.search(name) and inner else _hidden(inner, depth - 1)
-            for name, inner in value.items()
-        }
-    if isinstance(value, list):
-        return [_hidden(inner, depth - 1) for inner in value]
-    if isinstance(value, str):
-        return _SECRET_TEXT.sub(lambda match: f"{match['name'] or ''}{_HIDDEN}", value)
-    return value

@@ -1,4 +1,4 @@
-"""The events on the readiness queue: CloudEvents 1.0 in JSON, written and read here alone."""
+"""The events on the readiness queue: CloudEvents 1.0 in JSON, written and read only here."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from marshmallow import (
     validates_schema,
 )
 
-from shared import trace
-from shared.contract.json_body import write_json
+from shared.contract.json_body import parse, repeated_members, write_json
+from shared.contract.redaction import redacted_text
 from shared.contract.schemas import FLOW_SCHEMAS
-from shared.domain.catalog import ROLE_CODES
-from shared.domain.errors import InvalidEvent
+from shared.domain.catalog import ROLE_CODES, CatalogChange, is_role_group_id
+from shared.domain.context import is_traceparent
+from shared.domain.errors import InvalidEvent, UnreadableBody
 from shared.domain.flows import without_passwords
 from shared.domain.ids import as_guid, microseconds, new_id
 from shared.domain.readiness import CATALOG_CHANGED, MAY_SET, EventType, Position, Status
@@ -31,8 +32,11 @@ ATTEMPTS_PROPERTY = "attempts"
 """The application property that counts how often a message was put back."""
 CONTENT_TYPE = "application/cloudevents+json"
 SOURCE = "/industryData/provisioningService"
-# A Standard queue takes 256 KiB a message; a longer configuration is read from the store instead.
-MAX_CONFIGURATION_BYTES = 128 * 1024
+# A Standard queue takes 256 KiB a message. An event is put back with properties of ours, and has to
+# fit again.
+MAX_EVENT_BYTES = 255 * 1024
+# Of a longer request the configuration is read from the store instead.
+MAX_CHECK_BYTES = 128 * 1024
 MAX_REASON = 1024
 MAX_CLOCK_SKEW = timedelta(minutes=5)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -61,14 +65,13 @@ class ReadinessEvent:
 
 @dataclass(frozen=True)
 class CatalogChanged:
-    """A role group or the definition of a role is not what it was: flows that use it are due.
+    """A role group or the definition of a role has changed: flows that use it are to be checked.
 
-    Those in sets up to the id `after` have been asked for already.
+    Those in sets up to the id `after` have been found already.
     """
 
     id: str
-    role_group: str | None
-    role_code: str | None
+    change: CatalogChange
     after: str
     traceparent: str | None
 
@@ -95,13 +98,13 @@ def check_request(
     fresh: bool = False,
     traceparent: str | None = None,
 ) -> Message:
-    """Ask for a readiness check of a stored flow as it is now.
+    """Request a readiness check of a stored flow as it is now.
 
-    The configuration travels along without its passwords, so that the check needs no read; the
-    revision makes sure that nothing is decided from a configuration that has changed since. The
-    event's time is that of the revision, however often it is asked: whatever an engine has
-    reported about the revision counts more. Only a `fresh` check, which a change of the
-    surroundings asks for, is an event of its own time.
+    The configuration is part of the event, without its passwords, so that the check needs no read;
+    the revision makes sure that nothing is decided from a configuration that has changed since. The
+    event's time is that of the revision, however often the check is requested: an engine's report
+    about the revision counts more. Only a `fresh` check, requested after a change of what the flow
+    refers to, is an event of its own time.
     """
     data: dict[str, Any] = {
         "flowSetId": set_id,
@@ -111,10 +114,11 @@ def check_request(
     }
     if fresh:
         data["fresh"] = True
-    configuration = without_passwords(flow["configuration"])
-    if len(write_json(configuration)) <= MAX_CONFIGURATION_BYTES:
-        data["configuration"] = configuration
+    whole = {**data, "configuration": without_passwords(flow["configuration"])}
     at = microseconds() if fresh else flow["revisedAt"]
+    message = _message(EventType.CHECK_REQUESTED, _subject(data), whole, at, traceparent)
+    if len(message.body) <= MAX_CHECK_BYTES:
+        return message
     return _message(EventType.CHECK_REQUESTED, _subject(data), data, at, traceparent)
 
 
@@ -142,19 +146,21 @@ def report(
 
 
 def catalog_changed(
+    change: CatalogChange,
     *,
-    role_group: str | None = None,
-    role_code: str | None = None,
     after: str = "",
     delay: float = 0.0,
     traceparent: str | None = None,
 ) -> Message:
-    """Say that a role group or the definition of a role changed; `delay` is in seconds."""
-    data = {"roleGroupId": role_group} if role_group is not None else {"roleCode": role_code}
-    (subject,) = data.values()
-    if after:
-        data["after"] = after
-    message = _message(CATALOG_CHANGED, str(subject), data, microseconds(), traceparent)
+    """Announce a change of the catalog; `delay` is in seconds."""
+    data = {
+        "roleGroupId": change.role_group,
+        "roleCode": change.role_code,
+        "after": after,
+    }
+    data = {name: value for name, value in data.items() if value}
+    subject = change.role_group or change.role_code or ""
+    message = _message(CATALOG_CHANGED, subject, data, microseconds(), traceparent)
     return replace(message, delay=delay)
 
 
@@ -197,6 +203,14 @@ class _Guid(fields.String):
         return guid
 
 
+class _RoleGroupId(fields.String):
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
+        group: str = super()._deserialize(value, attr, data, **kwargs).lower()
+        if not is_role_group_id(group):
+            raise ValidationError("Must be a GUID or a built-in role group.")
+        return group
+
+
 class _AboutFlow(Schema):
     flow_set_id = _Guid(required=True, data_key="flowSetId")
     flow_id = _Guid(required=True, data_key="flowId")
@@ -225,9 +239,7 @@ class _Reported(_AboutFlow):
 
 
 class _CatalogChanged(Schema):
-    role_group = fields.String(
-        load_default=None, data_key="roleGroupId", validate=validate.Length(1, 64)
-    )
+    role_group = _RoleGroupId(load_default=None, data_key="roleGroupId")
     role_code = fields.String(
         load_default=None, data_key="roleCode", validate=validate.OneOf(ROLE_CODES)
     )
@@ -242,7 +254,7 @@ class _CatalogChanged(Schema):
 
 class _Envelope(Schema):
     class Meta:
-        unknown = EXCLUDE  # extension attributes, which CloudEvents lets anyone add
+        unknown = EXCLUDE  # extension attributes, which CloudEvents allows any producer to add
 
     specversion = fields.String(required=True, validate=validate.Equal("1.0"))
     id = fields.String(required=True, validate=validate.Length(1, 128))
@@ -266,17 +278,20 @@ def read_event(body: bytes, now: datetime | None = None) -> ReadinessEvent | Cat
 
     `now` is the present time where it is not the clock's.
     """
+    if len(body) > MAX_EVENT_BYTES:
+        raise InvalidEvent(f"The message has {len(body)} bytes; send at most {MAX_EVENT_BYTES}.")
     try:
-        value = json.loads(body.decode())
-        if b"\\u" in body:
-            # Half of a surrogate pair can be escaped in JSON, but neither stored nor hashed.
-            json.dumps(value, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as exc:
+        value = parse(body)
+    except UnreadableBody as exc:
         raise InvalidEvent("The message is not JSON in UTF-8.") from exc
+    if isinstance(value, str):
+        raise InvalidEvent("The message is JSON inside a JSON string; send the object itself.")
+    if repeated := repeated_members(value):
+        raise InvalidEvent(f"The message has a member more than once: {', '.join(repeated[:5])}.")
     faults: dict[Any, Any] = {}
     event: dict[str, Any] = _loaded(_ENVELOPE, value, faults)
     if "time" in event and event["time"] - (now or datetime.now(UTC)) > MAX_CLOCK_SKEW:
-        # The newest event counts: one from a clock that runs ahead would silence all others.
+        # The newest event counts: one from a clock that runs ahead would override all others.
         faults["time"] = ["The time lies in the future; set the sender's clock."]
     schema = _DATA.get(str(value.get("type"))) if isinstance(value, dict) else None
     about: dict[str, Any] = {}
@@ -287,12 +302,11 @@ def read_event(body: bytes, now: datetime | None = None) -> ReadinessEvent | Cat
     if faults:
         raise InvalidEvent(f"The message is not a readiness event: {json.dumps(faults)}")
     traceparent = event["traceparent"]
-    if traceparent is not None and not trace.is_traceparent(traceparent):
+    if traceparent is not None and not is_traceparent(traceparent):
         traceparent = None
     if event["type"] == CATALOG_CHANGED:
-        return CatalogChanged(
-            event["id"], about["role_group"], about["role_code"], about["after"], traceparent
-        )
+        change = CatalogChange(about["role_group"], about["role_code"])
+        return CatalogChanged(event["id"], change, about["after"], traceparent)
     status = about.get("status")
     return ReadinessEvent(
         id=event["id"],
@@ -307,10 +321,17 @@ def read_event(body: bytes, now: datetime | None = None) -> ReadinessEvent | Cat
         revision=about["revision"],
         configuration=about.get("configuration"),
         status=None if status is None else Status(status),
-        reason=about.get("reason"),
+        reason=_cleaned(about.get("reason")),
         fresh=about.get("fresh", False),
         traceparent=traceparent,
     )
+
+
+def _cleaned(reason: str | None) -> str | None:
+    """Make a reason fit to be shown: without control characters, and without keys and tokens."""
+    if reason is None:
+        return None
+    return redacted_text("".join(c if c.isprintable() else " " for c in reason)).strip() or None
 
 
 def _loaded(schema: Schema, value: Any, faults: dict[Any, Any]) -> dict[str, Any]:

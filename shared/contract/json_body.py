@@ -1,4 +1,4 @@
-"""Reads a request body: bytes in, plain JSON values out, or a sentence that says what is wrong."""
+"""Reads JSON that a caller or an engine sent: bytes in, plain values out, or what is wrong."""
 
 from __future__ import annotations
 
@@ -37,13 +37,33 @@ def read_json(body: bytes, content_type: str | None) -> Any:
     """
     if len(body) > MAX_BODY_BYTES:
         raise BodyTooLarge(len(body), MAX_BODY_BYTES)
-    _check_content_type(content_type)
+    if content_type != "application/json":
+        _check_content_type(content_type)
+    return parse(body)
+
+
+def parse(body: bytes) -> Any:
+    """Parse JSON; raises UnreadableBody. The caller has limited its size."""
     try:
         return _read_plain(body)
     except ValueError:
         if not body.strip():
             raise UnreadableBody("Empty Payload. JSON content expected.") from None
         return _read_slowly(body)
+
+
+def repeated_members(value: Any) -> list[str]:
+    """Return the names that any object inside a parsed value has more than once."""
+    found: list[str] = []
+    left = [value]
+    while left:
+        inner = left.pop()
+        if isinstance(inner, dict):
+            found += inner.repeated if isinstance(inner, RepeatedMembers) else ()
+            left += inner.values()
+        elif isinstance(inner, list):
+            left += inner
+    return found
 
 
 def write_json(value: Mapping[str, Any], *, sort_keys: bool = False) -> bytes:
@@ -109,8 +129,6 @@ _UNREADABLE = (
 
 
 def _check_content_type(content_type: str | None) -> None:
-    if content_type == "application/json":
-        return
     if not content_type or not content_type.strip():
         raise UnreadableBody(
             "Write requests (excluding DELETE) must contain the Content-Type header declaration."

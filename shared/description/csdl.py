@@ -1,4 +1,4 @@
-"""The service's CSDL 4.0 document, written from the schemas."""
+"""The service's CSDL 4.0 document, written from the"""
 
 from __future__ import annotations
 
@@ -9,20 +9,25 @@ from xml.etree import ElementTree as ET
 
 from marshmallow import fields
 
-from shared.contract import schemas
+from shared.contract.binds import RoleGroupBind
+from shared.contract.catalog_schemas import REFERENCE_TYPE, ReferenceDefinition, RoleGroup
+from shared.contract.field_types import Bool, EnumMember, Int32, Items, Text
+from shared.contract.names import NAMESPACE
+from shared.contract.schemas import FILTER_SCHEMAS, FLOW_SCHEMAS, PASSWORD_SCHEMAS, FlowSet
+from shared.contract.wire import OneOf, Wire, instance
 from shared.domain.readiness import Status
 
 _EDMX: Final = "http://docs.oasis-open.org/odata/ns/edmx"
 _EDM: Final = "http://docs.oasis-open.org/odata/ns/edm"
 _GRAPH: Final = "microsoft.graph"
-_NAMESPACE: Final = schemas.NAMESPACE.rstrip(".")
+_NAMESPACE: Final = NAMESPACE.rstrip(".")
 # Every enum of this API is evolvable and ends with it.
 _SENTINEL: Final = "unknownFutureValue"
 
 _BASES: Final = {
-    **dict.fromkeys(schemas.FLOW_SCHEMAS, "provisioningFlow"),
-    **dict.fromkeys(schemas.FILTER_SCHEMAS, "filter"),
-    **dict.fromkeys(schemas.PASSWORD_SCHEMAS, "passwordSettings"),
+    **dict.fromkeys(FLOW_SCHEMAS, "provisioningFlow"),
+    **dict.fromkeys(FILTER_SCHEMAS, "filter"),
+    **dict.fromkeys(PASSWORD_SCHEMAS, "passwordSettings"),
     "sectionRoleReferenceValue": "referenceValue",
     "roleReferenceValue": "referenceValue",
 }
@@ -68,23 +73,23 @@ class _IndustryData:
 
         flow_set = self._entity("outboundProvisioningFlowSet")
         _times(flow_set, nullable=True)
-        self._members(flow_set, schemas.FlowSet)
+        self._members(flow_set, FlowSet)
         _contained(flow_set, "provisioningFlows", _many("provisioningFlow"))
 
         flow = self._entity("provisioningFlow", abstract=True)
         _times(flow, nullable=True)
         self._enum("readinessStatus", Status)
         _property(flow, "readinessStatus", f"{_NAMESPACE}.readinessStatus", nullable=True)
-        for kind, schema in schemas.FLOW_SCHEMAS.items():
+        for kind, schema in FLOW_SCHEMAS.items():
             self._members(self._entity(kind, "provisioningFlow"), schema)
         reset = ET.SubElement(self._schema, "Action", {"Name": "reset", "IsBound": "true"})
         bound = {"Name": "bindingParameter", "Type": f"{_NAMESPACE}.provisioningFlow"}
         ET.SubElement(reset, "Parameter", bound)
 
-        self._members(self._entity("roleGroup"), schemas.RoleGroup)
+        self._members(self._entity("roleGroup"), RoleGroup)
         definition = self._entity("referenceDefinition")
         _property(definition, "source", "Edm.String", nullable=False)
-        self._members(definition, schemas.ReferenceDefinition)
+        self._members(definition, ReferenceDefinition)
         _times(definition, nullable=False)
 
     def _entity(self, name: str, base: str | None = None, *, abstract: bool = False) -> ET.Element:
@@ -94,15 +99,15 @@ class _IndustryData:
             attributes["Abstract"] = "true"
         return ET.SubElement(self._schema, "EntityType", attributes)
 
-    def _members(self, owner: ET.Element, schema: type[schemas.Wire]) -> None:
-        for key, field in schemas.instance(schema).fields.items():
+    def _members(self, owner: ET.Element, schema: type[Wire]) -> None:
+        for key, field in instance(schema).fields.items():
             self._member(owner, field.data_key or key, field)
 
     def _member(self, owner: ET.Element, name: str, field: fields.Field[object]) -> None:
-        if isinstance(field, schemas.RoleGroupBind):
+        if isinstance(field, RoleGroupBind):
             _navigation(owner, "roleGroup", f"{_NAMESPACE}.roleGroup")
             return
-        if isinstance(field, schemas.Items):
+        if isinstance(field, Items):
             inner = self._type(field.inner)
             assert inner is not None  # noqa: S101 - every collection has entries of a wire type
             _property(owner, name, f"Collection({inner})", nullable=False)
@@ -114,27 +119,27 @@ class _IndustryData:
     def _type(self, field: fields.Field[object]) -> str | None:
         """Return a field's type, which is written first where it is not; None for no property."""
         match field:
-            case schemas.Bool():
+            case Bool():
                 return "Edm.Boolean"
-            case schemas.Int32():
+            case Int32():
                 return "Edm.Int32"
-            case schemas.Text():
+            case Text():
                 return "Edm.String"
-            case schemas.EnumMember() if field.enum_type == schemas.REFERENCE_TYPE:
+            case EnumMember() if field.enum_type == REFERENCE_TYPE:
                 return "Edm.String"
-            case schemas.EnumMember():
+            case EnumMember():
                 self._enum(field.enum_type, field.members)
                 return f"{_NAMESPACE}.{field.enum_type}"
-            case fields.Nested(schema=schemas.Wire() as inner):
+            case fields.Nested(schema=Wire() as inner):
                 return self._complex(type(inner))
-            case schemas.OneOf():
+            case OneOf():
                 self._abstract(field.abstract)
                 for schema in field.schemas.values():
                     self._complex(schema)
                 return f"{_NAMESPACE}.{field.abstract}"
         return None
 
-    def _complex(self, schema: type[schemas.Wire]) -> str:
+    def _complex(self, schema: type[Wire]) -> str:
         name = schema.odata_name
         if name not in self._written:
             self._written.add(name)

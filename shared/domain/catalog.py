@@ -14,7 +14,7 @@ from typing import Any
 from shared.domain.ids import as_guid
 
 CACHE_SECONDS = 30.0
-"""For how long an instance may go on with what it knows of role groups and disabled roles."""
+"""For how long an instance may use what it has read of role groups and disabled roles."""
 
 ROLE_REFERENCE_TYPE = "RefRole"
 
@@ -26,6 +26,14 @@ class RoleGroup:
     id: str
     display_name: str
     roles: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CatalogChange:
+    """What changed in the catalog: a role group by id, or a role's definition by its code."""
+
+    role_group: str | None = None
+    role_code: str | None = None
 
 
 _STAFF_IN_SORT_ORDER = (

@@ -1,28 +1,37 @@
-"""What can go wrong, as types.
+"""What can go wrong, as one tree of types.
 
 ServiceError
-    InvalidRequest          the caller's request breaks the API's contract; carries every fault
-        UnreadableBody      the body is not JSON that this API takes
-    BodyTooLarge            the body is longer than the service reads
-    UrlTooLong              the URL is longer than the service reads
+    InvalidRequest          the request breaks the API's contract; carries every fault
+        UnreadableBody      the body is not JSON that this API reads
+    Unauthenticated         no access token that this service accepts
+    Forbidden               the caller lacks the permission that the operation needs
     NotFound                no flow set, flow or other entity under that id
     UnknownPath             the API has no such path at all
     MethodNotAllowed        the path exists, but not with this method
     Conflict                the state of the set forbids it: it has a flow of that kind already
-        UnreadablePassword  a stored password opens with no key that the service has
+        UnreadablePassword  a stored password opens with none of the service's keys
+    LengthRequired          the body came without a Content-Length, which Azure does not forward
     PreconditionFailed      If-Match names another version of the entity than the stored one
-    StoreUnavailable        Cosmos DB did not answer, or asked us to slow down
-    PublishFailed           Service Bus did not take an event
+    BodyTooLarge            the body is longer than the service reads
+    UrlTooLong              the URL is longer than the service reads
+    UnsupportedEncoding     the body is compressed in a way that the service cannot read
+    Unavailable             something behind the service does not answer; `retry_after` says when
+        StoreUnavailable    Cosmos DB or Blob Storage
+        PublishFailed       Service Bus did not take an event
+        KeysUnavailable     the issuer's signing keys
     InvalidEvent            a queue message can never be processed as it is
 SettingsError               app settings are missing or unusable; raised once, at first use
 
-functions/http/operations.py maps each to a status; what is not listed there is a 500.
+functions/http/errors.py maps each class to a status, by its nearest base class in the table there;
+an error that is not in the table becomes a logged 500.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from shared.domain.context import Caller
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,7 @@ class Fault:
 
 
 class ServiceError(Exception):
-    """Base of every error that a caller, or the queue, may be told about."""
+    """Base of every error whose text a caller may read."""
 
 
 class InvalidRequest(ServiceError):
@@ -51,6 +60,46 @@ class UnreadableBody(InvalidRequest):
 
     def __init__(self, message: str) -> None:
         super().__init__(Fault("BadRequest", message))
+
+
+class Unauthenticated(ServiceError):
+    """The request has no access token that this service accepts.
+
+    The text is for the caller. `reason` is one of a few fixed phrases for the log, `challenge` the
+    value of the WWW-Authenticate header.
+    """
+
+    def __init__(self, message: str, reason: str, challenge: str) -> None:
+        self.reason = reason
+        self.challenge = challenge
+        super().__init__(message)
+
+
+class Forbidden(ServiceError):
+    """The caller is known and lacks the permission that the operation needs."""
+
+    def __init__(self, caller: Caller) -> None:
+        self.caller = caller
+        super().__init__("Insufficient privileges to complete the operation.")
+
+
+class LengthRequired(ServiceError):
+    """The body came in chunks, without a Content-Length: the host hands over an empty one."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A body sent with Transfer-Encoding: chunked does not reach this service; send it "
+            "with a Content-Length."
+        )
+
+
+class UnsupportedEncoding(ServiceError):
+    """The body is compressed in a way that the service cannot read."""
+
+    def __init__(self, given: str) -> None:
+        super().__init__(
+            f"The Content-Encoding '{given[:64]}' is not supported; send gzip, or no encoding."
+        )
 
 
 class BodyTooLarge(ServiceError):
@@ -117,25 +166,38 @@ class PreconditionFailed(ServiceError):
         super().__init__("The entity has changed since it was read; read it again and repeat.")
 
 
-class StoreUnavailable(ServiceError):
-    """Cosmos DB did not answer in time or refused for load; worth repeating after a while."""
+class Unavailable(ServiceError):
+    """Something behind the service does not answer; worth repeating after `retry_after` seconds."""
+
+    def __init__(self, what: str, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__(f"{what} just now. Repeat after {retry_after} s.")
+
+
+class StoreUnavailable(Unavailable):
+    """The store did not answer in time, or refused because of load."""
 
     def __init__(self, retry_after: int = 1) -> None:
-        self.retry_after = retry_after
-        super().__init__(f"The store is not available just now. Repeat after {retry_after} s.")
+        super().__init__("The store is not available", retry_after)
 
 
-class PublishFailed(ServiceError):
-    """Service Bus did not take an event in the time that a caller can wait; `why` says more."""
+class PublishFailed(Unavailable):
+    """Service Bus did not take an event within the time a caller can wait; `why` says more."""
 
     def __init__(self, why: str, retry_after: int = 6) -> None:
         self.why = why
-        self.retry_after = retry_after
-        super().__init__(f"The queue is not available just now. Repeat after {retry_after} s.")
+        super().__init__("The queue is not available", retry_after)
+
+
+class KeysUnavailable(Unavailable):
+    """No signing key of the tenant could be fetched yet, so no token can be checked."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("Access tokens cannot be checked", retry_after)
 
 
 class InvalidEvent(ServiceError):
-    """A queue message can never be processed as it is; the text says what its sender must mend."""
+    """A queue message can never be processed as it is; the text says what its sender must fix."""
 
 
 class SettingsError(Exception):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from shared.odata.cosmos import Parameters, sql_path
 from shared.odata.expressions import (
     Call,
     Comparison,
@@ -27,6 +26,7 @@ from shared.odata.expressions import (
 )
 from shared.odata.model import Complex, Edm, Type
 from shared.odata.paths import Path
+from shared.odata.sql import Parameters, sql_path
 
 _COMPARISONS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 _CALLS = {"tolower": "LOWER", "toupper": "UPPER", "trim": "TRIM", "length": "LENGTH"}

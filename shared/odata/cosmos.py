@@ -5,28 +5,15 @@ Paths come from our own tables and every value of the client's is a parameter.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from shared.odata.options import QueryOptions, Sort
 from shared.odata.paging import Page
-from shared.odata.paths import Path
+from shared.odata.search import written_forms
+from shared.odata.sql import Parameters, sql_path
 from shared.odata.values import Value
-
-
-@dataclass
-class Parameters:
-    """The parameters of one query, while it is written."""
-
-    values: list[dict[str, Any]] = field(default_factory=list)
-
-    def add(self, value: object) -> str:
-        """Add a value and return the name to use for it."""
-        name = f"@p{len(self.values)}"
-        self.values.append({"name": name, "value": value})
-        return name
 
 
 @dataclass(frozen=True)
@@ -69,12 +56,17 @@ def _where(options: QueryOptions, page: Page | None, parameters: Parameters) -> 
         from shared.odata.conditions import Conditions
 
         conditions.append(Conditions(parameters).condition(options.filter))
-    conditions += [
-        f'CONTAINS(c["displayName"], {parameters.add(term)}, true)' for term in options.search
-    ]
+    conditions += [_has(term, parameters) for term in options.search]
     if page is not None and page.after is not None:
         conditions.append(_behind(options.order, page.after, parameters))
     return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def _has(term: str, parameters: Parameters) -> str:
+    found = [
+        f'CONTAINS(c["displayName"], {parameters.add(form)}, true)' for form in written_forms(term)
+    ]
+    return found[0] if len(found) == 1 else f"({' OR '.join(found)})"
 
 
 def _behind(order: Sequence[Sort], place: Sequence[Value], parameters: Parameters) -> str:
@@ -85,9 +77,3 @@ def _behind(order: Sequence[Sort], place: Sequence[Value], parameters: Parameter
     if not others:
         return beyond
     return f"({beyond} OR ({path} = {name} AND {_behind(others, rest, parameters)}))"
-
-
-def sql_path(path: Path, steps: int | None = None) -> str:
-    """Return a path, or its first steps, in a stored document or from a subquery's variable."""
-    root = path.variable or "c"
-    return root + "".join(f"[{json.dumps(step.name)}]" for step in path.steps[:steps])

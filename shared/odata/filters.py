@@ -257,6 +257,14 @@ class _Binder:
                 "it.",
                 "InvalidPath",
             )
+        if self._variables and collection.variable != f"x{len(self._variables) - 1}":
+            # Each entry of an entity is looked at once: a filter costs what the entity is long.
+            entry = list(self._variables)[-1]
+            raise _refuse(
+                f"'{shown(node.owner.name)}' cannot be looked through for each entry of another "
+                f"collection; inside {node.operator}, look into the entry itself: {entry}/….",
+                "InvalidPath",
+            )
         every = node.operator == "all"
         variable = f"x{len(self._variables)}"
         if node.lambda_ is None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from shared.odata.options import QueryOptions, Sort
 from shared.odata.paging import Page
+from shared.odata.search import written_forms
 from shared.odata.values import Value, value_at
 
 
@@ -22,7 +23,7 @@ class Listing:
 
 def list_page(options: QueryOptions, page: Page, printed: Iterable[Mapping[str, Any]]) -> Listing:
     """Filter, search, sort and cut. $select is left to the caller: it may drop a sort key."""
-    found = [entity for entity in printed if passes(options, entity)]
+    found = passing(options, printed)
     total = len(found)
     for sort in reversed(options.order):
         found.sort(key=lambda entity: _rank(value_at(sort.path, entity)), reverse=sort.descending)
@@ -32,15 +33,24 @@ def list_page(options: QueryOptions, page: Page, printed: Iterable[Mapping[str, 
     return Listing(found[page.skip : end], total, len(found) > end)
 
 
-def passes(options: QueryOptions, entity: Mapping[str, Any]) -> bool:
-    """Tell whether a printed entity passes $filter and $search."""
-    if options.filter is not None:
-        from shared.odata.memory import matches
+def passing(options: QueryOptions, printed: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Keep the printed entities that pass $filter and $search.
 
-        if not matches(options.filter, entity):
-            return False
+    Raises InvalidRequest where the filter takes more steps than a request is worth.
+    """
+    terms = [[form.lower() for form in written_forms(term)] for term in options.search]
+    found = [entity for entity in printed if _has_all(terms, entity)]
+    if options.filter is None:
+        return found
+    from shared.odata.memory import Matcher
+
+    matcher = Matcher(options.filter)
+    return [entity for entity in found if matcher.matches(entity)]
+
+
+def _has_all(terms: Iterable[Iterable[str]], entity: Mapping[str, Any]) -> bool:
     name = (entity.get("displayName") or "").lower()
-    return all(term.lower() in name for term in options.search)
+    return all(any(form in name for form in forms) for forms in terms)
 
 
 def _rank(value: Value) -> tuple[bool, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from operator import ge, gt, le, lt
-from typing import Any
+from typing import Any, Final
 
 from shared.odata.expressions import (
     Call,
@@ -21,7 +21,14 @@ from shared.odata.expressions import (
     Quantifier,
     Truth,
 )
+from shared.odata.faults import refusal
+from shared.odata.syntax import OPTION
 from shared.odata.values import value_at
+
+# A step takes about half a microsecond.
+MAX_STEPS: Final = 100_000
+
+_Scope = Mapping[str | None, Any]
 
 _ORDERS: dict[str, Callable[[Any, Any], bool]] = {"gt": gt, "ge": ge, "lt": lt, "le": le}
 _CALLS: dict[str, Callable[[str], str | int]] = {
@@ -38,62 +45,89 @@ _MATCHES: dict[str, Callable[[str, str], bool]] = {
 }
 
 
-def matches(predicate: Predicate, entity: Mapping[str, Any]) -> bool:
-    """Tell whether a printed entity is among what the filter asks for."""
-    return _test(predicate, {None: entity}) is True
+class Matcher:
+    """Tests entities against one filter, within a budget of steps for all of them together.
 
+    A step is one part of the filter looked at for one entity, or for one entry of a collection in
+    it: what a request costs is bounded, however the filter and the entities are made.
+    """
 
-_Scope = Mapping[str | None, Any]
+    def __init__(self, predicate: Predicate, most: int = MAX_STEPS) -> None:
+        self._predicate = predicate
+        self._left = most
 
+    def matches(self, entity: Mapping[str, Any]) -> bool:
+        """Tell whether a printed entity passes; raises InvalidRequest when out of steps."""
+        return self._test(self._predicate, {None: entity}) is True
 
-def _test(predicate: Predicate, scope: _Scope) -> bool | None:
-    match predicate:
-        case Not():
-            result = _test(predicate.operand, scope)
-            return None if result is None else not result
-        case Is():
-            return _test(predicate.operand, scope) is predicate.value
-        case Junction():
-            # One part of this value decides alone; without it, null outweighs the rest.
-            decisive = not predicate.every
-            results = [_test(part, scope) for part in predicate.parts]
-            return decisive if decisive in results else None if None in results else not decisive
-        case Comparison():
-            return _compare(predicate, scope)
-        case Membership():
-            return _value(predicate.operand, scope) in predicate.values
-        case Match():
-            text, pattern = _value(predicate.text, scope), _value(predicate.pattern, scope)
-            if text is None or pattern is None:
-                return None
-            return _MATCHES[predicate.function](text, pattern)
-        case Truth():
-            truth: bool | None = _value(predicate.operand, scope)
-            return truth
-        case Quantifier():
-            entries = value_at(predicate.collection, scope[predicate.collection.variable]) or ()
-            results = [
-                _test(predicate.predicate, {**scope, predicate.variable: entry}) is True
-                for entry in entries
-            ]
-            return all(results) if predicate.every else any(results)
+    def _step(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise refusal(
+                OPTION,
+                "The filter takes too many steps over this collection; write a simpler one.",
+                "InvalidFilter",
+            )
 
+    def _test(self, predicate: Predicate, scope: _Scope) -> bool | None:
+        self._step()
+        match predicate:
+            case Not():
+                result = self._test(predicate.operand, scope)
+                return None if result is None else not result
+            case Is():
+                return self._test(predicate.operand, scope) is predicate.value
+            case Junction():
+                return self._joined(predicate, scope)
+            case Comparison():
+                return self._compare(predicate, scope)
+            case Membership():
+                return self._value(predicate.operand, scope) in predicate.values
+            case Match():
+                text = self._value(predicate.text, scope)
+                pattern = self._value(predicate.pattern, scope)
+                if text is None or pattern is None:
+                    return None
+                return _MATCHES[predicate.function](text, pattern)
+            case Truth():
+                truth: bool | None = self._value(predicate.operand, scope)
+                return truth
+            case Quantifier():
+                return self._quantified(predicate, scope)
 
-def _compare(comparison: Comparison, scope: _Scope) -> bool:
-    left, right = _value(comparison.left, scope), _value(comparison.right, scope)
-    if comparison.operator == "eq":
-        return bool(left == right)
-    if comparison.operator == "ne":
-        return bool(left != right)
-    return left is not None and right is not None and _ORDERS[comparison.operator](left, right)
+    def _joined(self, junction: Junction, scope: _Scope) -> bool | None:
+        # One part of this value decides alone; without it, null outweighs the rest.
+        decisive, unknown = not junction.every, False
+        for part in junction.parts:
+            result = self._test(part, scope)
+            if result is decisive:
+                return decisive
+            unknown = unknown or result is None
+        return None if unknown else not decisive
 
+    def _quantified(self, quantifier: Quantifier, scope: _Scope) -> bool:
+        collection = quantifier.collection
+        for entry in value_at(collection, scope[collection.variable]) or ():
+            inner = {**scope, quantifier.variable: entry}
+            if (self._test(quantifier.predicate, inner) is True) is not quantifier.every:
+                return not quantifier.every
+        return quantifier.every
 
-def _value(operand: Operand, scope: _Scope) -> Any:
-    match operand:
-        case Literal():
-            return operand.value
-        case Member():
-            return value_at(operand.path, scope[operand.path.variable])
-        case Call():
-            argument = _value(operand.argument, scope)
-            return None if argument is None else _CALLS[operand.function](argument)
+    def _compare(self, comparison: Comparison, scope: _Scope) -> bool:
+        left, right = self._value(comparison.left, scope), self._value(comparison.right, scope)
+        if comparison.operator == "eq":
+            return bool(left == right)
+        if comparison.operator == "ne":
+            return bool(left != right)
+        return left is not None and right is not None and _ORDERS[comparison.operator](left, right)
+
+    def _value(self, operand: Operand, scope: _Scope) -> Any:
+        self._step()
+        match operand:
+            case Literal():
+                return operand.value
+            case Member():
+                return value_at(operand.path, scope[operand.path.variable])
+            case Call():
+                argument = self._value(operand.argument, scope)
+                return None if argument is None else _CALLS[operand.function](argument)

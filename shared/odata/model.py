@@ -1,6 +1,6 @@
 """What a query may name: the four entity types, member by member, with their Edm types.
 
-They come from shared/contract/schemas.py, so that a member is declared once; what only the server
+They come from shared/contract/py, so that a member is declared once; what only the server
 writes (ids, timestamps, readiness, source) is declared here.
 """
 
@@ -13,10 +13,14 @@ from enum import StrEnum
 
 from marshmallow import fields
 
-from shared.contract import schemas
+from shared.contract.binds import RoleGroupBind
+from shared.contract.catalog_schemas import ReferenceDefinition, RoleGroup
+from shared.contract.field_types import Bool, EnumMember, Int32, Items, Password, Text
+from shared.contract.names import NAMESPACE
+from shared.contract.schemas import FLOW_SCHEMAS, FlowSet
+from shared.contract.wire import OneOf, Wire, instance
 from shared.domain.readiness import Status
 
-NAMESPACE = schemas.NAMESPACE
 # Every enum of this API ends with it; readers must know it, though nothing has it as its value.
 _SENTINEL = "unknownFutureValue"
 
@@ -142,17 +146,17 @@ def _merge(one: Complex, other: Complex) -> Complex:
 
 
 @functools.cache
-def _from_schema(schema: type[schemas.Wire]) -> Complex:
-    declared = schemas.instance(schema).fields
+def _from_schema(schema: type[Wire]) -> Complex:
+    declared = instance(schema).fields
     members = (_from_field(each.data_key or key, each) for key, each in declared.items())
     return Complex(schema.odata_name, _table(member for member in members if member is not None))
 
 
 def _from_field(name: str, declared: fields.Field[object]) -> Property | None:
     nullable = declared.allow_none or not declared.required
-    if isinstance(declared, schemas.RoleGroupBind):
+    if isinstance(declared, RoleGroupBind):
         return Property("roleGroup", ROLE_GROUP, nullable=True)
-    if isinstance(declared, schemas.Items):
+    if isinstance(declared, Items):
         inner = _from_field(name, declared.inner)
         return inner and replace(inner, nullable=False, collection=True)
     found = _type_of(declared)
@@ -161,20 +165,20 @@ def _from_field(name: str, declared: fields.Field[object]) -> Property | None:
 
 def _type_of(declared: fields.Field[object]) -> Type | None:
     match declared:
-        case schemas.Password():
-            # Readers see a mask and nobody may ask about what is behind it.
+        case Password():
+            # Readers see a mask, and no filter may search what is behind it.
             return None
-        case schemas.Bool():
+        case Bool():
             return Edm.BOOLEAN
-        case schemas.Int32():
+        case Int32():
             return Edm.INT32
-        case schemas.Text():
+        case Text():
             return Edm.STRING
-        case schemas.EnumMember():
+        case EnumMember():
             return Enum(declared.enum_type, (*declared.members, _SENTINEL))
         case fields.Nested():
             return _from_schema(type(declared.schema))
-        case schemas.OneOf():
+        case OneOf():
             derived = {name.lower(): _from_schema(each) for name, each in declared.schemas.items()}
             return Complex(declared.abstract, _union(derived.values()), derived)
     return None
@@ -188,15 +192,13 @@ _TIMES = (
     Property("lastModifiedDateTime", Edm.DATE_TIME_OFFSET),
 )
 
-ROLE_GROUP = EntityType(
-    "roleGroup", _table([_ID, *_from_schema(schemas.RoleGroup).members.values()])
-)
+ROLE_GROUP = EntityType("roleGroup", _table([_ID, *_from_schema(RoleGroup).members.values()]))
 
 REFERENCE_DEFINITION = EntityType(
     "referenceDefinition",
     {
-        **_from_schema(schemas.ReferenceDefinition).members,
-        # Only some of the types can be added to, all of them can be asked for.
+        **_from_schema(ReferenceDefinition).members,
+        # Only some of the types can be added to, all of them can be read.
         **_table(
             [
                 _ID,
@@ -219,7 +221,7 @@ def _flow() -> EntityType:
     )
     kinds = {
         kind.lower(): Complex(kind, {**shared_members, **_from_schema(schema).members})
-        for kind, schema in schemas.FLOW_SCHEMAS.items()
+        for kind, schema in FLOW_SCHEMAS.items()
     }
     return EntityType("provisioningFlow", _union(kinds.values()), kinds, searchable=False)
 
@@ -228,7 +230,12 @@ PROVISIONING_FLOW = _flow()
 
 FLOW_SET = EntityType(
     "outboundProvisioningFlowSet",
-    _table([_ID, *_TIMES, *_from_schema(schemas.FlowSet).members.values()]),
+    _table([_ID, *_TIMES, *_from_schema(FlowSet).members.values()]),
     orderable=("id", "displayName", "createdDateTime", "lastModifiedDateTime"),
     targets={"provisioningFlows": PROVISIONING_FLOW},
 )
+
+ENTITY_TYPES = {
+    each.name: each for each in (FLOW_SET, PROVISIONING_FLOW, ROLE_GROUP, REFERENCE_DEFINITION)
+}
+"""The entity types by name."""

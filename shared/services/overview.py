@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from shared.contract.printing import readiness_history
 from shared.contract.schemas import FLOW_SCHEMAS
 from shared.domain.errors import Fault, InvalidRequest, StoreUnavailable
-from shared.domain.flows import readiness_history
 from shared.domain.ids import printed_time
 from shared.domain.readiness import Status
-from shared.odata import Query
+from shared.odata.cosmos import Query
 
 if TYPE_CHECKING:
     from shared.adapters.archive import Archive

@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from shared.adapters.flow_store import FlowStore
 from shared.domain.errors import StoreUnavailable
-from shared.domain.flows import Ring, resealed
+from shared.domain.flows import resealed
+from shared.domain.secrets import Ring
+
+if TYPE_CHECKING:
+    from shared.adapters.flow_store import FlowStore
 
 TRIES = 4
 _LONGEST_WAIT_SECONDS = 10
@@ -44,10 +47,11 @@ async def rotate(
     dry_run: bool = False,
     note: Callable[[Progress], object] = lambda _: None,
 ) -> None:
-    """Seal all passwords with the current key; `progress` tells at any time how far it is.
+    """Seal all passwords with the current key; `progress` shows at any time how far it is.
 
     `note` is called after each page of `batch` flow sets. With `dry_run` the passwords are opened
-    and counted, and nothing is written. Raises StoreUnavailable when Cosmos DB goes on refusing.
+    and counted, and nothing is written. Raises StoreUnavailable while Cosmos DB stays
+    overloaded.
     """
     more: str | None = progress.after
     while more is not None:
@@ -68,7 +72,7 @@ async def rotate(
 
 
 async def _patiently(ask: Callable[..., Awaitable[_T]], *arguments: object) -> _T:
-    """Ask again for a while when Cosmos DB is overloaded: nobody waits for this."""
+    """Repeat a request for a while when Cosmos DB is overloaded: no caller waits for this."""
     for attempt in range(1, TRIES + 1):
         try:
             return await ask(*arguments)

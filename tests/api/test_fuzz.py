@@ -24,7 +24,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 import function_app  # noqa: F401 - its import registers the operations
-from functions.http import pages
+from functions.http.operations import operations
+from functions.http.pages import description
 from local.stack import Stack
 from tests.support.api import request_body
 
@@ -41,7 +42,7 @@ CHECKS = [
 
 def without_security() -> dict[str, Any]:
     """The description as if the API were open: else tokens are made up, or left away, as well."""
-    described: dict[str, Any] = json.loads(pages.description()[0])
+    described: dict[str, Any] = json.loads(description()[0])
     for item in described["paths"].values():
         for content in item.values():
             if isinstance(content, dict):
@@ -92,7 +93,7 @@ def existing(client: requests.Session, api: str) -> dict[str, str]:
 
 def test_every_operation_of_the_description_is_tried() -> None:
     labels = {described.label for described in DESCRIBED}
-    assert labels == {f"{route.method} {route.path}" for route in pages.routes()}
+    assert labels == {f"{route.method} {route.path}" for route in operations()}
     assert len(DESCRIBED) <= len(TRIED) <= 150 // EACH
 
 

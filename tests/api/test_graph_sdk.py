@@ -86,8 +86,8 @@ from msgraph_beta.generated.models.o_data_errors.o_data_error import ODataError
 from msgraph_core import APIVersion, GraphClientFactory
 from msgraph_core.tasks.page_iterator import PageIterator
 
-import function_app  # noqa: F401 - fills OPERATIONS
-from functions.http.operations import OPERATIONS
+import function_app  # noqa: F401 - fills ROUTES
+from functions.http.operations import ROUTES
 from local.config import HOST
 from shared.adapters.keyring import Keyring
 from tests.support.api import GUID, UNKNOWN, sort_index, until
@@ -458,13 +458,15 @@ async def test_the_client_calls_every_operation(client: Client) -> None:
     await test_role_groups_are_created_changed_and_deleted(client)
     await test_14_to_18_a_reference_definition_lives_from_create_to_delete(client)
     await test_every_collection_is_counted(client, set_id)
-    sent = [(method, path.split("/beta/")[1].split("/")) for method, path in client.sent]
-    for each in OPERATIONS:
+    sent = [(method, ["beta", *path.split("/beta/")[1].split("/")]) for method, path in client.sent]
+    for each in ROUTES:
+        if each.segments[0] != "beta":
+            continue
         called = any(
             method == each.method and len(path) == len(each.segments) == each.matched(path)
             for method, path in sent
         )
-        assert called is (each.segments[-1] not in UNCALLED), each
+        assert called is (each.segments[-1] not in UNCALLED and len(each.segments) > 1), each
 
 
 # --- values ------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ def part(**members: Any) -> dict[str, Any]:
         ({"url": "/%24batch"}, "$.requests[0].url"),
         ({"url": "/%24BATCH/"}, "$.requests[0].url"),
         ({"url": "/beta/$batch"}, "$.requests[0].url"),
-        ({"url": "/beta//$batch?x=1"}, "$.requests[0].url"),
+        ({"url": "/BETA/$BATCH?x=1"}, "$.requests[0].url"),
     ],
 )
 async def test_a_malformed_part_of_a_batch_is_a_400_with_its_place(
@@ -49,9 +49,8 @@ async def test_a_deeply_nested_body_in_a_batch_is_a_400(service: Api) -> None:
 
     answer = await service.send("POST", f"{service.root}/$batch", body.encode())
 
-    assert answer.status in (200, 400), answer.text
-    if answer.status == 200:
-        assert answer.json()["responses"][0]["status"] < 500
+    error = assert_envelope(answer, 400, "BadRequest")
+    assert [fault["target"] for fault in error["details"]] == ["$.requests[0].body"]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +60,7 @@ async def test_a_deeply_nested_body_in_a_batch_is_a_400(service: Api) -> None:
         {"roleGroup@odata.bind": "external/industryData/roleGroups/..%2F..%2F..%2Fusers"},
         {"roleGroup": {}},
         {"roleGroup": {"id": "../../users"}},
-        {"roleGroup": {"@odata.id": "external/industryData/roleGroups/staff"}},
+        {"roleGroup": {"@odata.id": "external/industryData/roleGroups/../users"}},
     ],
 )
 async def test_only_ids_that_can_exist_are_looked_up(

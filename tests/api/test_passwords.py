@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import secrets
 import uuid
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -80,6 +81,14 @@ def entries(document: dict[str, Any]) -> list[dict[str, Any]]:
     return [entry["defaultPasswordSettings"] for entry in configurations]
 
 
+def reseal(document: dict[str, Any], ring: Keyring, other: Keyring) -> None:
+    """Seal the passwords of the stored user flow with another ring."""
+    flow = document["flows"]["userProvisioningFlow"]
+    for entry in flow["configuration"]["creationOptions"]["configurations"]:
+        settings, owner = entry["defaultPasswordSettings"], (flow["id"], entry["roleGroup"])
+        settings["password"] = other.seal(ring.open(settings["password"], *owner), *owner)
+
+
 @pytest.fixture(scope="module")
 async def engine(stack: Stack, api: str) -> AsyncIterator[Api]:
     """The service for a provisioning engine: it may read passwords, and nothing else."""
@@ -123,7 +132,21 @@ async def test_all_other_roles_together_do_not_open_passwords(stack: Stack, serv
     assert password not in answer.text
 
 
-async def test_each_reading_leaves_a_line_that_names_the_caller(
+async def records(stack: Stack, flow: Flow) -> list[tuple[str, dict[str, Any]]]:
+    """The names and contents of what was recorded of a flow's passwords."""
+    found = []
+    async with BlobServiceClient.from_connection_string(stack.config.storage_connection) as storage:
+        container = storage.get_container_client("password-readings")
+        if not await container.exists():
+            return []
+        async for name in container.list_blob_names():
+            content = json.loads(await (await container.download_blob(name)).readall())
+            if content["flowId"] == flow.id:
+                found.append((name, content))
+    return found
+
+
+async def test_each_reading_leaves_a_record_and_a_line_that_name_the_caller(
     service: Api, engine: Api, stack: Stack
 ) -> None:
     password = canary()
@@ -147,6 +170,7 @@ async def test_each_reading_leaves_a_line_that_names_the_caller(
         "app_id": LOCAL_CLIENT,
     }
     [audit] = [line for line in found if line["event"] == "passwordsRead"]
+    recorded = audit.pop("record")
     assert audit == {
         "event": "passwordsRead",
         "flowSetId": flow.set_id,
@@ -157,6 +181,34 @@ async def test_each_reading_leaves_a_line_that_names_the_caller(
     }
     [request] = [line for line in found if line["event"] == "request"]
     assert (request["operation"], request["caller"]) == ("read_passwords", caller)
+
+    [(name, record)] = await records(stack, flow)
+    assert name == recorded
+    at = datetime.fromisoformat(record.pop("time"))
+    assert name.startswith(f"{at:%Y/%m/%d/%H%M%S}-")
+    assert abs(datetime.now(UTC) - at) < timedelta(minutes=2)
+    assert record == {
+        "flowSetId": flow.set_id,
+        "flowId": flow.id,
+        "roleGroups": ["staff", "students"],
+        "caller": caller,
+        "traceparent": f"00-{trace_id}-{'1' * 16}-01",
+    }
+
+
+async def test_each_reading_is_recorded_by_itself(service: Api, engine: Api, stack: Stack) -> None:
+    flow = await new_flow(service, canary(), canary())
+    answers = await asyncio.gather(*(read_passwords(engine, flow) for _ in range(5)))
+    assert [answer.status for answer in answers] == [200] * 5
+    assert len(await records(stack, flow)) == 5
+
+
+async def test_a_refused_reading_leaves_no_record(service: Api, stack: Stack) -> None:
+    flow = await new_flow(service, canary(), canary())
+    token = application_token(stack.config, *OTHER_ROLES)
+    answer = await read_passwords(service, flow, authorization=f"Bearer {token}")
+    assert answer.status == 403
+    assert await records(stack, flow) == []
 
 
 @pytest.mark.parametrize("name", ["administrative_unit", "class_group", "security_group"])
@@ -180,7 +232,7 @@ async def test_passwords_are_not_read_by_get(service: Api, engine: Api) -> None:
     flow = await service.new_flow("user")
     answer = await engine.get(f"{flow.url}/readPasswords")
     assert_envelope(answer, 405, "Request_MethodNotAllowed")
-    assert answer.headers["Allow"] == "POST"
+    assert answer.headers["Allow"] == "OPTIONS, POST"
 
 
 async def test_a_password_whose_key_is_gone_is_told_without_it(
@@ -190,8 +242,7 @@ async def test_a_password_whose_key_is_gone_is_told_without_it(
     flow = await new_flow(service, password, password)
     document = dict(await stored_sets.read_item(flow.set_id, flow.set_id))
     old = Keyring.read(OLD_KEY)
-    for settings in entries(document):
-        settings["password"] = old.seal(keyring.open(settings["password"], flow.id), flow.id)
+    reseal(document, keyring, old)
     await stored_sets.replace_item(flow.set_id, document)
     try:
         answer = await read_passwords(engine, flow)
@@ -297,8 +348,7 @@ async def rotate(stack: Stack, stored: ContainerProxy, keys: str, flow: Flow) ->
     """Seal a flow's passwords as if by an older key, and then by the present one."""
     ring, old = Keyring.read(f"{keys},{OLD_KEY}"), Keyring.read(OLD_KEY)
     document = dict(await stored.read_item(flow.set_id, flow.set_id))
-    for settings in entries(document):
-        settings["password"] = old.seal(ring.open(settings["password"], flow.id), flow.id)
+    reseal(document, ring, old)
     await stored.replace_item(flow.set_id, document)
     client = CosmosClient(
         stack.config.cosmos_endpoint, COSMOS_EMULATOR_KEY, enable_endpoint_discovery=False
@@ -357,3 +407,24 @@ async def test_canary_passwords_are_found_nowhere(
         for form, needle in forms(password).items():
             found = [name for name, hay in searched.items() if needle in hay]
             assert found == [], f"what was {what} is there in {form}"
+
+
+# --- no record, no password (last, since it stops a part of the stack) -------------------------
+
+
+async def test_without_a_record_no_password_is_given(
+    service: Api, engine: Api, stack: Stack
+) -> None:
+    password = canary()
+    flow = await new_flow(service, password, password)
+    await asyncio.to_thread(stack.kill, "azurite")
+    try:
+        answer = await read_passwords(engine, flow)
+    finally:
+        await asyncio.to_thread(stack.start, "azurite")
+    assert_envelope(answer, 503, "serviceNotAvailable")
+    assert "Retry-After" in answer.headers
+    assert password not in answer.text
+
+    assert (await read_passwords(engine, flow)).status == 200
+    assert len(await records(stack, flow)) == 1

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 import function_app
-from functions.http.operations import OPERATIONS
+from functions.http.operations import ROUTES
 from shared.domain.catalog import EXTENSIBLE_TYPES
 from tests.support.api import (
     CONTENT_TYPE,
@@ -389,14 +389,14 @@ async def test_the_service_document_and_the_root(service: Api) -> None:
 
 # --- methods, paths and headers ----------------------------------------------------------------
 
-assert function_app.app  # the doors are imported, and so in OPERATIONS
+assert function_app.app  # the handlers are imported, and so in ROUTES
 KEYS = {
     "{set_id}": UNKNOWN,
     "{flow_id}": UNKNOWN,
     "{group_id}": "staff",
     "{definition_id}": "RefRole-chair",
 }
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 def offered(path: tuple[str, ...]) -> set[str]:
@@ -407,24 +407,44 @@ def offered(path: tuple[str, ...]) -> set[str]:
             own == given or own.startswith("{") for own, given in zip(template, path, strict=True)
         )
 
-    return {each.method for each in OPERATIONS if fits(each.segments)}
+    return {each.method for each in ROUTES if fits(each.segments)}
 
 
-PATHS = sorted({operation.segments for operation in OPERATIONS})
+def allowed(path: tuple[str, ...]) -> set[str]:
+    """The methods of exactly this path."""
+    methods = {each.method for each in ROUTES if each.segments == path}
+    return methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())
+
+
+PATHS = sorted({each.segments for each in ROUTES})
 
 
 @pytest.mark.parametrize("path", PATHS, ids="/".join)
 async def test_a_method_that_is_not_offered_is_405_and_says_which_are(
     service: Api, path: tuple[str, ...]
 ) -> None:
-    url = "/".join([service.root, *(KEYS.get(segment, segment) for segment in path)]).rstrip("/")
+    url = "/".join([service.root.removesuffix("/beta"), *(KEYS.get(each, each) for each in path)])
     others = [method for method in METHODS if method not in offered(path)]
     assert others
     for method in others:
-        answer = await service.send(method, url, b"{}" if method != "OPTIONS" else None)
+        answer = await service.send(method, url, b"{}")
         error = assert_envelope(answer, 405, "Request_MethodNotAllowed")
         assert method in error["message"]
-        assert set(answer.headers["Allow"].split(", ")) == offered(path)
+        assert set(answer.headers["Allow"].split(", ")) == allowed(path)
+
+
+@pytest.mark.parametrize("path", PATHS, ids="/".join)
+async def test_head_and_options_are_answered_wherever_a_path_leads(
+    service: Api, path: tuple[str, ...]
+) -> None:
+    url = "/".join([service.root.removesuffix("/beta"), *(KEYS.get(each, each) for each in path)])
+    options = await service.send("OPTIONS", url)
+    assert (options.status, options.text) == (204, "")
+    assert set(options.headers["Allow"].split(", ")) == allowed(path)
+    if "GET" in allowed(path):
+        whole, head = await service.get(url), await service.send("HEAD", url)
+        assert (head.status, head.text) == (whole.status, "")
+        assert head.headers["Content-Type"] == whole.headers["Content-Type"]
 
 
 @pytest.mark.parametrize(

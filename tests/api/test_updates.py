@@ -236,7 +236,9 @@ class Passwords:
         for entry in stored["configuration"]["creationOptions"]["configurations"]:
             sealed = entry["defaultPasswordSettings"]
             if sealed is not None:
-                password = self.keyring.open(sealed["password"], flow.id).reveal()
+                password = self.keyring.open(
+                    sealed["password"], flow.id, entry["roleGroup"]
+                ).reveal()
                 opened[entry["roleGroup"]] = password
         return opened
 

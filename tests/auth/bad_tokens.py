@@ -81,8 +81,8 @@ class Forge:
         return _changed(claims(self.authority, roles=[FLOW_WRITE]), changes)
 
     def user_claims(self, **changes: Any) -> dict[str, Any]:
-        """The claims of a user whose client may write flows, with changes."""
-        return _changed(claims(self.authority, scopes=[FLOW_WRITE]), changes)
+        """The claims of a user who may write flows, by a client that may, with changes."""
+        return _changed(claims(self.authority, scopes=[FLOW_WRITE], roles=[FLOW_WRITE]), changes)
 
     def header(self, **changes: Any) -> dict[str, Any]:
         """The header of a good token, with changes."""
@@ -433,6 +433,11 @@ def _scopes(name: str, scopes: object, needs: Permission) -> Lacking:
     return Lacking(name, lambda f: f.user_claims(scp=scopes), needs)
 
 
+def _assigned(name: str, roles: object, needs: Permission, scope: str = FLOW_WRITE) -> Lacking:
+    """A user's client with the scope, and what the token says of the user's roles."""
+    return Lacking(name, lambda f: f.user_claims(scp=scope, roles=roles), needs)
+
+
 LACKING = [
     _roles("an application that reads flows writes", [FLOW_READ], OUTBOUND_FLOW_WRITE),
     _roles("an application without roles reads", [], OUTBOUND_FLOW_READ),
@@ -458,6 +463,21 @@ LACKING = [
     _scopes("scopes as a list", [FLOW_WRITE], OUTBOUND_FLOW_WRITE),
     _scopes("blank scopes", "  ", OUTBOUND_FLOW_READ),
     _scopes("no user may see passwords", PASSWORD_READ_ROLE, PASSWORD_READ),
+    _assigned("a user without a role writes flows", ABSENT, OUTBOUND_FLOW_WRITE),
+    _assigned("a user with an empty list of roles writes flows", [], OUTBOUND_FLOW_WRITE),
+    _assigned("a user whose role reads writes flows", [FLOW_READ], OUTBOUND_FLOW_WRITE),
+    _assigned("a user whose role is of definitions", [DEFINITION_WRITE], OUTBOUND_FLOW_WRITE),
+    _assigned("a user's role as text", FLOW_WRITE, OUTBOUND_FLOW_WRITE),
+    _assigned("a user's role in lower case", [FLOW_WRITE.lower()], OUTBOUND_FLOW_WRITE),
+    _assigned(
+        "a user without a role writes definitions", ABSENT, REFERENCE_WRITE, DEFINITION_WRITE
+    ),
+    _assigned(
+        "a user without a role writes role groups", ABSENT, ROLE_GROUP_WRITE, DEFINITION_WRITE
+    ),
+    _assigned(
+        "a role of passwords is none for a user", [PASSWORD_READ_ROLE], PASSWORD_READ, FLOW_WRITE
+    ),
     Lacking(
         "roles of a user are not consent",
         lambda f: f.user_claims(scp="User.Read", roles=[FLOW_WRITE]),

@@ -44,13 +44,11 @@ from shared.adapters.entra import (
     SKEW,
     Authorizer,
     AuthSettings,
-    Caller,
-    Forbidden,
-    Unauthenticated,
 )
-from shared.adapters.signing_keys import KEEP, REFETCH, KeysUnavailable, SigningKeys
+from shared.adapters.signing_keys import KEEP, REFETCH, SigningKeys
 from shared.domain import permissions
-from shared.domain.errors import SettingsError
+from shared.domain.context import Caller
+from shared.domain.errors import Forbidden, KeysUnavailable, SettingsError, Unauthenticated
 from shared.domain.permissions import OUTBOUND_FLOW_READ, OUTBOUND_FLOW_WRITE, Permission
 from tests.auth.bad_tokens import ABSENT, BAD, LACKING, OTHER_TENANT, Bad, Forge, Lacking, rs256
 
@@ -222,12 +220,19 @@ async def test_each_listed_role_suffices(
     ("needs", "scope"),
     [(name, scope) for name, permission in NEEDS.items() for scope in permission.delegated],
 )
-async def test_each_listed_scope_suffices(
+async def test_each_listed_scope_suffices_for_a_user_with_the_role(
     authorizer: Authorizer, forge: Forge, needs: str, scope: str
 ) -> None:
-    token = forge.token(payload=forge.user_claims(scp=scope))
+    token = forge.token(payload=forge.user_claims(scp=scope, roles=list(NEEDS[needs].assigned)))
 
     assert (await authorizer.authorize(f"Bearer {token}", NEEDS[needs])).kind == "delegated"
+
+
+def test_what_writes_needs_an_assigned_role_and_what_reads_does_not() -> None:
+    for name, permission in NEEDS.items():
+        assert permission.assigned == (permission.delegated if name.endswith("_WRITE") else ()), (
+            name
+        )
 
 
 async def test_a_refusal_shows_nothing_of_the_token(authorizer: Authorizer, forge: Forge) -> None:
@@ -786,10 +791,29 @@ def test_settings_for_entra_need_tenants_and_audiences_only() -> None:
     )
 
 
-def test_entra_issues_under_two_names() -> None:
-    assert AuthSettings.read(CLOUD).issuers(TENANT) == (
-        f"https://sts.windows.net/{TENANT}/",
-        f"https://login.microsoftonline.com/{TENANT}/v2.0",
+@pytest.mark.parametrize(
+    ("authority", "first", "second"),
+    [
+        ("", "sts.windows.net", "login.microsoftonline.com"),
+        ("login.microsoftonline.com", "sts.windows.net", "login.microsoftonline.com"),
+        ("login.microsoftonline.us", "sts.windows.net", "login.microsoftonline.us"),
+        (
+            *("login.chinacloudapi.cn", "sts.chinacloudapi.cn"),
+            "login.partner.microsoftonline.cn",
+        ),
+        (
+            *("login.partner.microsoftonline.cn", "sts.chinacloudapi.cn"),
+            "login.partner.microsoftonline.cn",
+        ),
+    ],
+)
+def test_entra_issues_under_two_names_in_each_cloud(
+    authority: str, first: str, second: str
+) -> None:
+    given = {"AUTH_AUTHORITY": f"https://{authority}/"} if authority else {}
+    assert AuthSettings.read(CLOUD | given).issuers(TENANT) == (
+        f"https://{first}/{TENANT}/",
+        f"https://{second}/{TENANT}/v2.0",
     )
 
 

@@ -17,9 +17,11 @@ import pytest
 
 from local.access_token import READ, all_roles
 from local.issuer import KEY_FILE, LOCAL_TENANT, auth_settings, public_jwk, signing_key
-from shared.adapters.entra import Authorizer, AuthSettings, Caller, Forbidden, Unauthenticated
+from shared.adapters.entra import Authorizer, AuthSettings
 from shared.adapters.signing_keys import SigningKeys
 from shared.domain import permissions
+from shared.domain.context import Caller
+from shared.domain.errors import Forbidden, Unauthenticated
 from shared.domain.permissions import Permission
 
 SECONDS = 30.0
@@ -112,6 +114,16 @@ async def test_a_token_can_be_a_users(port: int, state: Path) -> None:
     assert (await ask(port, scopes, state, permissions.OUTBOUND_FLOW_READ)).kind == "delegated"
 
 
+async def test_a_users_token_writes_only_with_a_role(port: int, state: Path) -> None:
+    scopes = ("--scopes", permissions.FLOW_WRITE)
+    with pytest.raises(Forbidden) as refused:
+        await ask(port, scopes, state, permissions.OUTBOUND_FLOW_WRITE)
+    assert refused.value.caller.kind == "delegated"
+
+    assigned = (*scopes, "--roles", permissions.FLOW_WRITE)
+    assert (await ask(port, assigned, state, permissions.OUTBOUND_FLOW_WRITE)).kind == "delegated"
+
+
 async def test_a_token_can_have_chosen_roles(port: int, state: Path) -> None:
     roles = ("--roles", permissions.READ_BASIC)
 
@@ -128,7 +140,14 @@ async def test_a_token_of_another_authority_is_refused(port: int, state: Path) -
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--expires", "0"), ("--expires", "86401"), ("--read", "--roles", "a"), ("--roles",)],
+    [
+        ("--expires", "0"),
+        ("--expires", "86401"),
+        ("--read", "--roles", "a"),
+        ("--read", "--scopes", "a"),
+        ("--roles",),
+        ("--scopes",),
+    ],
 )
 def test_a_token_that_makes_no_sense_is_not_made(state: Path, arguments: tuple[str, ...]) -> None:
     done = run("local.access_token", "--state", str(state), *arguments)

@@ -128,6 +128,8 @@ def test_that_there_is_no_secret_is_not_hidden() -> None:
         ("AccountKey=abc", "AccountKey=[hidden]"),
         ("SharedAccessSignature=sig", "SharedAccessSignature=[hidden]"),
         ("<eyJhbGciOi.eyJzdWIi.c2ln>", "<[hidden]>"),
+        ("%3DeyJhbGciOi.eyJzdWIi.c2ln&a", "%3D[hidden]&a"),
+        ("a.b.eyJhbGciOi and eyJhbGciOi.c", "a.b.eyJhbGciOi and eyJhbGciOi.c"),
         ("https://a.example/b?sv=1&sig=abc%3D&se=2", "https://a.example/b?sv=1&sig=[hidden]&se=2"),
         ("design=3", "design=3"),
         ("Server=a;Password=abc;Pwd=abc", "Server=a;Password=[hidden];Pwd=[hidden]"),

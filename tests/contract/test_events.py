@@ -16,11 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.adapters.keyring import Keyring
-from shared.contract import events, schemas
-from shared.contract.schemas import MASKED_PASSWORD
+from shared.contract import events
+from shared.contract.loading import load_flow
 from shared.domain import flows
+from shared.domain.catalog import CatalogChange
 from shared.domain.errors import InvalidEvent
 from shared.domain.readiness import EventType, Position, Status
+from shared.domain.secrets import MASKED_PASSWORD
+from shared.services.provisioning_flows import new_flow as stored_form
 
 PAYLOADS = Path(__file__).parents[2] / "shared" / "contract" / "examples"
 RING = Keyring.read(f"k1:{base64.b64encode(b'k' * 32).decode()}")
@@ -82,8 +85,8 @@ def read(body: bytes, now: datetime | None = None) -> events.ReadinessEvent:
 
 def new_flow(name: str) -> tuple[str, dict[str, Any]]:
     """A published request body as it is stored."""
-    kind, values = schemas.load_flow(json.loads((PAYLOADS / f"{name}.request.json").read_bytes()))
-    return kind, flows.new_flow(kind, values, RING)
+    kind, values = load_flow(json.loads((PAYLOADS / f"{name}.request.json").read_bytes()))
+    return kind, stored_form(kind, values, RING)
 
 
 # --- written and read back ---------------------------------------------------------------------
@@ -145,13 +148,10 @@ def test_a_configuration_too_large_for_the_queue_stays_in_the_store() -> None:
 
 
 @pytest.mark.parametrize(("over", "carried"), [(0, True), (1, False)])
-def test_the_largest_configuration_is_measured_in_bytes(over: int, carried: bool) -> None:
-    configuration = {"a": "é"}
-    room = events.MAX_CONFIGURATION_BYTES - len(
-        json.dumps(configuration, separators=(",", ":"), ensure_ascii=False)
-    )
-    configuration["a"] = "é" + "x" * (room - 1 + over)
-    flow = {"id": FLOW_ID, "revision": 1, "revisedAt": 0, "configuration": configuration}
+def test_the_largest_check_is_measured_in_bytes(over: int, carried: bool) -> None:
+    flow = {"id": FLOW_ID, "revision": 1, "revisedAt": 0, "configuration": {"a": "é"}}
+    room = events.MAX_CHECK_BYTES - len(events.check_request(SET_ID, KIND, flow).body)
+    flow["configuration"] = {"a": "é" + "x" * (room + over)}
     message = events.check_request(SET_ID, KIND, flow)
     assert (read(message.body).configuration is not None) is carried
     assert len(message.body) < 256 * 1024
@@ -253,7 +253,43 @@ def test_a_message_that_is_not_json_is_refused(body: bytes) -> None:
     assert refusal(body) == "The message is not JSON in UTF-8."
 
 
-@pytest.mark.parametrize("body", [b"null", b"[]", b"{}", b"7", b'"text"', b"NaN"])
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"NaN", "not JSON in UTF-8"),
+        (b'"text"', "JSON inside a JSON string"),
+        (b'{"type": "a", "type": "b"}', "a member more than once: type"),
+        (b'{"data": {"x": {"reason": 1, "reason": 2}}}', "a member more than once: reason"),
+        (b" " * (events.MAX_EVENT_BYTES + 1), "send at most"),
+    ],
+)
+def test_what_its_sender_must_mend_is_said(body: bytes, words: str) -> None:
+    assert words in refusal(body)
+
+
+def test_a_byte_order_mark_in_front_does_not_count() -> None:
+    body = events.report(SET_ID, "userProvisioningFlow", SET_ID, "ready").body
+    assert events.read_event(b"\xef\xbb\xbf" + body) == events.read_event(body)
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("No licence left.", "No licence left."),
+        ("Two\nlines\u202e\x00", "Two lines"),
+        ("\t\n ", None),
+        ("Bearer eyJhbGciOiJub25lIn0", "Bearer [hidden]"),
+        ("Password=hunter2;x", "Password=[hidden];x"),
+    ],
+)
+def test_a_reason_is_kept_without_controls_and_without_secrets(sent: str, kept: str | None) -> None:
+    body = events.report(SET_ID, "userProvisioningFlow", SET_ID, "failed", reason=sent).body
+    event = events.read_event(body)
+    assert isinstance(event, events.ReadinessEvent)
+    assert event.reason == kept
+
+
+@pytest.mark.parametrize("body", [b"null", b"[]", b"{}", b"7"])
 def test_json_that_is_no_event_is_refused(body: bytes) -> None:
     assert refusal(body).startswith("The message is not a readiness event")
 
@@ -372,10 +408,10 @@ def test_a_time_in_the_future_is_a_fault_of_the_senders_clock() -> None:
 def test_a_change_of_the_catalog_is_read_as_it_was_written(
     about: dict[str, Any], after: str
 ) -> None:
-    message = events.catalog_changed(**about, after=after)
+    message = events.catalog_changed(CatalogChange(**about), after=after)
     event = events.read_event(message.body)
     assert isinstance(event, events.CatalogChanged)
-    assert (event.role_group, event.role_code) == (about.get("role_group"), about.get("role_code"))
+    assert event.change == CatalogChange(**about)
     assert (event.id, event.after) == (message.id, after)
 
 

@@ -12,11 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.contract import schemas
+from shared.contract.catalog_schemas import ReferenceDefinition, ReferenceDefinitionUpdate
 from shared.contract.json_body import read_json
-from shared.contract.schemas import FLOW_SCHEMAS, MASKED_PASSWORD, NAMESPACE, Secret
+from shared.contract.loading import load, load_flow, role_group_ids, unknown_role_groups
+from shared.contract.names import NAMESPACE
+from shared.contract.schemas import FLOW_SCHEMAS, FlowSet
+from shared.contract.wire import MAX_FAULTS, Wire, instance
 from shared.domain.catalog import ROLE_CODES
 from shared.domain.errors import Fault, InvalidRequest
+from shared.domain.secrets import MASKED_PASSWORD, Secret
 
 PAYLOADS = Path(__file__).parents[2] / "shared" / "contract" / "examples"
 KINDS = {
@@ -36,7 +40,7 @@ def body(name: str) -> dict[str, Any]:
 def targets(value: Any) -> dict[str, str]:
     """Load a flow that must be refused; return the code of the fault at each path."""
     with pytest.raises(InvalidRequest) as refused:
-        schemas.load_flow(value)
+        load_flow(value)
     return {str(fault.target): fault.code for fault in refused.value.faults}
 
 
@@ -62,15 +66,15 @@ def without(name: str, path: list[str | int]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_published_bodies_load_as_their_kind(name: str) -> None:
-    kind, values = schemas.load_flow(body(name))
+    kind, values = load_flow(body(name))
     assert kind == KINDS[name]
     assert values["odata_type"] == f"#{NAMESPACE}{kind}"
 
 
 @pytest.mark.parametrize("name", ["administrative_unit", "class_group", "security_group"])
 def test_dumped_members_are_the_published_answers_members_in_order(name: str) -> None:
-    kind, values = schemas.load_flow(body(name))
-    dumped = schemas.instance(FLOW_SCHEMAS[kind]).dump(values)
+    kind, values = load_flow(body(name))
+    dumped = instance(FLOW_SCHEMAS[kind]).dump(values)
     answer = json.loads((PAYLOADS / f"{name}.response.json").read_bytes())
     own = {key: value for key, value in answer.items() if key in dumped}
     assert json.dumps(dumped) == json.dumps(own)
@@ -79,7 +83,7 @@ def test_dumped_members_are_the_published_answers_members_in_order(name: str) ->
 def test_property_names_are_matched_in_any_case() -> None:
     flow = body("administrative_unit")
     flow = {"CREATIONOPTIONS": flow["creationOptions"], "@OData.Type": flow["@odata.type"]}
-    assert schemas.load_flow(flow)[0] == "administrativeUnitProvisioningFlow"
+    assert load_flow(flow)[0] == "administrativeUnitProvisioningFlow"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +96,7 @@ def test_property_names_are_matched_in_any_case() -> None:
     ],
 )
 def test_type_names_are_matched_in_the_forms_that_odata_allows(given_type: str) -> None:
-    kind, _ = schemas.load_flow(changed("user", ["@odata.type"], given_type))
+    kind, _ = load_flow(changed("user", ["@odata.type"], given_type))
     assert kind == "userProvisioningFlow"
 
 
@@ -114,7 +118,7 @@ def test_a_flow_without_a_concrete_type_is_refused(flow: dict[str, Any], code: s
 
 def test_the_abstract_flow_type_is_refused_by_name() -> None:
     with pytest.raises(InvalidRequest, match="provisioningFlow' is abstract"):
-        schemas.load_flow({"@odata.type": "#microsoft.graph.industryData.provisioningFlow"})
+        load_flow({"@odata.type": "#microsoft.graph.industryData.provisioningFlow"})
 
 
 @pytest.mark.parametrize("value", [None, [], "text", 7, True])
@@ -369,8 +373,8 @@ def test_nullable_members_may_be_null_or_absent_and_print_the_same(
     name: str, path: list[str | int], printed: Any
 ) -> None:
     for flow in (changed(name, path, None), without(name, path)):
-        kind, values = schemas.load_flow(flow)
-        dumped: Any = schemas.instance(FLOW_SCHEMAS[kind]).dump(values)
+        kind, values = load_flow(flow)
+        dumped: Any = instance(FLOW_SCHEMAS[kind]).dump(values)
         for step in path:
             dumped = dumped[step]
         assert dumped == printed
@@ -414,7 +418,7 @@ def test_two_casings_of_one_name_are_refused() -> None:
 
 def test_faults_are_bounded_however_many_there_are() -> None:
     flow = body("administrative_unit") | {f"x{number}": 0 for number in range(5000)}
-    assert len(targets(flow)) == schemas.MAX_FAULTS
+    assert len(targets(flow)) == MAX_FAULTS
 
 
 @pytest.mark.parametrize(
@@ -422,7 +426,7 @@ def test_faults_are_bounded_however_many_there_are() -> None:
     ["id", "createdDateTime", "lastModifiedDateTime", "readinessStatus", "READINESSSTATUS"],
 )
 def test_what_the_server_owns_is_ignored_on_input(member: str) -> None:
-    _, values = schemas.load_flow(changed("administrative_unit", [member], "ready"))
+    _, values = load_flow(changed("administrative_unit", [member], "ready"))
     assert set(values) == {"odata_type", "creation_options"}
 
 
@@ -430,14 +434,14 @@ def test_what_the_server_owns_is_ignored_on_input(member: str) -> None:
     "member", ["@odata.context", "@odata.etag", "creationOptions@odata.type", "@odata.id"]
 )
 def test_control_information_that_clients_echo_is_ignored(member: str) -> None:
-    _, values = schemas.load_flow(changed("administrative_unit", [member], "anything"))
+    _, values = load_flow(changed("administrative_unit", [member], "anything"))
     assert set(values) == {"odata_type", "creation_options"}
 
 
 @pytest.mark.parametrize("code", ROLE_CODES)
 def test_role_codes_match_in_any_case_and_come_back_as_declared(code: str) -> None:
     path = ["configuration", "enrollmentMappings", "ownerEnrollmentMappings"]
-    _, values = schemas.load_flow(changed("class_group", [*path], [{"code": code.upper()}]))
+    _, values = load_flow(changed("class_group", [*path], [{"code": code.upper()}]))
     mappings = values["configuration"]["enrollment_mappings"]
     assert mappings["owner_enrollment_mappings"] == [{"code": code}]
 
@@ -445,7 +449,7 @@ def test_role_codes_match_in_any_case_and_come_back_as_declared(code: str) -> No
 def test_a_role_may_be_bound_by_the_url_of_its_definition() -> None:
     path: list[str | int] = ["configuration", "enrollmentMappings", "ownerEnrollmentMappings"]
     bind = "external/industryData/referenceDefinitions/RefRole-TEACHER"
-    _, values = schemas.load_flow(changed("class_group", path, [{"value@odata.bind": bind}]))
+    _, values = load_flow(changed("class_group", path, [{"value@odata.bind": bind}]))
     mappings = values["configuration"]["enrollment_mappings"]
     assert mappings["owner_enrollment_mappings"] == [{"code": "teacher"}]
 
@@ -478,7 +482,7 @@ def test_a_bind_that_names_no_role_is_refused(bind: Any, code: str) -> None:
 )
 def test_a_role_group_is_bound_by_every_documented_form_of_url(url: str) -> None:
     path: list[str | int] = ["creationOptions", "configurations", 0, "roleGroup@odata.bind"]
-    _, values = schemas.load_flow(changed("user", path, url))
+    _, values = load_flow(changed("user", path, url))
     assert values["creation_options"]["configurations"][0]["role_group"] == "staff"
 
 
@@ -499,33 +503,69 @@ def test_a_bind_that_names_no_role_group_is_refused(url: Any, code: str) -> None
     assert targets(changed("user", path, url)) == {f"{ENTRY}['roleGroup@odata.bind']": code}
 
 
+GUID = "9ab41255-5364-4c53-e15c-08dc4ab6ee03"
+
+
 @pytest.mark.parametrize(
-    ("body", "groups"),
+    ("inline", "group"),
     [
-        ({}, set()),
-        ({"creationOptions": None}, set()),
-        ({"creationOptions": {"configurations": {"roleGroup": {"id": "x"}}}}, set()),
-        ({"creationOptions": {"configurations": [None, "roleGroup", [], {"roleGroup": 1}]}}, set()),
-        ({"roleGroup@odata.bind": "external/industryData/roleGroups/elsewhere"}, set()),
-        (
-            {
-                "CREATIONOPTIONS": {
-                    "Configurations": [
-                        {"ROLEGROUP@odata.bind": "external/industryData/roleGroups/One"},
-                        {"rolegroup@odata.bind": "external/industryData/roleGroups('two')"},
-                        {"roleGroup": {"id": "Three"}},
-                        {"roleGroup@odata.bind": "no URL"},
-                    ]
-                }
-            },
-            {"one", "two", "three"},
-        ),
+        ({"id": "staff"}, "staff"),
+        ({"ID": "STAFF"}, "staff"),
+        ({"id": GUID.upper(), "displayName": "Tutors", "roles": []}, GUID),
+        ({"@odata.id": "external/industryData/roleGroups/staff"}, "staff"),
+        ({"@ODATA.ID": f"external/industryData/roleGroups('{GUID}')"}, GUID),
+        ({"id": "staff", "@odata.id": "external/industryData/roleGroups/staff"}, "staff"),
     ],
 )
-def test_the_role_groups_of_a_body_are_those_of_its_configurations_in_any_case(
-    body: Any, groups: set[str]
-) -> None:
-    assert schemas.bound_role_groups(body) == groups
+def test_an_inline_role_group_counts_as_a_bind(inline: dict[str, Any], group: str) -> None:
+    flow = body("user")
+    entry = flow["creationOptions"]["configurations"][0]
+    del entry["roleGroup@odata.bind"]
+    del flow["creationOptions"]["configurations"][1]
+    entry["roleGroup"] = inline
+    _, values = load_flow(flow)
+    assert role_group_ids(values) == [group]
+
+
+@pytest.mark.parametrize(
+    "inline",
+    [
+        {},
+        None,
+        7,
+        "staff",
+        [],
+        {"id": None},
+        {"id": ""},
+        {"id": "elsewhere"},
+        {"id": "..%2F..%2F..%2Fusers"},
+        {"id": ["staff"]},
+        {"id": "staff", "@odata.id": "external/industryData/roleGroups/students"},
+        {"@odata.id": "external/industryData/roleGroups/../../users"},
+        {"@odata.id": "https://elsewhere.example/roleGroups/staff"},
+    ],
+)
+def test_an_inline_role_group_that_names_none_is_refused_at_its_place(inline: Any) -> None:
+    flow = body("user")
+    entry = flow["creationOptions"]["configurations"][0]
+    del entry["roleGroup@odata.bind"]
+    entry["roleGroup"] = inline
+    assert f"{ENTRY}.roleGroup" in targets(flow)
+
+
+def test_unknown_role_groups_are_refused_each_at_its_place() -> None:
+    flow = body("user")
+    bind = f"external/industryData/roleGroups/{GUID}"
+    flow["creationOptions"]["configurations"][1]["roleGroup@odata.bind"] = bind
+    _, values = load_flow(flow)
+    assert unknown_role_groups(values, {"staff", GUID}) is None
+    error = unknown_role_groups(values, {"staff"})
+    assert error is not None
+    [fault] = error.faults
+    assert (fault.code, fault.target) == (
+        "UnknownReference",
+        "$.creationOptions.configurations[1]['roleGroup@odata.bind']",
+    )
 
 
 @pytest.mark.parametrize(
@@ -533,8 +573,8 @@ def test_the_role_groups_of_a_body_are_those_of_its_configurations_in_any_case(
 )
 def test_the_age_group_decides_the_older_flag(group: str | None, minors: bool) -> None:
     path: list[str | int] = ["managementOptions", "additionalOptions"]
-    kind, values = schemas.load_flow(changed("user", path, {"studentAgeGroup": group}))
-    dumped = schemas.instance(FLOW_SCHEMAS[kind]).dump(values)
+    kind, values = load_flow(changed("user", path, {"studentAgeGroup": group}))
+    dumped = instance(FLOW_SCHEMAS[kind]).dump(values)
     assert dumped["managementOptions"]["additionalOptions"] == {
         "markAllStudentsAsMinors": minors,
         "allowStudentContactAssociation": None,
@@ -543,7 +583,7 @@ def test_the_age_group_decides_the_older_flag(group: str | None, minors: bool) -
 
 
 def test_a_password_is_loaded_as_a_secret_that_does_not_show() -> None:
-    _, values = schemas.load_flow(body("user"))
+    _, values = load_flow(body("user"))
     entry = values["creation_options"]["configurations"][0]
     assert entry["default_password_settings"]["password"] == Secret("********")
     assert "********" not in repr(values).replace(MASKED_PASSWORD, "")
@@ -553,7 +593,7 @@ def test_a_password_of_the_wrong_type_is_not_repeated_in_the_fault() -> None:
     path: list[str | int] = ["creationOptions", "configurations", 0, "defaultPasswordSettings"]
     flow = changed("user", [*path, "password"], ["hunter2"])
     with pytest.raises(InvalidRequest) as refused:
-        schemas.load_flow(flow)
+        load_flow(flow)
     assert "hunter2" not in repr(refused.value.faults)
 
 
@@ -567,8 +607,8 @@ BASIC = {
 
 
 def test_a_flow_set_keeps_its_filter_with_its_type_first() -> None:
-    values = schemas.load(schemas.FlowSet, {"displayName": "North", "filter": BASIC})
-    dumped = schemas.instance(schemas.FlowSet).dump(values)
+    values = load(FlowSet, {"displayName": "North", "filter": BASIC})
+    dumped = instance(FlowSet).dump(values)
     assert json.dumps(dumped) == json.dumps({"displayName": "North", "filter": BASIC})
 
 
@@ -606,13 +646,13 @@ def test_flow_sets_are_refused_with_the_path_of_each_fault(
     flow_set: dict[str, Any], expected: dict[str, str]
 ) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        schemas.load(schemas.FlowSet, flow_set)
+        load(FlowSet, flow_set)
     assert {str(f.target): f.code for f in refused.value.faults} == expected
 
 
 def test_a_redundant_type_and_empty_flows_are_accepted_on_a_set() -> None:
-    values = schemas.load(
-        schemas.FlowSet,
+    values = load(
+        FlowSet,
         {
             "@odata.type": "#microsoft.graph.industryData.outboundProvisioningFlowSet",
             "displayName": "n",
@@ -651,7 +691,7 @@ def test_any_value_in_any_place_is_loaded_or_refused_with_a_path(data: st.DataOb
     place[path[-1]] = data.draw(json_values)
     faults: Sequence[Fault] = ()
     try:
-        schemas.load_flow(flow)
+        load_flow(flow)
     except InvalidRequest as refused:
         faults = refused.faults
     assert all(str(fault.target).startswith("$") and fault.message for fault in faults)
@@ -673,22 +713,22 @@ def test_the_case_of_names_never_matters(data: st.DataObject) -> None:
         return [key, key.upper(), key.lower(), key.swapcase()]
 
     flow = body(data.draw(st.sampled_from(sorted(KINDS))))
-    assert schemas.load_flow(recased(copy.deepcopy(flow))) == schemas.load_flow(flow)
+    assert load_flow(recased(copy.deepcopy(flow))) == load_flow(flow)
 
 
 @pytest.mark.parametrize(
     ("schema", "name"),
     [
-        (schemas.ReferenceDefinition, "source"),
-        (schemas.ReferenceDefinitionUpdate, "source"),
-        (schemas.ReferenceDefinitionUpdate, "code"),
-        (schemas.ReferenceDefinitionUpdate, "referenceType"),
+        (ReferenceDefinition, "source"),
+        (ReferenceDefinitionUpdate, "source"),
+        (ReferenceDefinitionUpdate, "code"),
+        (ReferenceDefinitionUpdate, "referenceType"),
     ],
 )
 def test_null_for_a_member_that_is_not_kept_is_a_fault_like_any_other(
-    schema: type[schemas.Wire], name: str
+    schema: type[Wire], name: str
 ) -> None:
     body = {"referenceType": "RefRole", "code": "x", "isDisabled": False, "sortIndex": 1}
     with pytest.raises(InvalidRequest) as refused:
-        schemas.load(schema, {**body, name: None})
+        load(schema, {**body, name: None})
     assert ("NullValue", f"$.{name}") in [(each.code, each.target) for each in refused.value.faults]

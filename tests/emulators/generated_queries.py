@@ -6,8 +6,9 @@ import itertools
 from collections.abc import Iterator
 from typing import Any, TypedDict
 
-from shared.odata import COLLECTION, FLOW_SET, QueryOptions, page_query
-from shared.odata.cosmos import Query, count_query
+from shared.odata.cosmos import Query, count_query, page_query
+from shared.odata.model import FLOW_SET
+from shared.odata.options import COLLECTION, QueryOptions
 from shared.odata.paging import Page
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hmac
 import json
 import os
 import selectors
@@ -13,10 +15,11 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_plus
 
 import pytest
 from azure.servicebus import (
@@ -28,6 +31,7 @@ from azure.servicebus import (
     ServiceBusSubQueue,
 )
 
+from local.config import SERVICE_BUS_CREDENTIALS, SERVICE_BUS_KEY, SERVICE_BUS_KEY_NAME
 from local.emulators.service_bus import codec
 from local.emulators.service_bus.codec import Described, Symbol, UByte, UInt, ULong, UShort
 
@@ -56,7 +60,10 @@ def queue_file(path: Path, queues: dict[str, dict[str, Any]]) -> Path:
 class Emulator:
     """One emulator process, and the SDK objects opened against it."""
 
-    def __init__(self, folder: Path, queues: dict[str, dict[str, Any]]) -> None:
+    def __init__(
+        self, folder: Path, queues: dict[str, dict[str, Any]], settings: Iterable[str] = ()
+    ) -> None:
+        self._settings = settings
         self.state = folder / "state"
         self.config = queue_file(folder / "queues.json", queues)
         self.port = 0
@@ -66,7 +73,7 @@ class Emulator:
     def start(self) -> None:
         """Start on a free port, or on the same one as before."""
         command = [sys.executable, "-m", "local.emulators.service_bus", "--port", str(self.port)]
-        command += ["--state", str(self.state), "--config", str(self.config)]
+        command += ["--state", str(self.state), "--config", str(self.config), *self._settings]
         self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         with selectors.DefaultSelector() as selector:
@@ -102,10 +109,7 @@ class Emulator:
         return int(text) * 1024
 
     def connection_string(self, port: int | None = None) -> str:
-        return (
-            f"Endpoint=sb://127.0.0.1:{port or self.port};SharedAccessKeyName=x;SharedAccessKey=y;"
-            "UseDevelopmentEmulator=true"
-        )
+        return f"Endpoint=sb://127.0.0.1:{port or self.port};{SERVICE_BUS_CREDENTIALS}"
 
     def client(self, port: int | None = None, **options: Any) -> ServiceBusClient:
         """An SDK client, closed with the emulator."""
@@ -168,9 +172,9 @@ class QueueEnds:
 
 
 @contextlib.contextmanager
-def running(folder: Path, queues: dict[str, dict[str, Any]]) -> Iterator[Emulator]:
+def running(folder: Path, queues: dict[str, dict[str, Any]], *settings: str) -> Iterator[Emulator]:
     """An emulator that runs as long as the block does."""
-    emulator = Emulator(folder, queues)
+    emulator = Emulator(folder, queues, settings)
     emulator.start()
     try:
         yield emulator
@@ -193,8 +197,11 @@ SDK_LEAKS_SOCKETS = pytest.mark.filterwarnings(
 class Wire:
     """A TCP hop in front of the emulator that can be cut, as a network would."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, delay: float = 0.0) -> None:
+        """Connections go on to `port`, each after `delay` seconds; `accepted` counts them."""
         self._target = port
+        self._delay = delay
+        self.accepted = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._sockets: set[socket.socket] = set()
@@ -228,6 +235,8 @@ class Wire:
                 near = self._listener.accept()[0]
             except OSError:
                 return
+            self.accepted += 1
+            time.sleep(self._delay)
             far = socket.create_connection(("127.0.0.1", self._target))
             self._sockets |= {near, far}
             self._spawn(self._copy, near, far)
@@ -247,11 +256,15 @@ SOURCE, TARGET = ULong(codec.SOURCE), ULong(codec.TARGET)
 class RawClient:
     """Sends and reads single performatives: what the Python SDK does not do, others do."""
 
-    def __init__(self, port: int, *, handshake: bool = True, **opening: Any) -> None:
+    def __init__(
+        self, port: int, *, handshake: bool = True, authorize: bool = True, **opening: Any
+    ) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         self._reader = codec.FrameReader(1 << 24)
         if handshake:
             self.handshake(**opening)
+        if authorize and handshake:
+            self.put_token(sas_token())
 
     def __enter__(self) -> RawClient:
         return self
@@ -275,6 +288,22 @@ class RawClient:
         self.send(codec.OPEN, ["raw", "localhost", size, UShort(100), patience])
         self.opened = self.expect(codec.OPEN)
         self.begin()
+
+    def put_token(self, token: Any) -> dict[str, Any]:
+        """Send a token to `$cbs` on a session of its own; what the answer says."""
+        self.begin(channel=255)
+        ends: list[Any] = [Described(SOURCE, ["$cbs"]), Described(TARGET, ["$cbs"])]
+        for handle, receives in ((0, True), (1, False)):
+            fields = [f"cbs-{uuid.uuid4()}", UInt(handle), receives, None, None, *ends]
+            self.send(codec.ATTACH, [*fields, None, None, UInt(0)], channel=255)
+        credit = [UInt(1), UInt(9), UInt(0), UInt(9), UInt(0), UInt(0), UInt(1)]
+        self.send(codec.FLOW, credit, channel=255)
+        request = codec.value_message(["1"], {"operation": "put-token"}, token)
+        self.send(codec.TRANSFER, [UInt(1), UInt(0), b"t"], request, channel=255)
+        answer = codec.parse_message(self.receive()[1])
+        self.send(codec.END, [None], channel=255)
+        self.until(codec.END)
+        return {key: codec.decode(value)[0] for key, value in codec.map_items(answer.application)}
 
     def begin(self, window: int = 2**32 - 1, channel: int = 0) -> list[Any]:
         """Open a session."""
@@ -400,6 +429,16 @@ class RawClient:
         fields, payload = self.receive()
         self.until(codec.DISPOSITION)  # of the request
         return fields, codec.parse_message(payload)
+
+
+def sas_token(
+    key_name: str = SERVICE_BUS_KEY_NAME, key: str = SERVICE_BUS_KEY, seconds: int = 60
+) -> str:
+    """A token as Microsoft documents it, for the whole namespace and so many seconds."""
+    scope, end = quote_plus("sb://127.0.0.1/"), int(time.time()) + seconds
+    digest = hmac.digest(key.encode(), f"{scope}\n{end}".encode(), "sha256")
+    signature = quote_plus(base64.b64encode(digest))
+    return f"SharedAccessSignature sr={scope}&sig={signature}&se={end}&skn={key_name}"
 
 
 def text_message(text: str, message_id: Any = None, **application: Any) -> bytes:

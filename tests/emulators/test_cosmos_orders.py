@@ -24,8 +24,9 @@ from hypothesis import strategies as st
 
 from local.config import COSMOS_EMULATOR_KEY, ROOT
 from local.emulators.cosmos.setup import container_definitions
-from shared.odata import COLLECTION, FLOW_SET, QueryOptions, page_query
-from shared.odata.cosmos import Query
+from shared.odata.cosmos import Query, page_query
+from shared.odata.model import FLOW_SET
+from shared.odata.options import COLLECTION, QueryOptions
 from shared.odata.paging import Page
 
 POLICY = next(each for each in container_definitions() if each["name"] == "flowSets")[

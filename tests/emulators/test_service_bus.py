@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import datetime as dt
 import gc
+import re
 import signal
 import time
 import uuid
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from azure.servicebus import (
+    ServiceBusClient,
     ServiceBusMessage,
     ServiceBusMessageState,
     ServiceBusReceivedMessage,
     ServiceBusReceiveMode,
 )
+from azure.servicebus.amqp import AmqpAnnotatedMessage
 from azure.servicebus.exceptions import (
     MessageAlreadySettled,
     MessageLockLostError,
     MessageNotFoundError,
     MessageSizeExceededError,
     MessagingEntityNotFoundError,
+    ServiceBusAuthenticationError,
     ServiceBusError,
 )
 
+from local.config import SERVICE_BUS_KEY, SERVICE_BUS_KEY_NAME
 from local.emulators.service_bus import codec
 from tests.emulators.service_bus_fixtures import (
     PATIENCE,
@@ -231,7 +237,7 @@ def test_a_batch_is_many_messages(queue: QueueEnds) -> None:
 
 
 def test_a_message_over_many_frames_arrives_whole(queue: QueueEnds) -> None:
-    body = "".join(f"{number:07}" for number in range(128_000))  # 896 kB
+    body = "".join(f"{number:07}" for number in range(36_000))  # 252 kB
     queue.send(body)
     assert str(queue.receive()) == body
 
@@ -244,7 +250,7 @@ def test_more_messages_than_the_first_credit_can_be_sent(queue: QueueEnds) -> No
 
 def test_a_message_that_is_too_large_is_refused_and_the_link_stays(queue: QueueEnds) -> None:
     with pytest.raises(MessageSizeExceededError):
-        queue.send("x" * 1024 * 1024)
+        queue.sender.send_messages(ServiceBusMessage("x" * 256 * 1024))
     before = time.monotonic()
     queue.send("small")
     assert time.monotonic() - before < 5  # no new link, no retries
@@ -252,9 +258,69 @@ def test_a_message_that_is_too_large_is_refused_and_the_link_stays(queue: QueueE
 
 
 def test_a_batch_may_be_as_large_as_a_message(queue: QueueEnds) -> None:
-    assert queue.sender.create_message_batch().max_size_in_bytes == 1024 * 1024
-    with pytest.raises(ValueError, match="1048576"):
-        queue.sender.create_message_batch(max_size_in_bytes=1024 * 1024 + 1)
+    assert queue.sender.create_message_batch().max_size_in_bytes == 256 * 1024
+    with pytest.raises(ValueError, match="262144"):
+        queue.sender.create_message_batch(max_size_in_bytes=256 * 1024 + 1)
+
+
+def test_a_scheduled_message_that_is_too_large_is_refused_at_once(queue: QueueEnds) -> None:
+    for size in (256 * 1024, 1024 * 1024):  # of which the request is, and is not, read to its end
+        before = time.monotonic()
+        with pytest.raises(MessageSizeExceededError, match="262144"):
+            queue.sender.schedule_messages(ServiceBusMessage("x" * size), soon(60))
+        assert time.monotonic() - before < 10
+    queue.sender.schedule_messages(ServiceBusMessage("x" * 255 * 1024), soon(60))
+    assert len(queue.kept()) == 1
+
+
+@pytest.mark.parametrize("way", ["sent", "scheduled"])
+def test_properties_of_more_than_64_kib_are_refused(queue: QueueEnds, way: str) -> None:
+    def give(size: int) -> None:
+        message = ServiceBusMessage("body", application_properties={"a": "x" * size})
+        if way == "sent":
+            queue.sender.send_messages(message)
+        else:
+            queue.sender.schedule_messages(message, soon(60))
+
+    with pytest.raises(MessageSizeExceededError, match="65536"):
+        give(64 * 1024)
+    give(63 * 1024)
+    assert len(queue.kept()) == 1
+
+
+def test_a_larger_tier_takes_larger_messages(tmp_path: Path) -> None:
+    with running(tmp_path, {"q": {}}, "--max-message-size", str(1024 * 1024)) as premium:
+        ends = QueueEnds(premium, "q")
+        ends.send("x" * 900_000)
+        assert len(str(ends.receive())) == 900_000
+
+
+def test_a_message_without_an_id_gets_one(queue: QueueEnds) -> None:
+    queue.sender.send_messages([AmqpAnnotatedMessage(data_body=b"a") for _ in range(2)])
+    ids = [str(message.message_id) for message in queue.kept()]
+    assert len(set(ids)) == 2
+    assert all(re.fullmatch("[0-9a-f]{32}", one) for one in ids)
+    assert ids == [message.message_id for message in receive(queue.receiver, 2)]
+
+
+@pytest.mark.parametrize("right", [SERVICE_BUS_KEY_NAME, SERVICE_BUS_KEY])
+def test_a_wrong_key_is_refused(bus: Emulator, right: str) -> None:
+    credentials = bus.connection_string().replace(right, f"{right}x")
+    with ServiceBusClient.from_connection_string(credentials, retry_total=0) as client:
+        sender = client.get_queue_sender("ten")
+        with pytest.raises(ServiceBusAuthenticationError) as told:
+            sender.send_messages(ServiceBusMessage("body"))
+        assert "401" in str(told.value.inner_exception)
+
+
+def test_nothing_can_be_sent_to_a_dead_letter_queue(queue: QueueEnds) -> None:
+    sender = queue.emulator.sender(f"{queue.name}/$DeadLetterQueue", retry_total=0)
+    with pytest.raises(ServiceBusError, match="dead-letter queue") as told:
+        sender.send_messages(ServiceBusMessage("body"))
+    assert "amqp:not-allowed" in str(told.value)
+    with pytest.raises(ServiceBusError, match="dead-letter queue"):
+        sender.schedule_messages(ServiceBusMessage("body"), soon(60))
+    assert queue.dead().peek_messages() == []
 
 
 def test_a_waiting_receiver_gets_a_message_at_once(queue: QueueEnds) -> None:
@@ -573,7 +639,13 @@ def test_cancelling_what_is_not_scheduled_is_not_found(queue: QueueEnds) -> None
 def test_an_expired_message_is_dropped(queues: Queues) -> None:
     fleeting = queues.named("fleeting")
     fleeting.send("old", time_to_live=dt.timedelta(hours=1))
-    assert fleeting.kept()[0].time_to_live == dt.timedelta(seconds=1)  # the smaller of the two
+    (kept,) = fleeting.kept()
+    assert kept.time_to_live == dt.timedelta(seconds=1)  # the smaller of the two
+    properties = kept.raw_amqp_message.properties
+    assert properties is not None
+    assert properties.absolute_expiry_time is not None
+    expires = instant(kept.expires_at_utc).timestamp()
+    assert properties.absolute_expiry_time / 1000 == pytest.approx(expires, abs=0.1)
     eventually(lambda: not fleeting.kept())
     assert fleeting.dead().peek_messages() == []
 
@@ -621,7 +693,7 @@ def test_peek_starts_at_a_number_and_goes_on_from_there(queue: QueueEnds) -> Non
 
 def test_peek_of_large_messages_answers_in_parts(queue: QueueEnds) -> None:
     for _ in range(3):
-        queue.send("x" * 500_000)
+        queue.send("x" * 120_000)
     assert len(queue.receiver.peek_messages(3, sequence_number=1)) == 2
     assert len(queue.receiver.peek_messages(3, sequence_number=3)) == 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import json
 import random
 import signal
@@ -287,7 +288,6 @@ _OPENED = codec.AMQP_HEADER + codec.frame(0, codec.performative(codec.OPEN, ["c"
 @pytest.mark.parametrize(
     "data",
     [
-        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS
         b"AMQP\x02\x01\x00\x00",
         b"AMQP\x00\x00\x09\x01",
@@ -297,6 +297,22 @@ _OPENED = codec.AMQP_HEADER + codec.frame(0, codec.performative(codec.OPEN, ["c"
 )
 def test_another_protocol_is_told_which_header_is_spoken(bus: Emulator, data: bytes) -> None:
     assert visit(bus.port, data) in (codec.SASL_HEADER, b"")
+    assert works(bus)
+
+
+@pytest.mark.parametrize(
+    "line", ["GET /$servicebus/websocket", "GET /queue", "PUT /queue", "DELETE /queue"]
+)
+def test_http_is_refused_in_words(bus: Emulator, line: str) -> None:
+    """Which is what web sockets and the management API are."""
+    method, path = line.split()
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", bus.port, PATIENCE)) as client:
+        client.request(method, path, headers={"Upgrade": "websocket", "Connection": "Upgrade"})
+        answer = client.getresponse()
+        assert answer.status == 501
+        text = answer.read().decode()
+    assert "web sockets" in text
+    assert "management over HTTP" in text
     assert works(bus)
 
 

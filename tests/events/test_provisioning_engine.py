@@ -19,6 +19,7 @@ from local.config import READINESS_QUEUE, ROOT
 from local.stack import Stack
 from shared.contract import events
 from shared.contract.schemas import FLOW_SCHEMAS
+from shared.domain.catalog import CatalogChange
 from shared.domain.errors import InvalidEvent
 from shared.domain.readiness import MAY_SET, EventType
 from tests.contract.test_events import FAULTS, REPORT, REQUEST, changed, json_values
@@ -170,7 +171,7 @@ def test_what_the_schema_accepts_the_service_reads(
 
 
 def test_the_service_keeps_its_own_type_to_itself() -> None:
-    body = events.catalog_changed(role_group="staff").body
+    body = events.catalog_changed(CatalogChange(role_group="staff")).body
     assert (is_valid(body), is_read(body)) == (False, True)
 
 

@@ -22,7 +22,9 @@ from tests.support.api import (
     Flow,
     Queue,
     assert_envelope,
+    bound_to,
     logged,
+    ready_flow_of,
     request_body,
     until,
 )
@@ -158,29 +160,6 @@ def mapping(role: str) -> bytes:
     return json.dumps(body).encode()
 
 
-def bound_to(group_id: str) -> bytes:
-    """A user flow for one role group."""
-    body = json.loads(request_body("user"))
-    [entry, *_] = body["creationOptions"]["configurations"]
-    entry["roleGroup@odata.bind"] = (
-        f"https://graph.microsoft.com/beta/external/industryData/roleGroups/{group_id}"
-    )
-    entry["defaultPasswordSettings"]["password"] = secrets.token_urlsafe(12)
-    body["creationOptions"]["configurations"] = [entry]
-    return json.dumps(body).encode()
-
-
-async def ready(service: Api, body: bytes) -> Flow:
-    """Create a flow in a set of its own and wait until it is ready."""
-    set_id = await service.new_set()
-    answer = await service.send("POST", service.flows(set_id), body)
-    assert answer.status == 201, answer.text
-    made = answer.json()
-    flow = Flow(service, set_id, made["id"], made["@odata.type"].rpartition(".")[2])
-    await flow.until_status("ready")
-    return flow
-
-
 async def newest(flow: Flow) -> tuple[str, Any]:
     """The present status and its reason."""
     [entry, *_] = await history(flow)
@@ -188,8 +167,8 @@ async def newest(flow: Flow) -> tuple[str, Any]:
 
 
 async def test_a_flow_fails_while_a_role_that_it_maps_is_disabled(service: Api) -> None:
-    flow = await ready(service, mapping(ROLE))
-    other = await ready(service, mapping("lecturer"))
+    flow = await ready_flow_of(service, mapping(ROLE))
+    other = await ready_flow_of(service, mapping("lecturer"))
     definition = f"{service.definitions}/RefRole-{ROLE}"
     try:
         answer = await service.patch(definition, {"isDisabled": True})
@@ -209,7 +188,7 @@ async def test_a_flow_fails_while_a_role_that_it_maps_is_disabled(service: Api) 
 
 async def test_a_flow_fails_when_its_role_group_is_deleted(service: Api) -> None:
     group_id = await service.new_role_group("teacher")
-    flow = await ready(service, bound_to(group_id))
+    flow = await ready_flow_of(service, bound_to(group_id))
     assert (await service.delete(f"{service.groups}/{group_id}")).status == 204
     await flow.until_status("failed")
     _, reason = await newest(flow)
@@ -218,7 +197,7 @@ async def test_a_flow_fails_when_its_role_group_is_deleted(service: Api) -> None
 
 async def test_a_flow_follows_the_roles_of_its_group(service: Api) -> None:
     group_id = await service.new_role_group(ROLE)
-    flow = await ready(service, bound_to(group_id))
+    flow = await ready_flow_of(service, bound_to(group_id))
     definition = f"{service.definitions}/RefRole-{ROLE}"
     try:
         await service.patch(definition, {"isDisabled": True})
@@ -238,9 +217,10 @@ async def test_a_flow_follows_the_roles_of_its_group(service: Api) -> None:
 
 async def test_only_the_flows_that_use_a_role_group_are_asked(service: Api, stack: Stack) -> None:
     group_id, other_id = [await service.new_role_group("teacher") for _ in range(2)]
-    using = await ready(service, bound_to(group_id))
-    not_using = await ready(service, bound_to(other_id))
-    answer = await service.patch(f"{service.groups}/{group_id}", {"displayName": "Others"})
+    using = await ready_flow_of(service, bound_to(group_id))
+    not_using = await ready_flow_of(service, bound_to(other_id))
+    roles = {"roles": [{"code": "coach"}, {"code": "teacher"}]}
+    answer = await service.patch(f"{service.groups}/{group_id}", roles)
     assert answer.status in (200, 204), answer.text
     [line, *_] = await logged(stack, "industryData.catalogChanged", group_id)
     assert (line["asked"], line["more"]) == (1, False)

@@ -28,11 +28,15 @@ from shared.adapters.cosmos import Cosmos
 from shared.adapters.flow_store import FLOW_SETS, FlowStore
 from shared.adapters.keyring import Keyring
 from shared.adapters.service_bus import QueuePublisher
-from shared.contract import schemas
 from shared.contract.events import CatalogChanged, ReadinessEvent, read_event
+from shared.contract.loading import load_flow
 from shared.domain import flows
+from shared.domain.catalog import CatalogChange
 from shared.domain.ids import microseconds
-from shared.services.processing import Processor
+from shared.services.announcing import Announcer
+from shared.services.provisioning_flows import new_flow as stored_form
+from shared.services.readiness import Readiness
+from shared.services.reconciliation import Reconciler
 from tests.emulators.service_bus_fixtures import Emulator, running
 from tests.support.api import Api, CosmosFaults, Flow, request_body, until
 
@@ -55,7 +59,8 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 class World:
     """The app's parts, and a look at what they wrote and published."""
 
-    processor: Processor
+    readiness: Readiness
+    reconciler: Reconciler
     sets: ContainerProxy
     keyring: Keyring
     receiver: ServiceBusReceiver
@@ -66,9 +71,9 @@ class World:
         entry = body["creationOptions"]["configurations"].pop()
         body["creationOptions"]["configurations"] = [entry]
         entry["roleGroup@odata.bind"] = f"external/industryData/roleGroups/{group}"
-        _, values = schemas.load_flow(body, {group, "staff", "students"})
-        document = flows.new_flow_set({"display_name": "Contoso schools", "filter": None})
-        document["flows"] = {KIND: {**flows.new_flow(KIND, values, self.keyring), **members}}
+        _, values = load_flow(body)
+        document = flows.new_flow_set({"displayName": "Contoso schools", "filter": None})
+        document["flows"] = {KIND: {**stored_form(KIND, values, self.keyring), **members}}
         await self.sets.create_item(document)
         return str(document["id"])
 
@@ -130,12 +135,14 @@ async def parts(
     )
     cosmos = Cosmos(client, DATABASE)
     publisher = publisher_to(emulator.connection_string())
-    processor = Processor(FlowStore(cosmos), CatalogStore(cosmos), publisher)
+    store, catalog = FlowStore(cosmos), CatalogStore(cosmos)
+    readiness = Readiness(store, catalog, publisher)
+    reconciler = Reconciler(store, catalog, publisher, Announcer(publisher, catalog))
     async with (
         ServiceBusClient.from_connection_string(emulator.connection_string()) as looking,
         looking.get_queue_receiver("readiness") as receiver,
     ):
-        yield World(processor, cosmos.container(FLOW_SETS), keyring, receiver)
+        yield World(readiness, reconciler, cosmos.container(FLOW_SETS), keyring, receiver)
     await publisher.close()
     await cosmos.close()
 
@@ -155,8 +162,8 @@ async def world(parts: World) -> World:
 async def test_a_flow_that_is_due_is_asked_for_once_as_of_its_revision(world: World) -> None:
     set_id = await world.new_flow(askAgainAt=0)
     flow = await world.flow(set_id)
-    assert await world.processor.reconcile(MOST, SECONDS) == 1
-    assert await world.processor.reconcile(MOST, SECONDS) == 0
+    assert await world.reconciler.run(MOST, SECONDS) == 1
+    assert await world.reconciler.run(MOST, SECONDS) == 0
     [event] = await world.published()
     assert isinstance(event, ReadinessEvent)
     assert (event.flow_set_id, event.flow_id, event.revision) == (set_id, flow["id"], 1)
@@ -169,14 +176,14 @@ async def test_a_flow_that_is_due_is_asked_for_once_as_of_its_revision(world: Wo
 async def test_a_new_flow_gets_a_minute_for_the_event_on_its_way(world: World) -> None:
     flow = await world.flow(await world.new_flow())
     assert flow["askAgainAt"] - flow["revisedAt"] == MINUTE
-    assert await world.processor.reconcile(MOST, SECONDS) == 0
+    assert await world.reconciler.run(MOST, SECONDS) == 0
     assert await world.asked() == []
 
 
 @pytest.mark.parametrize("status", ["ready", "failed", "disabled", "expired"])
 async def test_only_flows_that_are_not_ready_are_asked_for(world: World, status: str) -> None:
     await world.new_flow(askAgainAt=0, readinessStatus=status)
-    assert await world.processor.reconcile(MOST, SECONDS) == 0
+    assert await world.reconciler.run(MOST, SECONDS) == 0
     assert await world.asked() == []
 
 
@@ -185,7 +192,7 @@ async def test_the_wait_doubles_up_to_four_hours_and_never_ends(world: World) ->
     waits = []
     for _ in range(10):
         before = microseconds()
-        assert await world.processor.reconcile(MOST, SECONDS) == 1
+        assert await world.reconciler.run(MOST, SECONDS) == 1
         flow = await world.flow(set_id)
         waits.append(round((flow["askAgainAt"] - before) / MINUTE))
         await world.make_due(set_id)
@@ -196,7 +203,7 @@ async def test_the_wait_doubles_up_to_four_hours_and_never_ends(world: World) ->
 
 async def test_a_run_asks_for_so_many_and_the_next_for_the_rest(world: World) -> None:
     set_ids = {await world.new_flow(askAgainAt=0) for _ in range(5)}
-    counts = [await world.processor.reconcile(2, SECONDS) for _ in range(4)]
+    counts = [await world.reconciler.run(2, SECONDS) for _ in range(4)]
     assert counts == [2, 2, 1, 0]
     asked = await world.asked()
     assert len(asked) == 5
@@ -205,23 +212,23 @@ async def test_a_run_asks_for_so_many_and_the_next_for_the_rest(world: World) ->
 
 async def test_a_run_ends_when_its_time_is_over(world: World) -> None:
     await world.new_flow(askAgainAt=0)
-    assert await world.processor.reconcile(MOST, -1) == 0
-    assert await world.processor.reconcile(MOST, SECONDS) == 1
+    assert await world.reconciler.run(MOST, -1) == 0
+    assert await world.reconciler.run(MOST, SECONDS) == 1
 
 
 async def test_two_reconcilers_at_once_ask_once(world: World) -> None:
     set_ids = [await world.new_flow(askAgainAt=0) for _ in range(8)]
-    counts = await asyncio.gather(*(world.processor.reconcile(MOST, SECONDS) for _ in range(2)))
+    counts = await asyncio.gather(*(world.reconciler.run(MOST, SECONDS) for _ in range(2)))
     assert sum(counts) == 8
     assert sorted(await world.asked()) == sorted(set_ids)
 
 
 async def test_a_flow_that_got_ready_meanwhile_is_not_asked_for(world: World) -> None:
     set_id = await world.new_flow(askAgainAt=0)
-    [(_, kind, flow)] = await world.processor.store.due_flows(microseconds(), MOST)
+    [(_, kind, flow)] = await world.reconciler.store.due_flows(microseconds(), MOST)
     operation = {"op": "set", "path": f"/flows/{kind}/readinessStatus", "value": "ready"}
     await world.sets.patch_item(set_id, set_id, [operation])
-    assert not await world.processor.store.note_ask(set_id, kind, flow, 2, 0)
+    assert not await world.reconciler.store.note_recheck(set_id, kind, flow, 2, 0)
     assert (await world.flow(set_id))["asks"] == 1
 
 
@@ -232,7 +239,7 @@ async def test_an_ask_that_cannot_be_published_is_no_reason_to_wait_longer(world
     set_id = await world.new_flow(askAgainAt=5)
     [nobody] = free_ports(1)
     away = publisher_to(f"Endpoint=sb://127.0.0.1:{nobody};{CREDENTIALS}")
-    assert await replace(world.processor, publisher=away).reconcile(MOST, SECONDS) == 0
+    assert await replace(world.reconciler, publisher=away).run(MOST, SECONDS) == 0
     await away.close()
     flow = await world.flow(set_id)
     assert (flow["asks"], flow["askAgainAt"]) == (1, 5)
@@ -245,8 +252,8 @@ async def test_a_run_goes_on_with_the_others_when_one_write_fails(
     for _ in range(3):
         await world.new_flow(askAgainAt=0)
     async with cosmos_faults(operation="patch", status=503):
-        assert await world.processor.reconcile(MOST, SECONDS) == 2
-    assert await world.processor.reconcile(MOST, SECONDS) == 1
+        assert await world.reconciler.run(MOST, SECONDS) == 2
+    assert await world.reconciler.run(MOST, SECONDS) == 1
     assert len(set(await world.asked())) == 3
 
 
@@ -325,11 +332,11 @@ async def test_a_change_of_a_role_group_is_told_page_by_page(world: World) -> No
     group = str(uuid.uuid4())
     users = sorted([await world.new_flow(group) for _ in range(5)])
     await world.new_flow("students")
-    processor = replace(world.processor, sets_at_once=2)
-    changes = [CatalogChanged("change", group, None, "", None)]
+    readiness = replace(world.readiness, sets_at_once=2)
+    changes = [CatalogChanged("change", CatalogChange(group), "", None)]
     pages = []
     while changes:
-        await processor.process(changes[0], 1)
+        await readiness.process(changes[0], 1)
         events = await world.published()
         checks = [each for each in events if isinstance(each, ReadinessEvent)]
         assert all(each.fresh for each in checks)
@@ -342,8 +349,8 @@ async def test_a_page_that_is_just_full_is_followed_by_an_empty_one(world: World
     group = str(uuid.uuid4())
     for _ in range(2):
         await world.new_flow(group)
-    processor = replace(world.processor, sets_at_once=2)
-    await processor.process(CatalogChanged("change", group, None, "", None), 1)
+    readiness = replace(world.readiness, sets_at_once=2)
+    await readiness.process(CatalogChanged("change", CatalogChange(group), "", None), 1)
     [again] = [each for each in await world.published() if isinstance(each, CatalogChanged)]
-    await processor.process(again, 1)
+    await readiness.process(again, 1)
     assert await world.published() == []

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from yarl import URL
+
 ROOT = Path(__file__).resolve().parents[2]
 APPS = ROOT / "tests" / "host" / "apps"
 DEADLINE = 30.0
@@ -68,3 +70,15 @@ async def until(condition: Callable[[], bool], deadline: float = DEADLINE) -> No
     while not condition():
         assert time.monotonic() < end, "it did not come about in time"
         await asyncio.sleep(0.02)
+
+
+async def exchange(host: HostProcess, request: bytes) -> bytes:
+    """Send bytes as they are and return everything up to the end of the connection."""
+    url = URL(await host.url())
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    try:
+        writer.write(request)
+        return await asyncio.wait_for(reader.read(), 20)
+    finally:
+        writer.close()
+        await writer.wait_closed()

@@ -163,8 +163,8 @@ def test_indexing_the_functions_runs_no_module_that_brings_marshmallow() -> None
 import sys, function_app
 function_app.app.get_functions()
 print(sorted({name.partition(".")[0] for name in sys.modules} & {"marshmallow", "xml"}))
-from shared.contract import schemas
-print(len(schemas.FLOW_SCHEMAS), "marshmallow" in sys.modules)
+from shared.contract.schemas import FLOW_SCHEMAS
+print(len(FLOW_SCHEMAS), "marshmallow" in sys.modules)
 """
     assert in_a_new_process(code).split("\n")[:2] == ["[]", "4 True"]
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
+import gzip
 import re
-import shutil
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -15,31 +12,9 @@ import pytest
 from yarl import URL
 
 from local.host.http import BadRequest, decode_path, read_query
-from tests.host.host_process import APPS, HostProcess, until
+from tests.host.host_process import HostProcess, exchange
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-@pytest.fixture(scope="module")
-async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[HostProcess]:
-    folder = tmp_path_factory.mktemp("web")
-    app = folder / "app"
-    shutil.copytree(APPS / "web", app)
-    values = {"FROM_FILE": "file", "FROM_BOTH": "file"}
-    (app / "local.settings.json").write_text(json.dumps({"Values": values}))
-    environ = {"FROM_BOTH": "process", "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": "100000"}
-    process = HostProcess(app, folder / "log", environ)
-    try:
-        await process.url()
-        yield process
-    finally:
-        process.kill()
-
-
-@pytest.fixture(scope="module")
-async def client(host: HostProcess) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(await host.url()) as session:
-        yield session
 
 
 async def seen(answer: aiohttp.ClientResponse) -> dict[str, Any]:
@@ -47,18 +22,6 @@ async def seen(answer: aiohttp.ClientResponse) -> dict[str, Any]:
     found = await answer.json()
     assert isinstance(found, dict)
     return found
-
-
-async def exchange(host: HostProcess, request: bytes) -> bytes:
-    """Send bytes as they are and return everything up to the end of the connection."""
-    url = URL(await host.url())
-    reader, writer = await asyncio.open_connection(url.host, url.port)
-    try:
-        writer.write(request)
-        return await asyncio.wait_for(reader.read(), 20)
-    finally:
-        writer.close()
-        await writer.wait_closed()
 
 
 # ---- what a function is given
@@ -82,7 +45,7 @@ async def test_repeated_headers_are_joined_under_a_lower_case_name(host: HostPro
         b"GET /api/echo/x HTTP/1.1\r\nHost: x\r\nX-Many: one\r\nx-MANY: two\r\n"
         b"Connection: close\r\n\r\n",
     )
-    assert json.loads(answer.partition(b"\r\n\r\n")[2])["headers"]["x-many"] == "one,two"
+    assert b'"x-many": "one,two"' in answer
 
 
 async def test_header_that_is_not_utf_8_is_refused(host: HostProcess) -> None:
@@ -95,8 +58,8 @@ async def test_header_that_is_not_utf_8_is_refused(host: HostProcess) -> None:
 async def test_repeated_query_names_are_joined_and_empty_values_dropped(
     client: aiohttp.ClientSession,
 ) -> None:
-    async with client.get("/api/echo/x?a=1&A=2&empty=&none&b=3") as answer:
-        assert (await seen(answer))["params"] == {"a": "1,2", "b": "3"}
+    async with client.get("/api/echo/x?a=1&a=&A=2&empty=&none&b=3") as answer:
+        assert (await seen(answer))["params"] == {"A": "1,2", "b": "3"}
 
 
 @pytest.mark.parametrize(
@@ -107,7 +70,8 @@ async def test_repeated_query_names_are_joined_and_empty_values_dropped(
         ("a=%ff%C3%BC", {"a": "%FFü"}),
         ("$filter=a%20eq%20'b'&&x", {"$filter": "a eq 'b'"}),
         ("a=b=c", {"a": "b=c"}),
-        ("a=&a=1", {"a": ",1"}),
+        ("a=&a=1&a=", {"a": "1"}),
+        ("top=1&TOP=2", {"TOP": "1,2"}),
     ],
 )
 def test_query_is_decoded(raw: str, values: dict[str, str]) -> None:
@@ -160,9 +124,22 @@ async def test_connection_goes_on_after_a_chunked_body(host: HostProcess) -> Non
     assert (await exchange(host, chunked + then)).count(b"HTTP/1.1 200 OK") == 2
 
 
-async def test_body_above_the_limit_is_refused(client: aiohttp.ClientSession) -> None:
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip", "deflate", "br", "zstd"])
+async def test_body_is_never_unpacked(coding: str, client: aiohttp.ClientSession) -> None:
+    packed = gzip.compress(b"{}")
+    async with client.post(
+        "/api/echo/x", data=packed, headers={"Content-Encoding": coding}
+    ) as answer:
+        found = await seen(answer)
+    assert (found["body"], found["headers"]["content-encoding"]) == (
+        packed.decode("latin-1"),
+        coding,
+    )
+
+
+async def test_body_above_the_limit_fails_as_the_host_fails(client: aiohttp.ClientSession) -> None:
     async with client.post("/api/echo/x", data=b"x" * 100_001) as answer:
-        assert (answer.status, await answer.read()) == (413, b"")
+        assert (answer.status, await answer.read()) == (500, b"")
 
 
 async def test_body_at_the_limit_is_taken(client: aiohttp.ClientSession) -> None:
@@ -180,16 +157,6 @@ async def test_route_values_reach_the_function(client: aiohttp.ClientSession) ->
         assert (await seen(answer))["route"] == {"id": "5", "part": "A b"}
 
 
-async def test_missing_optional_value_is_left_out(client: aiohttp.ClientSession) -> None:
-    async with client.get("/api/items/5/parts") as answer:
-        assert (await seen(answer))["route"] == {"id": "5"}
-
-
-async def test_default_route_value_is_given(client: aiohttp.ClientSession) -> None:
-    async with client.get("/api/things") as answer:
-        assert (await seen(answer))["route"] == {"id": "none"}
-
-
 # ---- which function answers
 
 
@@ -198,11 +165,13 @@ async def test_default_route_value_is_given(client: aiohttp.ClientSession) -> No
     [
         ("GET", "/nothing"),
         ("GET", "/noop"),
+        ("GET", "/"),
         ("GET", "/api/items/x/parts"),
         ("POST", "/api/noop"),
         ("HEAD", "/api/noop"),
         ("OPTIONS", "/api/noop"),
         ("GET", "/admin/nothing"),
+        ("noop", "/api/noop"),
     ],
 )
 async def test_what_no_function_serves_is_an_empty_404(
@@ -217,6 +186,11 @@ async def test_first_function_by_name_wins(client: aiohttp.ClientSession) -> Non
         assert await answer.json() == "order_a"
 
 
+async def test_names_are_compared_in_upper_case(client: aiohttp.ClientSession) -> None:
+    async with client.get("/api/under/score") as answer:
+        assert await answer.json() == "underscore"
+
+
 async def test_every_method_reaches_a_function_without_methods(
     client: aiohttp.ClientSession,
 ) -> None:
@@ -224,14 +198,10 @@ async def test_every_method_reaches_a_function_without_methods(
         assert (await seen(answer))["method"] == "OPTIONS"
 
 
-async def test_home_page_where_no_function_is(client: aiohttp.ClientSession) -> None:
-    async with client.get("/") as answer:
-        assert (answer.status, answer.content_type) == (200, "text/html")
-
-
 async def test_head_has_no_body(client: aiohttp.ClientSession) -> None:
     async with client.head("/api/answers/default") as answer:
-        assert (answer.status, answer.headers["Content-Length"]) == (200, "5")
+        assert (answer.status, await answer.read()) == (200, b"")
+        assert not {"Content-Length", "Transfer-Encoding"} & set(answer.headers)
 
 
 # ---- what a client is given
@@ -240,6 +210,16 @@ async def test_head_has_no_body(client: aiohttp.ClientSession) -> None:
 async def test_plain_text_is_the_default(client: aiohttp.ClientSession) -> None:
     async with client.get("/api/answers/default") as answer:
         assert answer.headers.getall("Content-Type") == ["text/plain; charset=utf-8"]
+
+
+@pytest.mark.parametrize(("kind", "length"), [("default", None), ("length", "5"), ("empty", "0")])
+async def test_answer_has_a_length_only_if_it_is_empty_or_the_function_gave_one(
+    kind: str, length: str | None, client: aiohttp.ClientSession
+) -> None:
+    async with client.get(f"/api/answers/{kind}") as answer:
+        assert answer.headers.get("Content-Length") == length
+        assert ("Transfer-Encoding" in answer.headers) == (length is None)
+        assert len(await answer.read()) == int(length or 5)
 
 
 async def test_explicit_content_type_wins(client: aiohttp.ClientSession) -> None:
@@ -274,9 +254,7 @@ async def test_body_is_dropped_from_an_answer_that_may_have_none(host: HostProce
         ("surrogate", "has a control or non-ASCII character"),
         ("none", "it returned NoneType instead of func.HttpResponse or str"),
         ("dict", "it returned dict instead of func.HttpResponse or str"),
-        ("exit", "SystemExit left the function"),
-        ("cancelled", "a CancelledError left the function"),
-        ("slow", "it ran longer than functionTimeout (1 s)"),
+        ("wrong-length", "its Content-Length is '4', but its body has 5 bytes"),
         ("other", 'raise RuntimeError("raised on purpose")'),
     ],
 )
@@ -288,9 +266,13 @@ async def test_failed_function_is_an_empty_500_and_logged(
     assert logged in host.output
 
 
-async def test_plain_function_is_timed_out_too(client: aiohttp.ClientSession) -> None:
-    async with client.get("/api/sleepy") as answer:
-        assert answer.status == 500
+async def test_traceback_comes_once(client: aiohttp.ClientSession, host: HostProcess) -> None:
+    before = host.output.count("(traceback as before)")
+    for _ in range(3):
+        async with client.get("/api/answers/other") as answer:
+            assert answer.status == 500
+    assert host.output.count('raise RuntimeError("raised on purpose")') == 1
+    assert host.output.count("RuntimeError: raised on purpose (traceback as before)") > before
 
 
 # ---- where a function runs
@@ -376,92 +358,6 @@ async def test_ping(client: aiohttp.ClientSession) -> None:
         assert answer.status == 200
 
 
-async def test_functions_are_listed_with_their_urls(client: aiohttp.ClientSession) -> None:
-    async with client.get("/admin/functions", headers={"Host": "example.test"}) as answer:
-        listed = {item["name"]: item for item in await answer.json()}
-    assert listed["parts"]["invoke_url_template"] == (
-        "http://example.test/api/items/{id:int}/parts/{part?}"
-    )
-    trigger = listed["parts"]["config"]["bindings"][0]
-    assert (trigger["type"], trigger["methods"]) == ("httpTrigger", ["GET", "PUT"])
-
-
-async def test_one_function_is_shown(client: aiohttp.ClientSession) -> None:
-    async with client.get("/admin/functions/PLAIN") as answer:
-        assert (await seen(answer))["name"] == "plain"
-
-
 async def test_http_function_is_not_started_by_hand(client: aiohttp.ClientSession) -> None:
     async with client.post("/admin/functions/plain", json={"input": ""}) as answer:
         assert answer.status == 400
-
-
-# ---- limits
-
-
-@pytest.fixture(scope="module")
-async def narrow(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[HostProcess]:
-    """The same app with a route prefix, and room for one running and one waiting request."""
-    folder = tmp_path_factory.mktemp("narrow")
-    app = folder / "app"
-    shutil.copytree(APPS / "web", app)
-    http = {"routePrefix": "own/Prefix", "maxOutstandingRequests": 2, "maxConcurrentRequests": 1}
-    (app / "host.json").write_text(
-        json.dumps({"version": "2.0", "functionTimeout": "00:00:02", "extensions": {"http": http}})
-    )
-    process = HostProcess(app, folder / "log", {"AzureWebJobsDisableHomepage": "true"})
-    try:
-        await process.url()
-        yield process
-    finally:
-        process.kill()
-
-
-@pytest.fixture(scope="module")
-async def crowd(narrow: HostProcess) -> tuple[list[int], float]:
-    """Five slow requests at once: their status codes and the time until the last answer."""
-    async with aiohttp.ClientSession(await narrow.url()) as session:
-
-        async def status() -> int:
-            async with session.get("/own/prefix/answers/slow") as answer:
-                return answer.status
-
-        began = asyncio.get_running_loop().time()
-        codes = await asyncio.gather(*(status() for _ in range(5)))
-        return sorted(codes), asyncio.get_running_loop().time() - began
-
-
-async def test_requests_beyond_the_limit_are_refused(crowd: tuple[list[int], float]) -> None:
-    assert crowd[0] == [429, 429, 429, 500, 500]  # 500: the functions ran into functionTimeout
-
-
-async def test_requests_wait_for_a_slot(crowd: tuple[list[int], float]) -> None:
-    assert crowd[1] > 3.9  # two runs of two seconds, one after the other
-
-
-async def test_home_page_can_be_switched_off(narrow: HostProcess) -> None:
-    async with aiohttp.ClientSession(await narrow.url()) as session, session.get("/") as answer:
-        assert answer.status == 204
-
-
-# ---- end
-
-
-async def test_running_request_is_answered_after_the_signal(tmp_path: Path) -> None:
-    process = HostProcess(APPS / "web", tmp_path / "log")
-    try:
-        async with aiohttp.ClientSession(await process.url()) as session:
-
-            async def status() -> int:
-                async with session.get("/api/answers/slow") as answer:
-                    return answer.status
-
-            slow = asyncio.ensure_future(status())
-            async with session.get("/api/noop") as answer:
-                assert answer.status == 200
-            process.process.terminate()
-            await until(lambda: "Stopping" in process.output)
-            assert await slow == 500
-            assert await process.ended() == 0
-    finally:
-        process.kill()

@@ -2,166 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import os
 import shutil
-import socket
-import subprocess
-import sys
+import signal
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-import aiohttp
-import pytest
-from azure.servicebus import ServiceBusMessage
-from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
-from azure.servicebus.amqp import AmqpAnnotatedMessage, AmqpMessageProperties
+from tests.host.bus import Bus, message, running
+from tests.host.host_process import APPS, until
 
-from tests.host.host_process import APPS, DEADLINE, ROOT, HostProcess, until
-
-Seen = dict[str, Any]
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-class Emulator:
-    """The Service Bus emulator as a process that a test may kill and start again."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def connection(self) -> str:
-        return (
-            f"Endpoint=sb://127.0.0.1:{self.port};SharedAccessKeyName=local;"
-            "SharedAccessKey=local;UseDevelopmentEmulator=true"
-        )
-
-    async def start(self) -> None:
-        log = self._spawn()
-        await until(lambda: "listening on" in log.read_text())
-
-    def _spawn(self) -> Path:
-        log = self._folder / "emulator.log"
-        options = ["--port", str(self.port), "--state", str(self._folder / "state")]
-        options += ["--config", str(APPS / "bus" / "queues.json")]
-        with log.open("w") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "local.emulators.service_bus", *options],
-                cwd=ROOT,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        return log
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(DEADLINE)
-            self._process = None
-
-
-class Bus:
-    """A running host with an emulator, and what its functions saw."""
-
-    def __init__(
-        self, host: HostProcess, emulator: Emulator, session: aiohttp.ClientSession
-    ) -> None:
-        self.host, self.emulator, self.session = host, emulator, session
-        self.connect()
-
-    def connect(self) -> None:
-        self.client = ServiceBusClient.from_connection_string(self.emulator.connection)
-        self._senders: dict[str, ServiceBusSender] = {}
-        self._peeking: ServiceBusReceiver | None = None
-
-    async def close(self) -> None:
-        await self.client.close()
-
-    async def send(self, queue: str, *messages: ServiceBusMessage) -> None:
-        if queue not in self._senders:
-            self._senders[queue] = self.client.get_queue_sender(queue)
-        await self._senders[queue].send_messages(list(messages))
-
-    async def gone(self, message_id: str) -> None:
-        """Wait until a message is no longer in the queue "work"."""
-        if self._peeking is None:
-            self._peeking = self.client.get_queue_receiver("work")
-        receiver = self._peeking
-        async with asyncio.timeout(DEADLINE):
-            while True:
-                found = await receiver.peek_messages(100, sequence_number=1)
-                if message_id not in [item.message_id for item in found]:
-                    return
-                await asyncio.sleep(0.05)
-
-    async def seen(self) -> Seen:
-        async with self.session.get("/api/seen") as answer:
-            found: Seen = await answer.json()
-            return found
-
-    async def seen_with(self, condition: Callable[[Seen], Any]) -> Seen:
-        """What the functions saw, once a condition holds."""
-        async with asyncio.timeout(DEADLINE):
-            while True:
-                found = await self.seen()
-                if condition(found):
-                    return found
-                await asyncio.sleep(0.02)
-
-    async def release(self, order: str) -> None:
-        """Let the functions go that wait with this order."""
-        async with self.session.post("/api/release", data=order) as answer:
-            assert answer.status == 200
-
-    async def deliveries(self, message_id: str, count: int, name: str = "work") -> list[Seen]:
-        """The deliveries of one message to a function, once there are so many."""
-
-        def of(found: Seen) -> list[Seen]:
-            return [item for item in found[name] if item["id"] == message_id]
-
-        return of(await self.seen_with(lambda found: len(of(found)) >= count))
-
-
-@asynccontextmanager
-async def running(
-    folder: Path, emulator: Emulator, app: Path = APPS / "bus", queue: str = "work"
-) -> AsyncIterator[Bus]:
-    environ = {"ServiceBus": emulator.connection, "WORK_QUEUE": queue}
-    host = HostProcess(app, folder / f"{queue}.log", environ)
-    try:
-        async with aiohttp.ClientSession(await host.url()) as session:
-            bus = Bus(host, emulator, session)
-            try:
-                yield bus
-            finally:
-                await bus.close()
-    finally:
-        host.kill()
-
-
-@pytest.fixture(scope="module")
-async def bus(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bus]:
-    """One host for most tests; it was started before its emulator."""
-    folder = tmp_path_factory.mktemp("bus")
-    emulator = Emulator(folder)
-    try:
-        async with running(folder, emulator) as started:
-            await until(lambda: "does not receive" in started.host.output)
-            await emulator.start()
-            yield started
-    finally:
-        emulator.kill()
-
-
-def message(message_id: str, body: str = "hello", **more: Any) -> ServiceBusMessage:
-    return ServiceBusMessage(body, message_id=message_id, **more)
 
 
 async def test_message_is_what_the_worker_gives(bus: Bus) -> None:
@@ -305,21 +156,6 @@ async def test_functions_do_not_see_what_others_left_in_the_context(bus: Bus) ->
         assert seen["left behind"] == "nothing"
 
 
-async def test_body_that_the_extension_does_not_hand_over_is_abandoned(bus: Bus) -> None:
-    body = AmqpAnnotatedMessage(value_body={"a": "map"})
-    body.properties = AmqpMessageProperties(message_id="map")
-    async with bus.client.get_queue_sender("work") as sender:
-        await sender.send_messages(body)
-    await until(lambda: bus.host.output.count("work was not called (work, message map,") == 3)
-    assert "its body is neither binary data nor an AMQP string" in bus.host.output
-
-
-async def test_batch_comes_in_one_call(bus: Bus) -> None:
-    await bus.send("batches", *(message(f"b{number}", f"b{number}") for number in range(4)))
-    found = await bus.seen_with(lambda found: found["batch"])
-    assert found["batch"] == [{"bodies": ["b0", "b1", "b2", "b3"]}]
-
-
 async def test_text_parameter_gets_the_body(bus: Bus) -> None:
     await bus.send("plain", message("text", "only text"))
     found = await bus.seen_with(lambda found: found["plain"])
@@ -372,7 +208,8 @@ async def test_outage_is_no_flood_of_log_lines(bus: Bus) -> None:
 
 
 async def test_unfinished_message_is_released_at_the_end(bus: Bus, tmp_path: Path) -> None:
-    async with running(tmp_path, bus.emulator, queue="held") as other:
+    drain = ("--drain", "3")
+    async with running(tmp_path, bus.emulator, APPS / "bus", "held", *drain) as other:
         held = [message(name, "sleep 60") for name in ("hangs 1", "hangs 2")]
         await other.send("held", message("finishes", "sleep 1"), *held)
         for name in ("hangs 1", "hangs 2", "finishes"):
@@ -385,13 +222,23 @@ async def test_unfinished_message_is_released_at_the_end(bus: Bus, tmp_path: Pat
         assert {item.message_id for item in received} == {"hangs 1", "hangs 2"}
 
 
-async def test_without_auto_complete_the_message_stays_and_prefetch_works(
-    bus: Bus, tmp_path: Path
-) -> None:
+async def test_message_of_a_worker_that_ended_comes_again_at_once(bus: Bus, tmp_path: Path) -> None:
+    async with running(tmp_path, bus.emulator, APPS / "bus", "held") as other:
+        await other.send("held", message("killed", "wait for ever"))
+        [first] = await other.deliveries("killed", 1)
+        os.kill((await other.seen())["running"]["process"], signal.SIGKILL)
+        await until(lambda: "The worker process ended" in other.host.output)
+        [again] = await other.deliveries("killed", 1)  # the new process has seen nothing else
+        assert (first["count"], again["count"]) == (1, 2)
+        assert again["at"] - first["at"] < 20  # its lock would last a minute
+        await other.release("wait for ever")
+
+
+async def test_without_auto_complete_the_message_stays(bus: Bus, tmp_path: Path) -> None:
     app = tmp_path / "app"
     shutil.copytree(APPS / "bus", app)
     content = json.loads((app / "host.json").read_text())
-    content["extensions"]["serviceBus"] = {"autoCompleteMessages": False, "prefetchCount": 5}
+    content["extensions"]["serviceBus"] = {"autoCompleteMessages": False}
     (app / "host.json").write_text(json.dumps(content))
     async with running(tmp_path, bus.emulator, app, "unsettled") as other:
         await other.send("unsettled", message("kept"))

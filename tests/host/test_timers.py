@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -89,3 +92,59 @@ async def test_start_by_hand_needs_an_object(body: bytes, client: aiohttp.Client
 async def test_unknown_function_cannot_be_started(client: aiohttp.ClientSession) -> None:
     async with client.post("/admin/functions/nobody", json={"input": ""}) as answer:
         assert answer.status == 404
+
+
+# ---- what was due while the host was down
+
+
+@asynccontextmanager
+async def remembering(folder: Path) -> AsyncIterator[aiohttp.ClientSession]:
+    """The host with a state folder of this name."""
+    options = ("--state", str(folder / "state"))
+    process = HostProcess(APPS / "clock", folder / "log", {"EVERY_SECOND": "* * * * * *"}, *options)
+    try:
+        async with aiohttp.ClientSession(await process.url()) as session:
+            yield session
+        assert await process.stop() == 0
+    finally:
+        process.kill()
+
+
+async def test_missed_run_is_made_up_for_at_the_start_and_is_past_due(tmp_path: Path) -> None:
+    last = tmp_path / "state" / "timers" / "minutely"
+    last.parent.mkdir(parents=True)
+    last.write_text((datetime.now() - timedelta(minutes=5)).isoformat())
+    async with remembering(tmp_path) as client:
+        [run, *_] = await runs_with(client, "minutely", 1)
+    assert run["past due"] is True
+    assert datetime.now() - datetime.fromisoformat(last.read_text()) < timedelta(minutes=1)
+
+
+async def test_first_start_and_one_in_time_make_up_for_nothing(tmp_path: Path) -> None:
+    last = tmp_path / "state" / "timers" / "minutely"
+    async with remembering(tmp_path) as client:
+        await runs_with(client, "steady", 1)
+        assert not any(run["past due"] for run in await runs_with(client, "minutely", 0))
+    assert last.is_file()
+    last.write_text((datetime.now().replace(second=0) + timedelta(minutes=1)).isoformat())
+    async with remembering(tmp_path) as client:
+        await runs_with(client, "steady", 1)
+        assert not any(run["past due"] for run in await runs_with(client, "minutely", 0))
+
+
+async def test_only_timers_that_are_monitored_and_slow_enough_are_remembered(
+    tmp_path: Path,
+) -> None:
+    async with remembering(tmp_path) as client:
+        await runs_with(client, "steady", 1)
+    remembered = {file.name for file in (tmp_path / "state" / "timers").iterdir()}
+    assert remembered == {"minutely", "start", "plain"}
+
+
+async def test_broken_memory_counts_as_none(tmp_path: Path) -> None:
+    last = tmp_path / "state" / "timers" / "minutely"
+    last.parent.mkdir(parents=True)
+    last.write_bytes(b"\xff yesterday")
+    async with remembering(tmp_path) as client:
+        await runs_with(client, "steady", 1)
+    assert datetime.now() - datetime.fromisoformat(last.read_text()) < timedelta(minutes=1)

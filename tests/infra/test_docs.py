@@ -17,9 +17,10 @@ import yaml
 
 from bench import cost
 from shared.adapters.keyring import Keyring
-from shared.contract import schemas
+from shared.contract.loading import load_flow
 from shared.domain import flows
-from tests.infra.infra_bicep import INFRA, ROOT, read
+from shared.services.provisioning_flows import new_flow
+from tests.infra.plan import INFRA, ROOT, declared, read
 
 DEPLOY = (ROOT / "docs/deploy.md").read_text("utf-8")
 COST = (ROOT / "docs/cost-and-scale.md").read_text("utf-8")
@@ -53,18 +54,17 @@ def test_each_command_of_deploying_is_explained() -> None:
 
 
 def test_the_page_names_outputs_and_parameters_that_exist() -> None:
-    known = set(read("main.bicep").part("outputs")) | AZD_NAMES
+    known = set(read("dev").outputs) | AZD_NAMES
     for name in re.findall(r"azd env get-value (\w+)", DEPLOY):
         assert name in known
     filled = re.findall(r"\$\{(\w+)", (INFRA / "main.parameters.json").read_text("utf-8"))
     table = re.findall(r"^\| `([A-Z_]+)` \|", DEPLOY, re.MULTILINE)
     assert set(table) == set(filled) - {"AZURE_ENV_NAME", "AZURE_LOCATION", "API_CLIENT_ID"}
-    parameters = {
-        name for file in ("main.bicep", "alerts.bicep") for name in read(file).part("parameters")
-    }
+    parameters = {name for file in ("main.bicep", "alerts.bicep") for name in declared(file)}
     for page in (DEPLOY, COST):
         for name in re.findall(r"`([a-z]+(?:[A-Z]\w*)+)`", page):
-            assert name in parameters | {"maxConcurrentCalls", "notReady"}, name
+            known = parameters | {"appRoleAssignmentRequired", "maxConcurrentCalls", "notReady"}
+            assert name in known, name
 
 
 def test_defaults_in_the_page_are_those_of_azd() -> None:
@@ -78,9 +78,12 @@ def test_every_output_is_used_somewhere() -> None:
     users = [
         DEPLOY,
         WORKFLOW_FILE.read_text("utf-8"),
-        (INFRA / "hooks/postprovision.sh").read_text(),
+        (INFRA / "hooks/postprovision.sh").read_text("utf-8"),
+        # What the operators' commands read.
+        (ROOT / "shared/settings.py").read_text("utf-8"),
+        (ROOT / "docs/operations.md").read_text("utf-8"),
     ]
-    for name in read("main.bicep").part("outputs"):
+    for name in read("dev").outputs:
         assert any(re.search(rf"\b{name}\b", text) for text in users), name
 
 
@@ -95,10 +98,16 @@ def test_links_lead_somewhere(page: str) -> None:
 
 
 def test_alerts_in_the_page_are_those_that_exist() -> None:
-    named = {alert["name"] for alert in read("alerts.bicep").variable("metricAlerts")}
-    named |= {alert["name"] for alert in read("alerts.bicep").variable("logAlerts")}
-    for name in re.findall(r"[Aa]lerts?\s+`([\w-]+)`", COST):
-        assert name in named
+    made = read("dev")
+    alerts = [
+        *made.of("Microsoft.Insights/metricAlerts"),
+        *made.of("Microsoft.Insights/scheduledQueryRules"),
+    ]
+    known = {alert["name"].removesuffix(f"-{made.base}") for alert in alerts}
+    operations = (ROOT / "docs/operations.md").read_text("utf-8")
+    named = re.findall(r"[Aa]lerts?\s+`([\w-]+)`", COST + operations)
+    assert len(named) >= 4
+    assert set(named) <= known
 
 
 # --- the workflow ---------------------------------------------------------------------------------
@@ -121,9 +130,9 @@ def test_make_targets_and_scripts_that_the_workflow_runs_exist() -> None:
     targets = set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE))
     commands = "\n".join(step.get("run", "") for step in STEPS)
     made = re.findall(r"\bmake ([\w-]+)", commands)
-    assert {"check", "test"} <= set(made) <= targets
+    assert set(made) == {"check", "infra-check", "test"} <= targets
     scripts = re.findall(r"\b(?:sh|python) (\S+\.(?:sh|py))", commands)
-    assert set(scripts) == {"infra/check.sh", "infra/hooks/postprovision.sh", "infra/smoke.py"}
+    assert set(scripts) == {"infra/hooks/postprovision.sh", "infra/smoke.py"}
     assert all((ROOT / script).is_file() for script in scripts)
 
 
@@ -182,7 +191,7 @@ def test_parameter_files_ask_for_what_the_workflow_gives() -> None:
 
 def test_hook_gets_what_it_asks_for_in_the_workflow() -> None:
     asked = re.findall(r'"\$\{(\w+):\?', (INFRA / "hooks/postprovision.sh").read_text("utf-8"))
-    given = set(read("main.bicep").part("outputs")) | set(WORKFLOW["jobs"]["deploy"]["env"])
+    given = set(read("dev").outputs) | set(WORKFLOW["jobs"]["deploy"]["env"])
     assert asked
     assert set(asked) <= given
 
@@ -218,10 +227,10 @@ def test_the_page_has_no_figure_of_its_own_in_dollars() -> None:
 
 def test_a_full_flow_set_is_no_larger_than_computed_with() -> None:
     keyring = Keyring.read(f"a:{base64.b64encode(bytes(32)).decode()}")
-    stored = flows.new_flow_set(schemas.load(schemas.FlowSet, {"displayName": "Contoso schools"}))
+    stored = flows.new_flow_set({"displayName": "Contoso schools", "filter": None})
     for path in sorted((ROOT / "shared/contract/examples").glob("*.request.json")):
-        kind, values = schemas.load_flow(json.loads(path.read_text("utf-8")))
-        stored["flows"][kind] = flows.new_flow(kind, values, keyring)
+        kind, values = load_flow(json.loads(path.read_text("utf-8")))
+        stored["flows"][kind] = new_flow(kind, values, keyring)
     assert len(stored["flows"]) == cost.FLOWS_A_SET
     # What Cosmos DB adds of its own (_rid, _self, _etag, _ts) is less than this.
     size = len(json.dumps(stored, separators=(",", ":"))) + 300
@@ -234,15 +243,34 @@ def test_published_request_units_are_met() -> None:
 
 
 def test_figures_of_the_infrastructure_are_those_of_bicep() -> None:
-    defaults = {
-        name: entry["default"] for name, entry in read("main.bicep").part("parameters").items()
-    }
-    assert defaults["logDailyQuotaGb"] == cost.DAILY_QUOTA_GB
-    assert defaults["instanceMemoryMB"] == cost.INSTANCE_GB * 1024
-    assert f"Functions, {defaults['maximumInstanceCount']} instances" in dict(cost.limits())
+    defaults = declared("main.bicep")
+    assert int(defaults["logDailyQuotaGb"]) == cost.DAILY_QUOTA_GB
+    assert int(defaults["instanceMemoryMB"]) == cost.INSTANCE_GB * 1024
+    assert f"HTTP, {defaults['maximumInstanceCount']} instances" in dict(cost.limits())
     host = json.loads((ROOT / "host.json").read_text("utf-8"))
     calls = host["extensions"]["serviceBus"]["maxConcurrentCalls"]
     assert f"one instance for each {calls} waiting" in COST
+
+
+def test_function_groups_are_those_of_the_app() -> None:
+    """All HTTP functions scale as one group, every other function by itself."""
+    source = "\n".join(p.read_text("utf-8") for p in sorted((ROOT / "functions").rglob("*.py")))
+    others = re.findall(r"^@bp\.(?!route\b)\w+_trigger\(", source, re.MULTILINE)
+    assert 1 + len(others) == cost.FUNCTION_GROUPS
+
+
+def test_what_prod_keeps_ready_is_what_the_page_counts() -> None:
+    made = read("prod")
+    assert made.one("Microsoft.Web/serverfarms")["properties"]["zoneRedundant"] is True
+    assert len(made.of("Microsoft.Network/privateEndpoints")) == cost.PRIVATE_ENDPOINTS
+    # 8 instances of 2 GB at $0.000004 a GB-second.
+    (kept,) = [each for name, each in cost.fixed() if name.startswith("Zone redundancy")]
+    assert kept == pytest.approx(8 * 2 * 0.000004 * 730 * 3600)
+    levels = [read(each).one("Microsoft.DocumentDB/databaseAccounts") for each in ("dev", "prod")]
+    names = [each["properties"]["consistencyPolicy"]["defaultConsistencyLevel"] for each in levels]
+    assert all(
+        (name in ("Strong", "BoundedStaleness")) == (cost.READ_FACTOR == 2) for name in names
+    )
 
 
 def test_cost_of_a_month_adds_up() -> None:

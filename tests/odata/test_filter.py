@@ -11,9 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.errors import InvalidRequest
-from shared.odata import FLOW_SET, PROVISIONING_FLOW, REFERENCE_DEFINITION, ROLE_GROUP, EntityType
 from shared.odata.filters import MAX_DEPTH, MAX_NODES, parse_filter
-from shared.odata.memory import matches
+from shared.odata.memory import Matcher
+from shared.odata.model import (
+    FLOW_SET,
+    PROVISIONING_FLOW,
+    REFERENCE_DEFINITION,
+    ROLE_GROUP,
+    EntityType,
+)
 from shared.odata.syntax import MAX_LENGTH
 from shared.odata.values import stored_time
 
@@ -56,7 +62,7 @@ DEFINITION = {
 
 
 def found(text: str, entity: EntityType, printed: dict[str, Any]) -> bool:
-    return matches(parse_filter(text, entity), printed)
+    return Matcher(parse_filter(text, entity)).matches(printed)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +258,11 @@ def test_finds_role_groups_by_their_roles() -> None:
         ("filter in ('x')", FLOW_SET, ["'filter'"]),
         ("filter/in eq '10'", FLOW_SET, ["'filter/in'", "any"]),
         ("filter/in/any(x:x/code eq '10')", FLOW_SET, ["'x'"]),
-        ("filter/in/any(x:filter/in/any(x:x eq '1'))", FLOW_SET, ["'x'"]),
+        (
+            "creationOptions/configurations/any(x:x/licenseSkus/any(x:x eq '1'))",
+            PROVISIONING_FLOW,
+            ["'x'", "name of its own"],
+        ),
         ("displayName/any(x:x eq '10')", FLOW_SET, ["'displayName'", "any"]),
         ("displayName in (displayName)", FLOW_SET, ["literals"]),
         ("displayName in ()", FLOW_SET, ["character"]),
@@ -322,6 +332,55 @@ def test_bounds_depth_but_not_the_length_of_a_chain() -> None:
     parse_filter(" and ".join(["id eq 'x'"] * (MAX_DEPTH + 5)), FLOW_SET)
 
 
+NESTED = "roles/any(a:roles/any(b:roles/any(c:roles/any(d:roles/any(e:e/code eq 'zz')))))"
+
+
+@pytest.mark.parametrize(
+    ("text", "entity"),
+    [
+        (NESTED, ROLE_GROUP),
+        ("roles/any(a:roles/any(b:b/code eq 'x'))", ROLE_GROUP),
+        ("not (roles/all(a:a/code eq 'x' or roles/any()))", ROLE_GROUP),
+        (
+            "configuration/enrollmentMappings/ownerEnrollmentMappings/any(o:"
+            "configuration/enrollmentMappings/memberEnrollmentMappings/any(m:m/code eq o/code))",
+            PROVISIONING_FLOW,
+        ),
+        (
+            "creationOptions/configurations/any(c:c/roleGroup/roles/any(r:"
+            "c/roleGroup/roles/any(s:s/code eq r/code)))",
+            PROVISIONING_FLOW,
+        ),
+    ],
+)
+def test_a_lambda_in_another_looks_only_into_the_entry(text: str, entity: EntityType) -> None:
+    with pytest.raises(InvalidRequest, match="look into the entry itself") as refused:
+        parse_filter(text, entity)
+    assert refused.value.faults[0].target == "$filter"
+
+
+def test_a_filter_stops_at_its_budget_of_steps_over_all_entities() -> None:
+    group = {"id": "x", "roles": [{"code": "a"}] * 100}
+    predicate = parse_filter("roles/any(r:r/code eq 'zz')", ROLE_GROUP)
+    # One step for the lambda, and three for each entry.
+    matcher = Matcher(predicate, most=2 * 301)
+    assert [matcher.matches(group) for _ in range(2)] == [False, False]
+    with pytest.raises(InvalidRequest, match="too many steps") as refused:
+        matcher.matches(group)
+    assert refused.value.faults[0].target == "$filter"
+
+
+def test_parts_that_decide_nothing_any_more_are_not_looked_at() -> None:
+    group = {"id": "x", "roles": [{"code": "zz"}] * 100}
+    for text in (
+        "roles/any(r:r/code eq 'zz')",
+        "id eq 'x' or roles/any(r:r/code eq 'a')",
+        "not (id ne 'x' and roles/any(r:r/code eq 'a'))",
+        "not roles/all(r:r/code ne 'zz')",
+    ):
+        assert Matcher(parse_filter(text, ROLE_GROUP), most=10).matches(group)
+
+
 PIECES = (
     *("displayName", "filter", "/in", "/any(", "x:x", "'a'", "1", "2024-01-01", "true", "null"),
     *("eq", "ne", "not", "and", "or", "in", "(", ")", ",", "contains(", "tolower(", "/", "'", ":"),
@@ -335,7 +394,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         predicate = parse_filter(text, FLOW_SET)
     except InvalidRequest:
         return
-    matches(predicate, SET)
+    Matcher(predicate).matches(SET)
 
 
 @pytest.mark.parametrize(

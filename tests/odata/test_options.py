@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
 from shared.domain.errors import Fault, InvalidRequest
-from shared.odata import (
-    COLLECTION,
-    COUNT,
+from shared.odata.listing import list_page, passing
+from shared.odata.memory import MAX_STEPS
+from shared.odata.model import (
     FLOW_SET,
-    ITEM,
     PROVISIONING_FLOW,
     REFERENCE_DEFINITION,
     ROLE_GROUP,
     EntityType,
-    Preferences,
-    QueryOptions,
-    list_page,
-    open_page,
-    parse_prefer,
 )
+from shared.odata.options import COLLECTION, COUNT, ITEM, QueryOptions
+from shared.odata.paging import open_page
+from shared.odata.prefer import Preferences, parse_prefer
 
 
 def parse(entity: EntityType = FLOW_SET, /, **params: str) -> QueryOptions:
@@ -187,6 +185,20 @@ def test_refuses_orders_there_are_not(text: str, entity: EntityType, name: str) 
     assert name in fault.message
 
 
+# --- the cost of $filter -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ask", [list_page, passing])
+def test_lists_and_counts_stop_where_a_filter_takes_too_many_steps(ask: Any) -> None:
+    options = parse(ROLE_GROUP, filter="roles/any(r:r/code eq 'zz')")
+    groups = ({"id": f"{n}", "roles": [{"code": "a"}] * 1000} for n in range(MAX_STEPS // 3000 + 1))
+    arguments = (
+        (options, open_page(options, b""), groups) if ask is list_page else (options, groups)
+    )
+    with pytest.raises(InvalidRequest, match="too many steps"):
+        ask(*arguments)
+
+
 # --- $search -------------------------------------------------------------------------------------
 
 
@@ -227,6 +239,12 @@ def test_searches_for_all_words_and_phrases(text: str, names: list[str]) -> None
         "a AND",
         "displayName:",
         "a " * 11,
+        '"\u0301"',
+        "a\u200b",
+        "\u202eabc",
+        "a\tb",
+        "a\u2028b",
+        "a" * 257,
     ],
 )
 def test_refuses_other_searches(text: str) -> None:
@@ -237,6 +255,21 @@ def test_refuses_other_searches(text: str) -> None:
 def test_flows_have_nothing_to_search() -> None:
     (fault,) = faults({"search": "x"}, entity=PROVISIONING_FLOW)
     assert "displayName" in fault.message
+
+
+@pytest.mark.parametrize("name", ["Caf\u00e9 S\u00fcd", "Cafe\u0301 Su\u0308d"])
+@pytest.mark.parametrize("term", ["caf\u00e9", "cafe\u0301", "S\u00dcD", "SU\u0308D"])
+def test_a_search_finds_composed_and_decomposed_names(name: str, term: str) -> None:
+    assert len(passing(parse(ROLE_GROUP, search=term), [{"id": "1", "displayName": name}])) == 1
+
+
+def test_terms_that_are_hard_to_compose_cost_little() -> None:
+    # Terms of marks whose order Unicode reverses; the time of each is quadratic.
+    text = " ".join(["a" + "\u0301\u0327" * 127] * 10)
+    options = parse(ROLE_GROUP, search=text)
+    started = time.process_time()
+    assert passing(options, [{"id": "1", "displayName": "x"}]) == []
+    assert time.process_time() - started < 0.1
 
 
 # --- $select and $expand -------------------------------------------------------------------------

@@ -12,20 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.errors import InvalidRequest
-from shared.odata import (
-    COLLECTION,
-    FLOW_SET,
-    PAGE_SIZE,
-    REFERENCE_DEFINITION,
-    ROLE_GROUP,
-    EntityType,
-    QueryOptions,
-    list_page,
-    next_link,
-    next_token,
-    open_page,
-)
-from shared.odata.options import MAX_LENGTH
+from shared.odata.listing import list_page
+from shared.odata.model import FLOW_SET, REFERENCE_DEFINITION, ROLE_GROUP, EntityType
+from shared.odata.options import COLLECTION, MAX_LENGTH, QueryOptions
+from shared.odata.paging import PAGE_SIZE, next_link, next_token, open_page
 
 KEY = b"k" * 32
 Entity = Mapping[str, Any]

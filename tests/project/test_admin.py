@@ -24,6 +24,7 @@ from azure.storage.blob.aio import BlobServiceClient
 
 from local import admin
 from local.config import READINESS_QUEUE, ROOT
+from local.dead_letters import replay_id
 from local.settings import example_values
 from local.stack import Stack
 from shared.adapters.archive import Archive
@@ -411,7 +412,9 @@ class Sealed:
         ring, old = Keyring.read(self.keys), Keyring.read(key)
         for entry in entries(document):
             settings = entry["defaultPasswordSettings"]
-            settings["password"] = old.seal(ring.open(settings["password"], flow.id), flow.id)
+            group = entry["roleGroup"]
+            clear = ring.open(settings["password"], flow.id, group)
+            settings["password"] = old.seal(clear, flow.id, group)
         await self.stored.replace_item(flow.set_id, document)
         return flow
 
@@ -611,7 +614,7 @@ async def test_an_app_uses_its_identity_and_an_operator_the_signed_in_one(
         "COSMOS_DATABASE": "industryData",
         "ServiceBus__fullyQualifiedNamespace": "contoso.servicebus.windows.net",
         "READINESS_QUEUE": "readiness",
-        "AzureWebJobsStorage__accountName": "contoso",
+        "AzureWebJobsStorage__blobServiceUri": "https://contoso.blob.core.windows.net/",
         "PASSWORD_KEYS": OLD_KEY,
         "AUTH_TENANTS": UNKNOWN,
         "AUTH_AUDIENCES": "api://contoso",
@@ -630,6 +633,6 @@ async def test_an_app_uses_its_identity_and_an_operator_the_signed_in_one(
 
 
 def test_the_id_of_a_replay_is_the_letters_own() -> None:
-    of: Callable[[str], str] = admin.replay_id
+    of: Callable[[str], str] = replay_id
     assert of("2026/11/24/091500-17.json") == of("2026/11/24/091500-17.json")
     assert of("2026/11/24/091500-17.json") != of("2026/11/24/091500-18.json")

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import re
+import secrets
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -264,6 +265,29 @@ async def event_outcomes(stack: Stack, event_id: str, deliveries: int = 1) -> li
 
     await until(told, f"event {event_id} is delivered {deliveries} times")
     return found
+
+
+def bound_to(group_id: str) -> bytes:
+    """A user flow for one role group."""
+    body = json.loads(request_body("user"))
+    [entry, *_] = body["creationOptions"]["configurations"]
+    entry["roleGroup@odata.bind"] = (
+        f"https://graph.microsoft.com/beta/external/industryData/roleGroups/{group_id}"
+    )
+    entry["defaultPasswordSettings"]["password"] = secrets.token_urlsafe(12)
+    body["creationOptions"]["configurations"] = [entry]
+    return json.dumps(body).encode()
+
+
+async def ready_flow_of(service: Api, body: bytes) -> Flow:
+    """Create a flow in a set of its own and wait until it is ready."""
+    set_id = await service.new_set()
+    answer = await service.send("POST", service.flows(set_id), body)
+    assert answer.status == 201, answer.text
+    made = answer.json()
+    flow = Flow(service, set_id, made["id"], made["@odata.type"].rpartition(".")[2])
+    await flow.until_status("ready")
+    return flow
 
 
 async def logged(stack: Stack, *texts: str, lines: int = 1) -> list[dict[str, Any]]:

@@ -24,6 +24,6 @@ async def stored_passwords(
     for entry in flow["configuration"]["creationOptions"]["configurations"]:
         settings = entry["defaultPasswordSettings"]
         found[entry["roleGroup"]] = (
-            settings and keyring.open(settings["password"], flow["id"]).reveal()
+            settings and keyring.open(settings["password"], flow["id"], entry["roleGroup"]).reveal()
         )
     return found

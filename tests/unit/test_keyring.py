@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.adapters.keyring import Keyring
-from shared.contract.schemas import Secret
 from shared.domain.errors import SettingsError, UnreadablePassword
+from shared.domain.secrets import Secret
 
 FLOW = "f66e97ad-0870-46e0-3ff3-08dc49dccdc9"
+OWNER = (FLOW, "staff")
 OTHER_FLOW = "f66e97ad-0870-46e0-3ff4-08dc49dccdc9"
 OLD = f"old:{base64.b64encode(b'o' * 32).decode()}"
 NEW = f"new:{base64.b64encode(b'n' * 32).decode()}"
@@ -21,64 +24,90 @@ NEW = f"new:{base64.b64encode(b'n' * 32).decode()}"
 @given(st.text(st.characters(codec="utf-8")))
 def test_every_password_opens_as_it_was_sealed(password: str) -> None:
     ring = Keyring.read(NEW)
-    assert ring.open(ring.seal(Secret(password), FLOW), FLOW).reveal() == password
+    assert ring.open(ring.seal(Secret(password), *OWNER), *OWNER).reveal() == password
 
 
 def test_the_sealed_form_does_not_show_the_password() -> None:
-    sealed = Keyring.read(NEW).seal(Secret("correct horse"), FLOW)
-    assert set(sealed) == {"keyId", "sealed"}
+    sealed = Keyring.read(NEW).seal(Secret("correct horse"), *OWNER)
+    assert set(sealed) == {"keyId", "sealed", "bound"}
     assert b"correct horse" not in base64.b64decode(sealed["sealed"])
 
 
 def test_the_same_password_never_looks_the_same_twice() -> None:
     ring = Keyring.read(NEW)
-    sealed = {ring.seal(Secret("correct horse"), FLOW)["sealed"] for _ in range(50)}
+    sealed = {ring.seal(Secret("correct horse"), *OWNER)["sealed"] for _ in range(50)}
     nonces = {base64.b64decode(text)[:12] for text in sealed}
     assert len(sealed) == len(nonces) == 50
 
 
 def test_a_sealed_password_opens_for_its_own_flow_only() -> None:
     ring = Keyring.read(NEW)
-    sealed = ring.seal(Secret("correct horse"), FLOW)
+    sealed = ring.seal(Secret("correct horse"), *OWNER)
     with pytest.raises(UnreadablePassword, match="Set a new password"):
-        ring.open(sealed, OTHER_FLOW)
+        ring.open(sealed, OTHER_FLOW, "staff")
+
+
+def test_a_sealed_password_opens_for_its_own_role_group_only() -> None:
+    ring = Keyring.read(NEW)
+    sealed = ring.seal(Secret("correct horse"), *OWNER)
+    for moved in (sealed, {name: sealed[name] for name in ("keyId", "sealed")}):
+        with pytest.raises(UnreadablePassword, match="was changed"):
+            ring.open(moved, FLOW, "students")
+
+
+def test_what_was_sealed_for_a_whole_flow_still_opens_and_is_outdated() -> None:
+    ring = Keyring.read(NEW)
+    nonce = b"n" * 12
+    raw = nonce + AESGCM(b"n" * 32).encrypt(nonce, b"correct horse", FLOW.encode())
+    sealed = {"keyId": "new", "sealed": base64.b64encode(raw).decode()}
+    assert ring.open(sealed, *OWNER) == Secret("correct horse")
+    assert ring.is_outdated(sealed)
+    assert not ring.is_outdated(ring.seal(Secret("correct horse"), *OWNER))
+
+
+@pytest.mark.parametrize("value", ["", "AA==", "A", "no base64!", None, 7, ["x"]])
+def test_an_odd_sealed_value_is_an_unreadable_password(value: Any) -> None:
+    with pytest.raises(UnreadablePassword, match="was changed"):
+        Keyring.read(NEW).open({"keyId": "new", "sealed": value, "bound": "roleGroup"}, *OWNER)
+    with pytest.raises(UnreadablePassword):
+        Keyring.read(NEW).open({}, *OWNER)
 
 
 @pytest.mark.parametrize("at", [0, 11, 12, -16, -1])
 def test_a_changed_byte_is_noticed(at: int) -> None:
     ring = Keyring.read(NEW)
-    sealed = ring.seal(Secret("correct horse"), FLOW)
+    sealed = ring.seal(Secret("correct horse"), *OWNER)
     raw = bytearray(base64.b64decode(sealed["sealed"]))
     raw[at] ^= 1
     with pytest.raises(UnreadablePassword, match="was changed"):
-        ring.open({**sealed, "sealed": base64.b64encode(raw).decode()}, FLOW)
+        ring.open({**sealed, "sealed": base64.b64encode(raw).decode()}, *OWNER)
 
 
 def test_the_first_key_seals() -> None:
-    assert Keyring.read(f"{NEW},{OLD}").seal(Secret("x"), FLOW)["keyId"] == "new"
-    assert Keyring.read(f"{OLD},{NEW}").seal(Secret("x"), FLOW)["keyId"] == "old"
+    assert Keyring.read(f"{NEW},{OLD}").seal(Secret("x"), *OWNER)["keyId"] == "new"
+    assert Keyring.read(f"{OLD},{NEW}").seal(Secret("x"), *OWNER)["keyId"] == "old"
 
 
 def test_what_an_older_key_sealed_still_opens_after_a_new_one_came_first() -> None:
-    sealed = Keyring.read(OLD).seal(Secret("correct horse"), FLOW)
-    assert Keyring.read(f"{NEW},{OLD}").open(sealed, FLOW) == Secret("correct horse")
+    sealed = Keyring.read(OLD).seal(Secret("correct horse"), *OWNER)
+    assert Keyring.read(f"{NEW},{OLD}").open(sealed, *OWNER) == Secret("correct horse")
 
 
 def test_a_key_that_was_taken_out_is_named_by_its_id() -> None:
-    sealed = Keyring.read(OLD).seal(Secret("correct horse"), FLOW)
+    sealed = Keyring.read(OLD).seal(Secret("correct horse"), *OWNER)
     with pytest.raises(UnreadablePassword, match="'old', which PASSWORD_KEYS does not hold"):
-        Keyring.read(NEW).open(sealed, FLOW)
+        Keyring.read(NEW).open(sealed, *OWNER)
 
 
 def test_another_key_under_the_same_id_does_not_open() -> None:
-    sealed = Keyring.read(OLD).seal(Secret("correct horse"), FLOW)
+    sealed = Keyring.read(OLD).seal(Secret("correct horse"), *OWNER)
     with pytest.raises(UnreadablePassword, match="the key under that id is another"):
-        Keyring.read(NEW.replace("new:", "old:")).open(sealed, FLOW)
+        Keyring.read(NEW.replace("new:", "old:")).open(sealed, *OWNER)
 
 
 def test_spaces_around_entries_do_not_count() -> None:
     ring = Keyring.read(f" {NEW} ,\n{OLD} ")
-    assert ring.seal(Secret("x"), FLOW)["keyId"] == "new"
+    assert ring.seal(Secret("x"), *OWNER)["keyId"] == "new"
 
 
 @pytest.mark.parametrize(

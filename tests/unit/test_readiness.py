@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from shared.adapters.keyring import Keyring
-from shared.contract import schemas
-from shared.contract.schemas import NAMESPACE
+from shared.contract.loading import load_flow
+from shared.contract.names import NAMESPACE
 from shared.domain import flows, readiness
 from shared.domain.catalog import BUILT_IN_ROLE_GROUPS
 from shared.domain.readiness import (
@@ -29,6 +29,7 @@ from shared.domain.readiness import (
     Surroundings,
     Verdict,
 )
+from shared.services.provisioning_flows import new_flow
 
 PAYLOADS = Path(__file__).parents[2] / "shared" / "contract" / "examples"
 ADMINISTRATIVE_UNIT = "administrativeUnitProvisioningFlow"
@@ -44,8 +45,8 @@ AROUND = Surroundings({group.id: group.roles for group in BUILT_IN_ROLE_GROUPS.v
 
 def check(kind: str, around: Surroundings = AROUND, **members: Any) -> Verdict:
     """Check a flow as it is stored when a client sends these members."""
-    _, values = schemas.load_flow({"@odata.type": f"#{NAMESPACE}{kind}", **members})
-    return verdict(kind, flows.new_flow(kind, values, RING)["configuration"], around)
+    _, values = load_flow({"@odata.type": f"#{NAMESPACE}{kind}", **members})
+    return verdict(kind, new_flow(kind, values, RING)["configuration"], around)
 
 
 def verdict(kind: str, configuration: dict[str, Any], around: Surroundings = AROUND) -> Verdict:
@@ -235,8 +236,8 @@ def test_a_role_group_needs_an_enabled_role(disabled: Any, status: Status) -> No
 
 
 def test_a_check_is_the_same_with_the_passwords_masked() -> None:
-    _, values = schemas.load_flow(json.loads((PAYLOADS / "user.request.json").read_bytes()))
-    stored = flows.new_flow(USER, values, RING)["configuration"]
+    _, values = load_flow(json.loads((PAYLOADS / "user.request.json").read_bytes()))
+    stored = new_flow(USER, values, RING)["configuration"]
     masked = flows.without_passwords(stored)
     assert verdict(USER, masked) == verdict(USER, stored)
 

@@ -14,8 +14,8 @@ import pytest
 from local.config import ROOT, LocalConfig
 from local.settings import example_values
 from shared.adapters.entra import IN_AZURE
-from shared.contract.schemas import Secret
 from shared.domain.errors import SettingsError
+from shared.domain.secrets import Secret
 from shared.settings import Settings
 
 KEYS = f"k1:{base64.b64encode(b'k' * 32).decode()}"
@@ -36,7 +36,7 @@ AZURE = {
     "COSMOS_DATABASE": "industryData",
     "ServiceBus__fullyQualifiedNamespace": "contoso.servicebus.windows.net",
     "READINESS_QUEUE": "readiness",
-    "AzureWebJobsStorage__accountName": "contoso",
+    "AzureWebJobsStorage__blobServiceUri": "https://contoso.blob.core.windows.net/",
     "PASSWORD_KEYS": KEYS,
     "AZURE_CLIENT_ID": "8f7f3f5c-0000-4000-8000-000000000000",
     "AUTH_TENANTS": "8f7f3f5c-0000-4000-8000-000000000001",
@@ -47,7 +47,6 @@ OF_THE_HOST = {"FUNCTIONS_WORKER_RUNTIME"}
 # Read where they are set; README explains each.
 NOT_NEEDED_LOCALLY = {
     "ServiceBus__fullyQualifiedNamespace",
-    "AzureWebJobsStorage__accountName",
     "AzureWebJobsStorage__blobServiceUri",
     "AZURE_CLIENT_ID",
     "GRAPH_ROOT",
@@ -65,20 +64,13 @@ def faults(environ: Mapping[str, str]) -> str:
     return str(refused.value)
 
 
-@pytest.mark.parametrize(
-    ("member", "uri"),
-    [
-        ({"AzureWebJobsStorage__accountName": "kept"}, "https://kept.blob.core.windows.net"),
-        ({"AzureWebJobsStorage__blobServiceUri": "https://b"}, "https://b"),
-    ],
-)
-def test_storage_is_named_by_account_or_address(member: dict[str, str], uri: str) -> None:
-    rest = {k: v for k, v in AZURE.items() if not k.startswith("AzureWebJobsStorage")}
-    settings = Settings.read(rest | member)
+def test_storage_is_named_by_its_address_whose_suffix_differs_between_clouds() -> None:
+    uri = "https://contoso.blob.core.usgovcloudapi.net/"
+    settings = Settings.read(AZURE | {"AzureWebJobsStorage__blobServiceUri": uri})
     assert (settings.storage_connection, settings.storage_blob_uri) == (None, uri)
 
 
-@pytest.mark.parametrize("storage", [{}, {"AzureWebJobsStorage__accountName": "x"}])
+@pytest.mark.parametrize("storage", [{}, {"AzureWebJobsStorage__blobServiceUri": "https://x"}])
 def test_storage_is_set_in_one_way(storage: dict[str, str]) -> None:
     rest = {k: v for k, v in LOCAL.items() if storage or k != "AzureWebJobsStorage"}
     assert "Set AzureWebJobsStorage" in faults(rest | storage)
@@ -110,7 +102,7 @@ def test_without_a_client_id_the_identity_is_the_system_assigned_one() -> None:
 
 
 def test_the_password_keys_are_read() -> None:
-    sealed = Settings.read(LOCAL).keyring.seal(Secret("x"), "flow")
+    sealed = Settings.read(LOCAL).keyring.seal(Secret("x"), "flow", "staff")
     assert sealed["keyId"] == "k1"
 
 

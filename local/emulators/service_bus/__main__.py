@@ -13,8 +13,8 @@ from pathlib import Path
 from local.config import HOST
 
 from .config import QueueFileError, read_queues
-from .queues import Broker, StateError
-from .server import Server
+from .queues import MAX_MESSAGE_SIZE, Broker, StateError
+from .server import LINK_IDLE_SECONDS, Server
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[3] / "shared" / "resources" / "queues.json"
 
@@ -27,17 +27,29 @@ def main() -> int:
     parser.add_argument("--port", type=_port, default=5672, help="0 picks a free one")
     parser.add_argument("--state", type=Path, required=True, help="folder for service-bus.db")
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="queue file")
+    parser.add_argument(
+        "--max-message-size",
+        type=int,
+        default=MAX_MESSAGE_SIZE,
+        help="bytes of a message or batch; Azure's Standard tier takes %(default)s, Premium more",
+    )
+    parser.add_argument(
+        "--link-idle-seconds",
+        type=float,
+        default=LINK_IDLE_SECONDS,
+        help="after which a link without traffic is detached; Azure's own are the default",
+    )
     arguments = parser.parse_args()
     logging.basicConfig(format="Service Bus emulator: %(message)s", level=logging.WARNING)
     try:
         queues = read_queues(arguments.config)
-        broker = Broker(arguments.state, queues)
+        broker = Broker(arguments.state, queues, arguments.max_message_size)
     except (QueueFileError, StateError) as exc:
         return _refuse(str(exc))
     except OSError as exc:
         return _refuse(f"{arguments.state} cannot hold the state ({exc.strerror}): give another.")
     try:
-        return asyncio.run(_serve(broker, arguments.port))
+        return asyncio.run(_serve(broker, arguments.port, arguments.link_idle_seconds))
     finally:
         broker.close()
 
@@ -53,12 +65,12 @@ def _refuse(text: str) -> int:
     return 2
 
 
-async def _serve(broker: Broker, port: int) -> int:
+async def _serve(broker: Broker, port: int, link_idle_seconds: float) -> int:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    server = Server(broker)
+    server = Server(broker, link_idle_seconds=link_idle_seconds)
     try:
         port = await server.start(HOST, port)
     except OSError as exc:

@@ -464,9 +464,8 @@ OPEN, BEGIN, ATTACH, FLOW, TRANSFER = 0x10, 0x11, 0x12, 0x13, 0x14
 DISPOSITION, DETACH, END, CLOSE = 0x15, 0x16, 0x17, 0x18
 SASL_MECHANISMS, SASL_INIT, SASL_OUTCOME = 0x40, 0x41, 0x44
 ERROR = 0x1D
-RECEIVED, ACCEPTED, REJECTED, RELEASED, MODIFIED = 0x23, 0x24, 0x25, 0x26, 0x27
+ACCEPTED, REJECTED, RELEASED, MODIFIED = 0x24, 0x25, 0x26, 0x27
 SOURCE, TARGET, COORDINATOR = 0x28, 0x29, 0x30
-DECLARED, TRANSACTIONAL_STATE = 0x33, 0x34
 
 # How many fields each performative has. All are written: some clients read them by position.
 _FIELDS = {
@@ -557,7 +556,7 @@ class FrameReader:
 # ---------------------------------------------------------------- message sections
 
 _HEADER, _DELIVERY_ANNOTATIONS, _MESSAGE_ANNOTATIONS = 0x70, 0x71, 0x72
-_PROPERTIES, _APPLICATION_PROPERTIES = 0x73, 0x74
+PROPERTIES, _APPLICATION_PROPERTIES = 0x73, 0x74
 _DATA, _SEQUENCE, _VALUE, _FOOTER = 0x75, 0x76, 0x77, 0x78
 
 
@@ -601,8 +600,11 @@ def _section(data: bytes, position: int) -> tuple[int, int]:
     raise AmqpDecodeError("a message section must start with its descriptor")
 
 
-def parse_message(data: bytes) -> Sections:
-    """Cut an encoded message into its sections; AmqpDecodeError if it is not one."""
+def parse_message(data: bytes, *, is_cut_off: bool = False) -> Sections:
+    """Cut an encoded message into its sections; AmqpDecodeError if it is not one.
+
+    Of a message that `is_cut_off` somewhere in its body, all but the body is read.
+    """
     message = Sections()
     position = previous = 0
     while position < len(data):
@@ -612,6 +614,8 @@ def parse_message(data: bytes) -> Sections:
         if code in (_DATA, _SEQUENCE, _VALUE, _FOOTER):
             if not message.body:
                 message.body = data[position:]
+            if is_cut_off:
+                break
         elif code == previous:
             raise AmqpDecodeError(f"section 0x{code:02x} comes twice")
         end = skip(data, start)
@@ -619,7 +623,7 @@ def parse_message(data: bytes) -> Sections:
             _parse_header(message, data, start)
         elif code == _MESSAGE_ANNOTATIONS:
             message.annotations = _whole_map(data[start:end])
-        elif code == _PROPERTIES:
+        elif code == PROPERTIES:
             message.properties = data[position:end]
         elif code == _APPLICATION_PROPERTIES:
             message.application = _whole_map(data[start:end])

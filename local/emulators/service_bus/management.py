@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
 
-from . import messages
+from . import access, messages
 from .codec import (
     AmqpDecodeError,
     Array,
@@ -47,21 +48,31 @@ def handle(queue: Queue, request: Sections) -> bytes:
         return _response(request, status, "OK" if status == 200 else "No content", None, value)
     except ManagementError as exc:
         return _response(request, exc.status, str(exc), exc.condition, {})
+    except messages.TooLargeError as exc:
+        return refuse_size(request, exc)
     except AmqpDecodeError as exc:
         return _response(
             request, 400, f"The request is not well formed: {exc}.", "amqp:decode-error", {}
         )
 
 
-def authorize(request: Sections) -> bytes:
-    """The answer of `$cbs` to a put-token request: every token opens everything here."""
+def refuse_size(request: Sections, fault: messages.TooLargeError) -> bytes:
+    """The response to a request that is too large, or that holds a message that is."""
+    return _response(request, 403, str(fault), TOO_LARGE, {})
+
+
+def authorize(request: Sections) -> tuple[str | None, bytes]:
+    """What is wrong with a request to `$cbs`, None if it brings a good token; and the response."""
     operation = application_properties(request).get("operation")
-    known = operation == "put-token"
+    if operation == "put-token":
+        fault, status = access.fault(request.value(), time.time()), 401
+    else:
+        fault, status = f"$cbs knows put-token, not {operation!r}.", 501
     answer = {
-        "status-code": Int(200 if known else 501),
-        "status-description": "OK" if known else f"$cbs knows put-token, not {operation!r}.",
+        "status-code": Int(200 if fault is None else status),
+        "status-description": fault or "OK",
     }
-    return value_message(_correlated(request), answer, None)
+    return fault, value_message(_correlated(request), answer, None)
 
 
 def application_properties(message: Sections) -> dict[Any, Any]:
@@ -74,7 +85,9 @@ def _run(queue: Queue, request: Sections) -> tuple[int, dict[str, Any]]:
     act = _OPERATIONS.get(operation)
     if act is None:
         raise ManagementError(
-            501, NOT_IMPLEMENTED, f"This emulator does not have the operation {operation}."
+            501,
+            NOT_IMPLEMENTED,
+            f"This emulator does not have {operation}: no sessions, no topics and their rules.",
         )
     body = request.value()
     if not isinstance(body, dict):
@@ -127,22 +140,21 @@ def _peek(queue: Queue, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     for message in queue.peek(_number(body, "from-sequence-number", -(2**63)), count):
         content = messages.deliver(message, None)
         size += len(content)
-        if found and size > messages.MAX_MESSAGE_SIZE:
+        if found and size > queue.max_message_size:
             break  # the client asks again from where this ends
         found.append({"message": content})
     return (200, {"messages": found}) if found else (204, {})
 
 
 def _schedule(queue: Queue, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    if queue.dead_letters is None:
+        raise ManagementError(400, NOT_ALLOWED, messages.NO_SENDING)
     read = []
     for entry in _items(body, "messages", dict):
         content = entry.get("message")
         if not isinstance(content, bytes):
             raise AmqpDecodeError("each of messages must hold binary under message")
-        if len(content) > messages.MAX_MESSAGE_SIZE:
-            raise ManagementError(
-                403, TOO_LARGE, f"A message may have {messages.MAX_MESSAGE_SIZE} bytes."
-            )
+        messages.check_size(content, queue.max_message_size)
         sections = messages.read(content)
         if messages.due_at(sections) is None:
             raise AmqpDecodeError("a message to schedule needs x-opt-scheduled-enqueue-time")

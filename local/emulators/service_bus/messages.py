@@ -6,12 +6,15 @@ import uuid
 from typing import Any
 
 from .codec import (
+    PROPERTIES,
     AmqpDecodeError,
+    Described,
     Int,
     Long,
     Sections,
     Symbol,
     Timestamp,
+    ULong,
     build_message,
     decode,
     encode,
@@ -22,25 +25,60 @@ from .codec import (
 )
 from .queues import Edit, Lock, Message, Queue
 
-# Also what the service calls the largest batch. Azure: 256 KiB (standard) or 1 MiB (premium).
-MAX_MESSAGE_SIZE = 1024 * 1024
+# Azure keeps system and application properties of a message in one stream of this size.
+MAX_PROPERTIES_SIZE = 64 * 1024
 
+NO_SENDING = "Nothing can be sent to a dead-letter queue: send to its queue, or dead-letter there."
+
+_EXPIRY = 8  # absolute-expiry-time among the fields of the properties section
 _SCHEDULED = "x-opt-scheduled-enqueue-time"
 
 
+class TooLargeError(Exception):
+    """A message is over a limit of its queue; the text says which."""
+
+
+def check_size(content: bytes, limit: int, envelope: int = 0) -> None:
+    """Raise TooLargeError if a message or batch has more than `limit` bytes.
+
+    In a request it may have an `envelope` of so many bytes more.
+    """
+    if len(content) > limit + envelope:
+        raise TooLargeError(f"A message or batch may have {limit} bytes: send less.")
+
+
 def read(content: bytes) -> Sections:
-    """Cut an incoming message into sections; AmqpDecodeError if the queue could not hand it on."""
+    """Cut an incoming message into sections; AmqpDecodeError if the queue could not hand it on.
+
+    TooLargeError if its properties are too large.
+    """
     sections = parse_message(content)
+    properties = sections.annotations, sections.properties, sections.application
+    if sum(map(len, properties)) > MAX_PROPERTIES_SIZE:
+        raise TooLargeError(
+            f"The properties of a message may have {MAX_PROPERTIES_SIZE} bytes: put it in the body."
+        )
     message_key(sections)
     due_at(sections)
     return sections
 
 
 def send(queue: Queue, content: bytes, sections: Sections) -> int:
-    """Put a message that was read into the queue; its sequence number, 0 for a duplicate."""
-    return queue.send(
-        content, message_id=message_key(sections), ttl=sections.ttl, due_at=due_at(sections)
-    )
+    """Put a message that was read into the queue; its sequence number, 0 for a duplicate.
+
+    One without an id gets one, as Azure gives it: JavaScript's SDK cannot settle without. The time
+    at which it expires is no later than its queue allows.
+    """
+    key, ttl, due = message_key(sections), queue.clip(sections.ttl), due_at(sections)
+    fields = sections.property_fields()
+    if key is None:
+        fields[0] = uuid.uuid4().hex
+    if isinstance(fields[_EXPIRY], Timestamp) and ttl is not None:
+        fields[_EXPIRY] = Timestamp(min(fields[_EXPIRY], queue.starts_at(due) + ttl))
+    if fields != sections.property_fields():
+        sections.properties = encode(Described(ULong(PROPERTIES), fields))
+        content = rebuild_message(sections)
+    return queue.send(content, message_id=key, ttl=ttl, due_at=due)
 
 
 def message_key(sections: Sections) -> str | None:

@@ -25,6 +25,7 @@ ACTIVE, DEFERRED, SCHEDULED = 0, 1, 2  # numbered as x-opt-message-state is on t
 DEAD_LETTER = "/$deadletterqueue"
 FILE_NAME = "service-bus.db"
 STEP = 1000  # the most messages one timer moves before others get their turn
+MAX_MESSAGE_SIZE = 256 * 1024  # bytes, of Azure's Standard tier, which infra/ deploys by default
 
 _SCHEMA = """
 create table if not exists queues (
@@ -109,8 +110,17 @@ class Lock:
 class Broker:
     """Every queue of one state folder, each with its dead-letter queue."""
 
-    def __init__(self, folder: Path, queues: Mapping[str, QueueOptions]) -> None:
-        """Open or create the state in `folder`; StateError if it is in use or unreadable."""
+    def __init__(
+        self,
+        folder: Path,
+        queues: Mapping[str, QueueOptions],
+        max_message_size: int = MAX_MESSAGE_SIZE,
+    ) -> None:
+        """Open or create the state in `folder`; StateError if it is in use or unreadable.
+
+        `max_message_size` is the limit of one message, and of one batch, in bytes.
+        """
+        self.max_message_size = max_message_size
         folder.mkdir(parents=True, exist_ok=True)
         self._lock_file = (folder / "service-bus.lock").open("w")
         try:
@@ -197,6 +207,7 @@ class Queue:
         self.options = options
         self.dead_letters = dead_letters
         self._broker = broker
+        self.max_message_size = broker.max_message_size
         broker.db.execute("insert or ignore into queues values (null, ?, 1)", (name,))
         stored: tuple[int, int] = broker.db.execute(
             "select id, next_sequence from queues where name = ?", (name,)
@@ -235,8 +246,7 @@ class Queue:
         now = self._broker.now()
         if message_id is not None and self._is_duplicate(message_id, now):
             return 0
-        limits = [limit for limit in (ttl, self.options.ttl) if limit is not None]
-        ttl = min(limits, default=None)
+        ttl = self.clip(ttl)
         waits = due_at is not None and due_at > now
         expires_at = None if ttl is None or waits else now + ttl
         sequence = self._take_sequence()
@@ -261,6 +271,14 @@ class Queue:
             self._next_expiry = _earlier(self._next_expiry, expires_at)
             self._make_ready(sequence)
         return sequence
+
+    def clip(self, ttl: int | None) -> int | None:
+        """The time to live that a message gets here which asks for `ttl`."""
+        return _earlier(ttl, self.options.ttl)
+
+    def starts_at(self, due_at: int | None) -> int:
+        """When a message sent now becomes active."""
+        return max(self._broker.now(), due_at or 0)
 
     def cancel(self, sequences: Iterable[int]) -> bool:
         """Take scheduled messages out; False, and nothing done, if one is not there."""

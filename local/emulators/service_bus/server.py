@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import re
 import sqlite3
 import uuid
 from collections import deque
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from . import management, messages
@@ -44,13 +46,11 @@ from .codec import (
     SASL_OUTCOME,
     SOURCE,
     TARGET,
-    TRANSACTIONAL_STATE,
     TRANSFER,
     AmqpDecodeError,
     Array,
     Described,
     FrameReader,
-    Sections,
     Symbol,
     UByte,
     UInt,
@@ -66,22 +66,35 @@ from .queues import Broker, Lock, Message, Queue
 
 log = logging.getLogger(__name__)
 
-MECHANISMS = ("MSSBCBS", "PLAIN", "ANONYMOUS", "EXTERNAL")
+# Both are anonymous: what opens the queues is the token. .NET's SDK knows the first only.
+MECHANISMS = ("MSSBCBS", "ANONYMOUS")
 BATCH_FORMAT = 0x80013700
 
 MAX_FRAME_SIZE = 65536
 SMALLEST_FRAME_SIZE = 512  # every AMQP peer must take frames of this size
 IDLE_SECONDS = 120.0
+LINK_IDLE_SECONDS = 600.0  # as in Azure
 CHANNEL_MAX = 255
 HANDLE_MAX = 255
 MAX_LINKS = 1024  # of one connection
 WINDOW = 2**31 - 1  # clients count transfers by delivery, so this one is never policed
 SENDER_CREDIT = 1000
 # Bytes a connection may make us hold: messages still arriving, answers nobody takes.
-MAX_HELD = 16 * messages.MAX_MESSAGE_SIZE
-MAX_UNREAD = 16 * messages.MAX_MESSAGE_SIZE  # bytes a client leaves unread before it is dropped
+MAX_HELD = 16 * 1024 * 1024
+MAX_UNREAD = 16 * 1024 * 1024  # bytes a client leaves unread before it is dropped
+ENVELOPE = 64 * 1024  # bytes that a request may have beside the message in it
 BURST = 256 * 1024  # bytes of deliveries for a connection in one turn
 
+# What speaks HTTP is told why not, in the form that clients of the management API read.
+_NO_HTTP = (
+    b"<Error><Code>501</Code><Detail>This emulator speaks AMQP over TCP only: it has no web sockets"
+    b" and no management over HTTP. Queues are those of its queue file.</Detail></Error>"
+)
+NO_HTTP = (
+    b"HTTP/1.1 501 Not Implemented\r\nContent-Type: application/xml\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%b" % (len(_NO_HTTP), _NO_HTTP)
+)
+_HTTP_METHOD = re.compile(rb"GET /|PUT /|POST /|DELETE /|HEAD /")
 _ADDRESS_PREFIX = re.compile(r"^[a-z][a-z0-9+.-]*://[^/]*", re.IGNORECASE)
 
 
@@ -116,10 +129,19 @@ class Node:
 class Server:
     """Serves a broker's queues on one port of 127.0.0.1."""
 
-    def __init__(self, broker: Broker, idle_seconds: float = IDLE_SECONDS) -> None:
-        """A peer silent for twice `idle_seconds` is disconnected; peers are told `idle_seconds`."""
+    def __init__(
+        self,
+        broker: Broker,
+        idle_seconds: float = IDLE_SECONDS,
+        link_idle_seconds: float = LINK_IDLE_SECONDS,
+    ) -> None:
+        """A peer silent for twice `idle_seconds` is disconnected; peers are told `idle_seconds`.
+
+        A link on which nothing is sent, received or settled for `link_idle_seconds` is detached.
+        """
         self.broker = broker
         self.idle_seconds = idle_seconds
+        self.link_idle_seconds = link_idle_seconds
         self.receivers: dict[Queue, deque[Outbound]] = {}
         self.connections: set[Connection] = set()
         self.waiting: set[Connection] = set()  # connections with answers to write
@@ -233,6 +255,7 @@ class Connection(asyncio.Protocol):
         self.max_frame_size = SMALLEST_FRAME_SIZE
         self.held = 0  # bytes of messages still arriving and of answers that wait
         self.sessions: dict[int, Session] = {}
+        self.is_authorized = False  # by a good token on `$cbs`
         self._reader = FrameReader(MAX_FRAME_SIZE)
         self._wants_header = True
         self._in_sasl = False
@@ -245,6 +268,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._heard_at = self._loop.time()
         self._idle_timer: asyncio.TimerHandle | None = None
+        self._link_timer: asyncio.TimerHandle | None = None
         self._beat_timer: asyncio.TimerHandle | None = None
 
     # -------------------------------------------------------- asyncio.Protocol
@@ -255,6 +279,7 @@ class Connection(asyncio.Protocol):
         self.transport = transport
         self.server.connections.add(self)
         self._watch_silence()
+        self._watch_links()
 
     def data_received(self, data: bytes) -> None:
         """Handle what is complete of the bytes so far."""
@@ -283,7 +308,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection; the locks of its receivers go on until they end."""
         self._closing = True
-        for timer in (self._idle_timer, self._beat_timer):
+        for timer in (self._idle_timer, self._link_timer, self._beat_timer):
             if timer is not None:
                 timer.cancel()
         for session in self.sessions.values():
@@ -377,8 +402,11 @@ class Connection(asyncio.Protocol):
             if header[0] == 0x16 or header.startswith(b"AMQP\x02"):
                 log.warning(
                     "A client tried TLS: add UseDevelopmentEmulator=true to its connection string."
+                    " Web sockets and the management API are not served."
                 )
-            self.send_raw(SASL_HEADER)  # the header that would have been understood
+            is_http = _HTTP_METHOD.match(header) is not None
+            # Otherwise the header that would have been understood.
+            self.send_raw(NO_HTTP if is_http else SASL_HEADER)
             self._closing = True
 
     def _on_frame(self, channel: int, code: int, fields: list[Any], payload: bytes) -> None:
@@ -434,6 +462,10 @@ class Connection(asyncio.Protocol):
 
     # -------------------------------------------------------- time
 
+    def now(self) -> float:
+        """The event loop's time in seconds."""
+        return self._loop.time()
+
     def _beat(self, interval: float) -> None:
         """Show the client that this side is alive, as often as it asked for."""
         self._beat_timer = self._loop.call_later(interval, self._beat, interval)
@@ -449,6 +481,15 @@ class Connection(asyncio.Protocol):
             "Nothing came for too long: send empty frames or connect again.",
         )
         self._idle_timer = self._loop.call_later(1, self.transport.abort)
+
+    def _watch_links(self) -> None:
+        """Detach the links that were idle for too long, and look again when the next may be."""
+        now = self._loop.time()
+        oldest = now - self.server.link_idle_seconds
+        first = now
+        for session in self.sessions.values():
+            first = min(first, session.detach_idle(oldest))
+        self._link_timer = self._loop.call_later(first - oldest, self._watch_links)
 
 
 class Session:
@@ -521,6 +562,24 @@ class Session:
             if isinstance(link, Outbound):
                 link.feed()
 
+    def detach_idle(self, oldest: float) -> float:
+        """Detach the links not used since `oldest`; when the first of the others was used."""
+        for handle, link in list(self.links.items()):
+            # Tokens are renewed over `$cbs` once an hour, so Azure lets it be.
+            if link.used_at <= oldest and link.node.queue is not None:
+                self._drop(handle, link)
+                text = link.idle_text(self.server.link_idle_seconds)
+                self.send(DETACH, [handle, True, amqp_error("amqp:link:detach-forced", text)])
+        return min(
+            (link.used_at for link in self.links.values() if link.used_at > oldest),
+            default=math.inf,
+        )
+
+    def _drop(self, handle: int, link: Inbound | Outbound) -> None:
+        del self.links[handle]
+        link.drop()
+        self.unsettled = {id_: one for id_, one in self.unsettled.items() if one[0] is not link}
+
     def drop_links(self) -> None:
         """Take every link out of service."""
         for link in self.links.values():
@@ -588,7 +647,18 @@ class Session:
             raise AmqpError(
                 management.NOT_IMPLEMENTED, "This emulator has no sessions: receive without one."
             )
-        return self._find(content[0])
+        node = self._find(content[0])
+        if node.queue is not None and not self.connection.is_authorized:
+            raise AmqpError(
+                "amqp:unauthorized-access",
+                "Put a token signed with the emulator's key to $cbs first.",
+            )
+        if (
+            not (client_receives or node.is_request_node or node.queue is None)
+            and node.queue.dead_letters is None
+        ):
+            raise AmqpError(management.NOT_ALLOWED, messages.NO_SENDING)
+        return node
 
     def _find(self, address: str) -> Node:
         name = _ADDRESS_PREFIX.sub("", address).strip("/").lower()
@@ -608,7 +678,8 @@ class Session:
             )
         raise AmqpError(
             "amqp:not-found",
-            f"There is no queue {entity!r}: add it to the emulator's queue file and start again.",
+            f"There is no queue {entity!r}: add it to the emulator's queue file and start again."
+            " Topics are not served.",
         )
 
     def _link(self, handle: Any) -> Inbound | Outbound | None:
@@ -618,9 +689,7 @@ class Session:
         link = self._link(fields[0])
         if link is None:
             return  # the answer to our own detach
-        del self.links[fields[0]]
-        link.drop()
-        self.unsettled = {id_: one for id_, one in self.unsettled.items() if one[0] is not link}
+        self._drop(fields[0], link)
         self.send(DETACH, [fields[0], fields[1] is True, None])
 
     def _on_flow(self, fields: list[Any]) -> None:
@@ -695,20 +764,46 @@ class Session:
         log.warning("A request to %s was answered, but no link receives the answer.", node.name)
 
 
-class Inbound:
+class Link:
+    """What both kinds of links are: an end of something, in use or idle."""
+
+    _AZURE = ("", "")  # what Azure calls such a link, for its error texts
+
+    def __init__(self, session: Session, fields: list[Any], node: Node) -> None:
+        """`fields` are those of the client's attach."""
+        self.node = node
+        self._session = session
+        self._name: str = fields[0]
+        self._handle = UInt(fields[1])
+        self.use()
+
+    def use(self) -> None:
+        """Something is sent, received or settled on the link, or credit is granted."""
+        self.used_at = self._session.connection.now()
+
+    def idle_text(self, seconds: float) -> str:
+        """Azure's words for a link that was idle for so long."""
+        code, details = self._AZURE
+        return (
+            f"The link '{self._name}' is force detached. Code: {code}(link{self._handle})."
+            f" Details: {details}.IdleTimerExpired: Idle timeout: {timedelta(seconds=seconds)}."
+        )
+
+
+class Inbound(Link):
     """A link the client sends on, to a queue or to a request node."""
+
+    _AZURE = ("publisher", "AmqpMessagePublisher")
 
     def __init__(self, session: Session, fields: list[Any], node: Node) -> None:
         """Answers the client's attach, whose fields these are, and grants credit."""
-        self.node = node
-        self._session = session
-        self._handle = UInt(fields[1])
+        super().__init__(session, fields, node)
         self._delivery_count = _number(fields[9], 0)
         self._credit = SENDER_CREDIT
         self._content = bytearray()
         self._first: list[Any] | None = None  # fields of the first transfer of this delivery
-        self._is_too_large = False
-        size = ULong(messages.MAX_MESSAGE_SIZE)
+        size = ULong(session.server.broker.max_message_size)
+        self._limits = size, ENVELOPE if node.is_request_node else 0
         session.send(
             ATTACH,
             [
@@ -740,27 +835,27 @@ class Inbound:
 
     def on_transfer(self, fields: list[Any], payload: bytes) -> None:
         """Collect a delivery; take it in once it is complete."""
+        self.use()
         if self._first is None:
             self._first = fields
         if fields[9] is True:  # aborted
             self._forget()
             self._count_delivery()
             return
-        if len(self._content) + len(payload) > messages.MAX_MESSAGE_SIZE:
-            self._is_too_large = True
-        else:
-            self._content += payload
-            self._session.connection.held += len(payload)
+        # Of what is too large the beginning is kept: a request is answered by what stands there.
+        taken = payload[: sum(self._limits) + 1 - len(self._content)]
+        self._content += taken
+        self._session.connection.held += len(taken)
         if fields[5] is True:  # more
             if self._session.connection.held > MAX_HELD:
                 raise AmqpError(
                     "amqp:resource-limit-exceeded", "Too many messages were begun: finish them."
                 )
             return
-        first, content, is_too_large = self._first, bytes(self._content), self._is_too_large
+        first, content = self._first, bytes(self._content)
         self._forget()
         self._count_delivery()
-        answer = self._take(first, content, is_too_large)
+        answer = self._take(first, content)
         if first[4] is not True and fields[4] is not True and isinstance(first[1], UInt):
             self._session.send(DISPOSITION, [True, first[1], first[1], True, answer])
 
@@ -768,7 +863,6 @@ class Inbound:
         self._session.connection.held -= len(self._content)
         self._content = bytearray()
         self._first = None
-        self._is_too_large = False
 
     def _count_delivery(self) -> None:
         self._delivery_count = (self._delivery_count + 1) & 0xFFFFFFFF
@@ -777,53 +871,55 @@ class Inbound:
             self._credit = SENDER_CREDIT
             self.send_credit()
 
-    def _take(self, first: list[Any], content: bytes, is_too_large: bool) -> Described:
+    def _take(self, first: list[Any], content: bytes) -> Described:
         """Put a complete delivery where it belongs; its outcome."""
-        if is_too_large:
-            return outcome(
-                REJECTED,
-                amqp_error(
-                    management.TOO_LARGE,
-                    f"A message or batch may have {messages.MAX_MESSAGE_SIZE} bytes: send less.",
-                ),
-            )
-        if _descriptor(first[7]) == TRANSACTIONAL_STATE:
-            return _refused("This emulator has no transactions: send without one.")
         try:
             if self.node.is_request_node:
-                self._request(parse_message(content))
+                self._request(content)
             elif self.node.queue is not None:
+                messages.check_size(content, *self._limits)
                 contents = batch_messages(content) if first[3] == BATCH_FORMAT else [content]
                 read = [(one, messages.read(one)) for one in contents]
                 for one, sections in read:
                     messages.send(self.node.queue, one, sections)
+        except messages.TooLargeError as exc:
+            return outcome(REJECTED, amqp_error(management.TOO_LARGE, str(exc)))
         except AmqpDecodeError as exc:
             text = f"The message is not well formed: {exc}."
             return outcome(REJECTED, amqp_error("amqp:decode-error", text))
         return outcome(ACCEPTED)
 
-    def _request(self, request: Sections) -> None:
+    def _request(self, content: bytes) -> None:
+        """Answer a request. Clients wait for the response, whatever the outcome of the delivery."""
         queue = self.node.queue
-        reply_to = request.property_fields()[4]
-        if queue is None:
-            content = management.authorize(request)
-        else:
-            content = management.handle(queue, request)
-        self._session.respond(self.node, reply_to, content)
+        request = parse_message(content, is_cut_off=len(content) > sum(self._limits))
+        try:
+            messages.check_size(content, *self._limits)
+            if queue is None:
+                fault, response = management.authorize(request)
+                if fault is None:
+                    self._session.connection.is_authorized = True
+                else:
+                    log.warning("A client's token was refused. %s", fault)
+            else:
+                response = management.handle(queue, request)
+        except messages.TooLargeError as exc:
+            response = management.refuse_size(request, exc)
+        self._session.respond(self.node, request.property_fields()[4], response)
 
 
-class Outbound:
+class Outbound(Link):
     """A link the client receives on, from a queue or from a request node."""
+
+    _AZURE = ("consumer", "AmqpMessageConsumer")
 
     def __init__(self, session: Session, fields: list[Any], node: Node) -> None:
         """Answers the client's attach, whose fields these are."""
-        self.node = node
+        super().__init__(session, fields, node)
         self.target = _terminus(fields[6])[1][0]
         self.settled = fields[3] == 1
         self.credit = 0
         self.drain = False
-        self._session = session
-        self._handle = UInt(fields[1])
         self._delivery_count = 0
         self._answers: deque[bytes] = deque()
         if node.queue is not None and not node.is_request_node:
@@ -841,7 +937,7 @@ class Outbound:
                 None,
                 None,
                 UInt(0),
-                ULong(messages.MAX_MESSAGE_SIZE),
+                ULong(session.server.broker.max_message_size),
                 None,
                 None,
                 {},
@@ -859,6 +955,7 @@ class Outbound:
 
     def on_flow(self, fields: list[Any]) -> None:
         """Take the client's credit, drain and echo."""
+        self.use()
         seen = _number(fields[5], 0)  # before our attach arrived: none
         self.credit = _distance(seen + min(_number(fields[6], 0), WINDOW), self._delivery_count)
         self.drain = fields[8] is True
@@ -911,19 +1008,12 @@ class Outbound:
 
     def settle(self, token: uuid.UUID, state: Any) -> Described | None:
         """Do what the client decided about a message; the outcome to answer, None if undecided."""
+        self.use()
         queue = self.node.queue
         code = _descriptor(state)
-        if queue is None or code not in (
-            ACCEPTED,
-            RELEASED,
-            MODIFIED,
-            REJECTED,
-            TRANSACTIONAL_STATE,
-        ):
+        if queue is None or code not in (ACCEPTED, RELEASED, MODIFIED, REJECTED):
             return None
         fields = state.value if isinstance(state.value, list) else []
-        if code == TRANSACTIONAL_STATE:
-            return _refused("This emulator has no transactions: settle without one.")
         if code == ACCEPTED:
             done = queue.complete(token)
         elif code == RELEASED:
@@ -944,6 +1034,7 @@ class Outbound:
         return outcome(code)
 
     def _transfer(self, tag: bytes, content: bytes, *, settled: bool) -> int:
+        self.use()
         self.credit -= 1
         self._delivery_count = (self._delivery_count + 1) & 0xFFFFFFFF
         return self._session.transfer(self._handle, tag, settled, content)
@@ -961,10 +1052,6 @@ def _dead_letter(queue: Queue, token: uuid.UUID, fields: list[Any]) -> bool:
     told = [changes.pop(key, None) for key in ("DeadLetterReason", "DeadLetterErrorDescription")]
     reason, description = (None if text is None else str(text) for text in told)
     return queue.dead_letter(token, reason, description, messages.property_edit(changes))
-
-
-def _refused(text: str) -> Described:
-    return outcome(REJECTED, amqp_error(management.NOT_IMPLEMENTED, text))
 
 
 def _descriptor(value: Any) -> int | None:

@@ -6,16 +6,22 @@ import asyncio
 import collections
 import contextvars
 import json
+import os
 import time
-import typing
 
 import azure.functions as func
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 
 #: what each function was given, in order
-seen: dict[str, list[dict[str, object]]] = {"work": [], "dead": [], "batch": [], "plain": []}
-running = {"now": 0, "most": 0}
+seen: dict[str, list[dict[str, object]]] = {
+    "work": [],
+    "dead": [],
+    "batch": [],
+    "plain": [],
+    "keep": [],
+}
+running = {"now": 0, "most": 0, "process": os.getpid()}
 #: what lets functions go that wait, by a name
 released: dict[str, asyncio.Event] = collections.defaultdict(asyncio.Event)
 left_behind = contextvars.ContextVar("left_behind", default="nothing")
@@ -74,11 +80,9 @@ def dead(msg: func.ServiceBusMessage) -> None:
     seen["dead"].append(describe(msg))
 
 
-@app.service_bus_queue_trigger(
-    arg_name="msgs", queue_name="batches", connection="ServiceBus", cardinality="many"
-)
-async def batch(msgs: typing.List[func.ServiceBusMessage]) -> None:  # noqa: UP006 - the worker refuses list[...]
-    seen["batch"].append({"bodies": [msg.get_body().decode() for msg in msgs]})
+@app.service_bus_queue_trigger(arg_name="msg", queue_name="kept", connection="ServiceBus")
+async def keep(msg: func.ServiceBusMessage) -> None:
+    seen["keep"].append(describe(msg))
 
 
 @app.service_bus_queue_trigger(arg_name="text", queue_name="plain", connection="ServiceBus")

@@ -9,7 +9,9 @@ import time
 import azure.functions as func
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
-runs: dict[str, list[dict[str, object]]] = {"steady": [], "slow": [], "start": [], "plain": []}
+runs: dict[str, list[dict[str, object]]] = {
+    name: [] for name in ("steady", "slow", "start", "plain", "minutely", "careless")
+}
 
 
 def note(name: str, timer: func.TimerRequest) -> dict[str, object]:
@@ -47,6 +49,16 @@ def plain(timer: func.TimerRequest) -> None:
     run = note("plain", timer)
     time.sleep(0.3)
     run["ended"] = time.time()
+
+
+@app.timer_trigger(arg_name="timer", schedule="0 * * * * *")
+async def minutely(timer: func.TimerRequest) -> None:
+    note("minutely", timer)
+
+
+@app.timer_trigger(arg_name="timer", schedule="0 * * * * *", use_monitor=False)
+async def careless(timer: func.TimerRequest) -> None:
+    note("careless", timer)
 
 
 @app.route("runs", methods=["GET"])

@@ -44,13 +44,8 @@ async def echo(req: func.HttpRequest) -> func.HttpResponse:
     return show(req)
 
 
-@app.route("items/{id:int}/parts/{part?}", methods=["GET", "PUT"])
+@app.route("items/{id}/parts/{part}", methods=["GET", "PUT"])
 async def parts(req: func.HttpRequest) -> func.HttpResponse:
-    return show(req)
-
-
-@app.route("things/{id=none}", methods=["GET"])
-async def things(req: func.HttpRequest) -> func.HttpResponse:
     return show(req)
 
 
@@ -62,6 +57,16 @@ async def order_a(req: func.HttpRequest) -> func.HttpResponse:
 @app.route("order/recent", methods=["GET"])
 async def order_b(req: func.HttpRequest) -> func.HttpResponse:
     return reply("order_b")
+
+
+@app.route("under/{id}", methods=["GET"])
+async def under_score(req: func.HttpRequest) -> func.HttpResponse:
+    return reply("under_score")
+
+
+@app.route("under/score", methods=["GET"])
+async def underscore(req: func.HttpRequest) -> func.HttpResponse:
+    return reply("underscore")
 
 
 @bp.route(methods=["GET"])
@@ -138,6 +143,16 @@ async def answers(req: func.HttpRequest) -> func.HttpResponse:
         answer.headers.add("Set-Cookie", "a=1; Path=/; HttpOnly")
         answer.headers.add("Set-Cookie", "b=2")
         return answer
+    if kind == "length":
+        return func.HttpResponse("12345", headers={"Content-Length": "5"})
+    if kind == "wrong-length":
+        return func.HttpResponse("12345", headers={"Content-Length": "4"})
+    if kind == "empty":
+        return func.HttpResponse("")
+    if kind == "process":
+        return reply(os.getpid())
+    if kind == "blocked":
+        time.sleep(60)  # noqa: ASYNC251 - it holds the event loop
     if kind == "newline":
         return func.HttpResponse("", headers={"X-Bad": "one\r\nX-Two: two"})
     if kind == "surrogate":
@@ -152,6 +167,9 @@ async def answers(req: func.HttpRequest) -> func.HttpResponse:
         sys.exit(3)
     if kind == "cancelled":
         raise asyncio.CancelledError
+    if kind == "pause":
+        await asyncio.sleep(1)
+        return reply("rested")
     if kind == "slow":
         await asyncio.sleep(60)
     raise RuntimeError("raised on purpose")

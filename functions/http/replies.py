@@ -1,0 +1,135 @@
+"""Answers in Graph's form: entities, pages, counts, and what conditional and Prefer headers ask."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import azure.functions as func
+
+from shared.contract.json_body import write_json
+from shared.domain.conditions import names_tag
+
+if TYPE_CHECKING:
+    from shared.services.representations import Collection, Representation
+
+JSON: Final = {
+    level: f"application/json;odata.metadata={level};odata.streaming=true;"
+    "IEEE754Compatible=false;charset=utf-8"
+    for level in ("minimal", "full", "none")
+}
+"""Content-Type by the metadata that a client asks for."""
+
+_METADATA = re.compile(r"odata\.metadata\s{0,8}=\s{0,8}(minimal|full|none)", re.IGNORECASE)
+_MAX_ACCEPT: Final = 1000
+
+
+def ok(req: func.HttpRequest, body: Mapping[str, Any]) -> func.HttpResponse:
+    """Answer 200 with an object that has no ETag."""
+    return _json(200, body, _metadata_level(req))
+
+
+def collection(req: func.HttpRequest, page: Collection) -> func.HttpResponse:
+    """Answer 200 with a page of a collection."""
+    response = ok(req, page.body)
+    if page.preference_applied is not None:
+        response.headers["Preference-Applied"] = page.preference_applied
+    return response
+
+
+def entity(req: func.HttpRequest, found: Representation, status: int = 200) -> func.HttpResponse:
+    """Answer with an entity, or 304 where the caller has this version of it.
+
+    The documented bodies hold no ETag: it is given only to callers that ask for full metadata or
+    send a conditional header.
+    """
+    level = _metadata_level(req)
+    if found.tag is None:
+        return _json(status, found.body, level)
+    if_none_match = req.headers.get("if-none-match")
+    conditional = if_none_match is not None or "if-match" in req.headers
+    if not conditional and level != "full":
+        return _json(status, found.body, level)
+    version = found.tag()
+    if req.method == "GET" and if_none_match is not None and names_tag(if_none_match, version):
+        return func.HttpResponse(status_code=304, headers={"ETag": version})
+    context = {name: found.body[name] for name in ("@odata.context",) if name in found.body}
+    response = _json(status, {**context, "@odata.etag": version, **found.body}, level)
+    response.headers["ETag"] = version
+    return response
+
+
+def created(req: func.HttpRequest, new: Representation) -> func.HttpResponse:
+    """Answer 201 with the new entity and where it can be read.
+
+    `Prefer: return=minimal` gets 204 instead, with the same address.
+    """
+    # Ids hold nothing that a URL would have to escape (domain/ids.py, contract/field_types.py).
+    location = f"{req.url.partition('?')[0].rstrip('/')}/{new.body['id']}"
+    if _preferred(req) == "minimal":
+        response = no_content()
+        response.headers["OData-EntityId"] = location
+        response.headers["Preference-Applied"] = "return=minimal"
+    else:
+        response = entity(req, new, 201)
+    response.headers["Location"] = location
+    return response
+
+
+def updated(req: func.HttpRequest, changed: Representation) -> func.HttpResponse:
+    """Answer 204; `Prefer: return=representation` gets 200 with the entity as it is now."""
+    if _preferred(req) != "representation":
+        return no_content()
+    response = entity(req, changed)
+    response.headers["Preference-Applied"] = "return=representation"
+    return response
+
+
+def plain_count(number: int) -> func.HttpResponse:
+    """Answer 200 with a bare number as text."""
+    return func.HttpResponse(str(number), mimetype="text/plain")
+
+
+def accepted() -> func.HttpResponse:
+    """Answer 202: it will be done."""
+    return func.HttpResponse(status_code=202)
+
+
+def no_content() -> func.HttpResponse:
+    """Answer 204: done, without a body."""
+    return func.HttpResponse(status_code=204)
+
+
+def _preferred(req: func.HttpRequest) -> str | None:
+    header = req.headers.get("prefer")
+    if header is None:
+        return None
+    from shared.odata.prefer import parse_prefer
+
+    return parse_prefer(header).returns
+
+
+def _metadata_level(req: func.HttpRequest) -> str:
+    """Return minimal, full or none, as the Accept header asks."""
+    accept = req.headers.get("accept")
+    match = _METADATA.search(accept[:_MAX_ACCEPT]) if accept else None
+    return match[1].lower() if match else "minimal"
+
+
+def _json(status: int, body: Mapping[str, Any], level: str) -> func.HttpResponse:
+    content = _without_metadata(body) if level == "none" else body
+    return func.HttpResponse(
+        write_json(content), status_code=status, headers={"Content-Type": JSON[level]}
+    )
+
+
+def _without_metadata(value: Any) -> Any:
+    """Omit all control information except what a client cannot work without."""
+    if isinstance(value, Mapping):
+        return {
+            name: _without_metadata(inner)
+            for name, inner in value.items()
+            if "@odata." not in name or name in ("@odata.nextLink", "@odata.count")
+        }
+    return [_without_metadata(inner) for inner in value] if isinstance(value, list) else value

@@ -1,0 +1,15 @@
+"""Handlers of the clock."""
+
+from __future__ import annotations
+
+import azure.functions as func
+
+from shared import bootstrap
+
+bp = func.Blueprint()
+
+
+@bp.timer_trigger(arg_name="timer", schedule="0 * * * * *", use_monitor=True)
+async def reconcile_readiness(timer: func.TimerRequest) -> None:
+    """Request overdue checks again, and announce stored changes of the catalog."""
+    await bootstrap.reconciler().run()

@@ -1,0 +1,157 @@
+"""The parameters, headers and error answers that operations of the description share."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from shared.description.json_schema import GUID, TEXT
+from shared.description.other_types import STATUS
+from shared.description.types import SCHEMAS
+from shared.odata.model import ENTITY_TYPES, EntityType
+from shared.odata.options import COLLECTION, MAX_SKIP, MAX_TOP
+from shared.services.overview import MAX_SETS
+
+JSON: Final = "application/json"
+
+
+def component(name: str) -> str:
+    """Return the name of a parameter's component: only some characters are allowed there."""
+    return name.replace("$", "")
+
+
+def _path(name: str, text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "description": text, "schema": schema}
+
+
+def _query(name: str, text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "query", "description": text, "schema": schema}
+
+
+def _header(name: str, text: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
+
+
+_MATCH: Final = "An ETag that was read; another version of the entity is answered with"
+
+_FIXED_PARAMETERS: Final = {
+    "set_id": _path("set_id", "The flow set.", GUID),
+    "flow_id": _path("flow_id", "The flow, inside its set.", GUID),
+    "group_id": _path(
+        "group_id", "A GUID, or the word of a built-in group, such as staff.", {"type": "string"}
+    ),
+    "definition_id": _path(
+        "definition_id", "The list and the code, such as RefRole-teacher.", {"type": "string"}
+    ),
+    "client-request-id": _header(
+        "client-request-id", "An id of the caller's own, which the answer repeats."
+    ),
+    "If-Match": _header("If-Match", f"{_MATCH} 412."),
+    "If-None-Match": _header("If-None-Match", "An ETag that was read; if it stands: 304, no body."),
+    "overview-search": _query("search", "Text that the name has, or a flow set's id.", TEXT),
+    "overview-status": _query("status", "Only sets with a flow of this readiness.", STATUS),
+    "overview-top": _query(
+        "top", "How many sets at most.", {"type": "integer", "minimum": 1, "maximum": MAX_SETS}
+    ),
+    "Prefer-page": _header("Prefer", "`odata.maxpagesize=N` bounds a page."),
+    "Prefer-create": _header("Prefer", "`return=minimal` is answered with 204."),
+    "Prefer-update": _header("Prefer", "`return=representation` is answered with 200."),
+}
+
+
+def parameters() -> dict[str, Any]:
+    return {
+        **{component(name): parameter for name, parameter in _FIXED_PARAMETERS.items()},
+        **{
+            f"{entity.name}-{name}": _option(name, entity)
+            for entity in ENTITY_TYPES.values()
+            for name in sorted(COLLECTION)
+        },
+    }
+
+
+def _option(name: str, entity: EntityType) -> dict[str, Any]:
+    text: dict[str, Any] = dict(TEXT)
+    expands = ", ".join(entity.navigation) or "nothing"
+    orders = ", ".join(entity.orderable) if entity.orderable else "any single value"
+    options: dict[str, tuple[str, dict[str, Any]]] = {
+        "select": (f"Members to answer, by comma: {entity.names}.", text),
+        "expand": (f"What to put inside: {expands}; `($select=...)` may follow.", text),
+        "filter": ("An OData condition, such as `id eq '...'`.", text),
+        "orderby": (f"Keys of the order, each with asc or desc: {orders}.", text),
+        "search": (
+            "Words or quoted phrases that the display name must have."
+            if entity.searchable
+            else "Not possible here: these have no display name.",
+            text,
+        ),
+        "top": (
+            "How many at most.",
+            {"type": "integer", "minimum": 0, "maximum": MAX_TOP},
+        ),
+        "skip": (
+            "How many to leave out.",
+            {"type": "integer", "minimum": 0, "maximum": MAX_SKIP},
+        ),
+        "count": ("Whether to answer their number, too.", {"type": "boolean"}),
+        "skiptoken": ("Where the next page begins, from `@odata.nextLink` only.", text),
+    }
+    meaning, schema = options[name]
+    return _query(f"${name}", meaning, schema)
+
+
+HEADERS: Final = {
+    name: {"description": text, "schema": {"type": "string"}}
+    for name, text in {
+        "request-id": "This request's id, as the logs have it.",
+        "client-request-id": "The caller's own id, or the request-id.",
+        "OData-Version": "4.0",
+        "Location": "Where the new entity is read.",
+        "ETag": "The version; sent to conditional requests and with full metadata.",
+        "Retry-After": "Seconds to wait before repeating the request.",
+        "Accept-Encoding": "The content encodings that are supported.",
+        "WWW-Authenticate": "What kind of token is needed.",
+    }.items()
+}
+
+MEANINGS: Final = {
+    200: "Done; the body has what was asked for.",
+    201: "Created; the body has the new entity.",
+    202: "Accepted; it will be done.",
+    204: "Done; no body.",
+    304: "Not changed since it was read.",
+    400: "The request breaks the contract; `details` lists every fault and its place.",
+    401: "There is no valid access token.",
+    403: "The token lacks the permission.",
+    404: "There is no such thing.",
+    409: "The state of what is stored forbids it.",
+    411: "The body came without a Content-Length.",
+    412: "The entity has changed since it was read.",
+    413: "The body is too long.",
+    414: "The URL is too long.",
+    415: "The Content-Encoding is not supported.",
+    500: "The service failed unexpectedly.",
+    503: "A service behind this one does not answer just now; repeat later.",
+}
+_ERROR_HEADERS: Final = {401: "WWW-Authenticate", 415: "Accept-Encoding", 503: "Retry-After"}
+
+
+def error_responses(codes: Mapping[int, Collection[str]]) -> dict[str, Any]:
+    return {
+        str(status): {
+            "description": text,
+            "headers": {
+                name: {"$ref": f"#/components/headers/{name}"}
+                for name in ("request-id", "client-request-id", _ERROR_HEADERS.get(status))
+                if name is not None
+            },
+            "content": {JSON: {"schema": _error_schema(codes[status])}},
+        }
+        for status, text in MEANINGS.items()
+        if status >= 400
+    }
+
+
+def _error_schema(codes: Collection[str]) -> dict[str, Any]:
+    inner = {"properties": {"error": {"properties": {"code": {"enum": sorted(codes)}}}}}
+    return {"allOf": [{"$ref": f"{SCHEMAS}error"}, inner]}

@@ -1,0 +1,200 @@
+"""The types of bodies that no schema declares: errors, batches, what pages ask for."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from shared.contract.schemas import FLOW_SCHEMAS
+from shared.description.json_schema import (
+    ANY,
+    CONTEXT,
+    COUNT,
+    GUID,
+    NULLABLE_TEXT,
+    TEXT,
+    TIME,
+    a_text,
+    an_array,
+    an_object,
+)
+from shared.domain.readiness import Status
+
+STATUS: Final = {"type": "string", "enum": [str(status) for status in Status]}
+_FAULT: Final = {"code": TEXT, "message": TEXT}
+_HEADER_MAP: Final = {"type": "object", "additionalProperties": TEXT}
+
+OTHER_TYPES: Final[dict[str, Any]] = {
+    "error": an_object(
+        {
+            "error": an_object(
+                {
+                    **_FAULT,
+                    "details": an_array(
+                        an_object(
+                            {
+                                **_FAULT,
+                                "target": {
+                                    **NULLABLE_TEXT,
+                                    "description": "A JSONPath into the body, or a query option.",
+                                },
+                            },
+                            ["code", "message"],
+                        )
+                    ),
+                    "innerError": an_object(
+                        {"date": TEXT, "request-id": TEXT, "client-request-id": TEXT},
+                        ["date", "request-id", "client-request-id"],
+                    ),
+                },
+                ["code", "message"],
+            )
+        },
+        ["error"],
+        description="Graph's error envelope.",
+    ),
+    "readinessHistory": an_object(
+        {
+            **CONTEXT,
+            "value": an_array(
+                an_object(
+                    {
+                        "readinessStatus": STATUS,
+                        "reason": NULLABLE_TEXT,
+                        "revision": {"type": ["integer", "null"]},
+                        "eventId": NULLABLE_TEXT,
+                        "eventDateTime": TIME,
+                        "appliedDateTime": TIME,
+                    },
+                    ["readinessStatus", "reason", "appliedDateTime"],
+                )
+            ),
+        },
+        ["value"],
+        description="What has happened to a flow's readiness, newest first.",
+    ),
+    "batch": an_object(
+        {
+            "requests": {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": 20,
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "id": a_text(128),
+                        "method": {
+                            "type": "string",
+                            "enum": ["GET", "POST", "PUT", "PATCH", "DELETE"],
+                        },
+                        "url": {"type": "string", "description": "Relative to the service root."},
+                        "headers": _HEADER_MAP,
+                        "body": ANY,
+                        "dependsOn": an_array(TEXT),
+                    },
+                    "required": ["id", "method", "url"],
+                },
+            }
+        },
+        ["requests"],
+        additionalProperties=True,
+        description="Up to 20 requests in one, each answered as if it came alone.",
+    ),
+    "batchAnswer": an_object(
+        {
+            **CONTEXT,
+            "responses": an_array(
+                an_object(
+                    {
+                        "id": TEXT,
+                        "status": {"type": "integer"},
+                        "headers": _HEADER_MAP,
+                        "body": ANY,
+                    },
+                    ["id", "status", "headers"],
+                )
+            ),
+        },
+        ["responses"],
+    ),
+    "serviceDocument": an_object(
+        {
+            **CONTEXT,
+            "value": an_array(an_object({"name": TEXT, "kind": TEXT, "url": TEXT})),
+        },
+        ["value"],
+    ),
+    "industryDataRoot": an_object({**CONTEXT, "id": TEXT}),
+    "passwords": an_object(
+        {
+            **CONTEXT,
+            "value": an_array(
+                an_object(
+                    {"roleGroup": TEXT, "password": TEXT},
+                    ["roleGroup", "password"],
+                )
+            ),
+        },
+        ["value"],
+        description="The initial password of each role group's new users, in clear.",
+    ),
+    "overview": an_object(
+        {
+            "flowSets": COUNT,
+            "counts": {
+                "type": "object",
+                "description": "By kind of flow, then by readiness.",
+                "additionalProperties": {"type": "object", "additionalProperties": COUNT},
+            },
+            "queue": {
+                **an_object(
+                    {
+                        "waiting": COUNT,
+                        "scheduled": COUNT,
+                        "deadLettered": COUNT,
+                        "complete": {"type": "boolean"},
+                    },
+                    ["waiting", "scheduled", "deadLettered", "complete"],
+                ),
+                "type": ["object", "null"],
+                "description": "Messages now; without `complete` there are more. Null: unknown.",
+            },
+            "deadLetters": {
+                **an_object(
+                    {"days": COUNT, "kept": COUNT, "notReplayed": COUNT},
+                    ["days", "kept", "notReplayed"],
+                ),
+                "type": ["object", "null"],
+                "description": "In the archive, of the last days. Null: unknown.",
+            },
+            "value": an_array(
+                an_object(
+                    {
+                        "id": GUID,
+                        "displayName": TEXT,
+                        "createdDateTime": TIME,
+                        "flows": an_array(
+                            an_object(
+                                {
+                                    "id": GUID,
+                                    "kind": {"enum": list(FLOW_SCHEMAS)},
+                                    "readinessStatus": STATUS,
+                                    "reason": NULLABLE_TEXT,
+                                    "revision": COUNT,
+                                    "changedDateTime": {**TIME, "type": ["string", "null"]},
+                                    "asks": COUNT,
+                                },
+                                ["id", "kind", "readinessStatus", "reason", "changedDateTime"],
+                            )
+                        ),
+                    },
+                    ["id", "displayName", "flows"],
+                )
+            ),
+            "more": {"type": "boolean"},
+        },
+        ["flowSets", "counts", "queue", "deadLetters", "value", "more"],
+        description="What the status page shows.",
+    ),
+    "health": an_object({"status": {"const": "healthy"}}, ["status"]),
+    "openapi": {"type": "object", "description": "This document."},
+}

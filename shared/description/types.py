@@ -1,0 +1,239 @@
+"""Writes the types of the schemas as components of an OpenAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Any, Final
+
+from marshmallow import fields
+
+from shared.contract.binds import RoleGroupBind
+from shared.contract.catalog_schemas import (
+    REFERENCE_TYPE,
+    DefinitionState,
+    ReferenceDefinition,
+    ReferenceDefinitionUpdate,
+    RoleGroup,
+)
+from shared.contract.field_types import (
+    Bool,
+    Code,
+    EnumMember,
+    Int32,
+    Items,
+    OptionalItems,
+    Password,
+    Text,
+)
+from shared.contract.names import NAMESPACE, TYPE_MEMBER
+from shared.contract.schemas import FLOW_SCHEMAS, FlowSet, ProvisioningFlow
+from shared.contract.wire import OneOf, Wire, instance
+from shared.description.json_schema import (
+    ANY,
+    CONTEXT,
+    TEXT,
+    TIME,
+    a_text,
+    an_array,
+    an_object,
+    nullable,
+)
+from shared.description.other_types import OTHER_TYPES, STATUS
+from shared.domain.secrets import MASKED_PASSWORD
+
+SCHEMAS: Final = "#/components/schemas/"
+
+
+class Form(StrEnum):
+    """How a type is meant: as answered, to create one, or to change one."""
+
+    ANSWER = ""
+    CREATE = "Create"
+    UPDATE = "Update"
+
+
+TIMES: Final = {"createdDateTime": TIME, "lastModifiedDateTime": TIME}
+_ENTITY: Final = {**CONTEXT, "@odata.etag": TEXT, "id": TEXT}
+# What clients may send along and the service does not look at.
+_IGNORED: Final = {"patternProperties": {
+    "^(id|createdDateTime|lastModifiedDateTime|readinessStatus)$|@(?!odata\\.bind$)": ANY
+}}  # fmt: skip
+
+
+class Types:
+    """Writes the types: first those that are not in the schemas, then each where it is named."""
+
+    def __init__(self) -> None:
+        self.schemas: dict[str, Any] = {}
+
+    def write(self) -> None:
+        flows = FLOW_SCHEMAS
+        for form in Form:
+            self._abstract("provisioningFlow", flows, form)
+            self._type(FlowSet, form)
+            self._type(RoleGroup, form)
+        self._type(ReferenceDefinition, Form.ANSWER)
+        self._type(ReferenceDefinition, Form.CREATE)
+        self._type(ReferenceDefinitionUpdate, Form.UPDATE)
+        for name in (
+            "outboundProvisioningFlowSet",
+            "provisioningFlow",
+            "roleGroup",
+            "referenceDefinition",
+        ):
+            self.schemas[f"{name}Collection"] = self._collection(name)
+        self.schemas.update(OTHER_TYPES)
+
+    def _collection(self, name: str) -> dict[str, Any]:
+        properties = {
+            **CONTEXT,
+            "@odata.count": {"type": "integer", "minimum": 0},
+            "@odata.nextLink": {"type": "string", "format": "uri"},
+            "value": an_array({"$ref": SCHEMAS + name}),
+        }
+        return an_object(properties, ["value"])
+
+    def _reference(self, name: str) -> dict[str, Any]:
+        return {"$ref": SCHEMAS + name}
+
+    def _abstract(self, name: str, kinds: Mapping[str, type[Wire]], form: Form) -> dict[str, Any]:
+        """Write a type whose @odata.type says which it is."""
+        component = name + form
+        if component not in self.schemas:
+            self.schemas[component] = {}
+            references = {kind: self._type(schema, form) for kind, schema in kinds.items()}
+            if form is Form.UPDATE and name == "provisioningFlow":
+                # Its type may be left out: the flow keeps the one it has.
+                self.schemas[component] = {"anyOf": list(references.values())}
+            else:
+                self.schemas[component] = {
+                    "oneOf": list(references.values()),
+                    "discriminator": {
+                        "propertyName": TYPE_MEMBER,
+                        "mapping": {
+                            f"#{NAMESPACE}{kind}": reference["$ref"]
+                            for kind, reference in references.items()
+                        },
+                    },
+                }
+        return self._reference(component)
+
+    def _type(self, schema: type[Wire], form: Form) -> dict[str, Any]:
+        """Write a type in one form unless it is there; return a reference to it."""
+        component = schema.odata_name + form
+        if component not in self.schemas:
+            self.schemas[component] = {}  # it may name itself further down
+            self.schemas[component] = self._members(schema, form)
+        return self._reference(component)
+
+    def _members(self, schema: type[Wire], form: Form) -> dict[str, Any]:
+        declared = f"#{NAMESPACE}{schema.odata_name}"
+        properties: dict[str, Any] = {TYPE_MEMBER: {"type": "string", "const": declared}}
+        required: list[str] = []
+        is_flow = issubclass(schema, ProvisioningFlow)
+        if schema.declared_abstract and not (form is Form.UPDATE and is_flow):
+            required.append(TYPE_MEMBER)
+        if form is Form.ANSWER:
+            properties.update(_server_members(schema))
+        for key, declaration in instance(schema).fields.items():
+            name = declaration.data_key or key
+            if name == TYPE_MEMBER:
+                continue
+            for member, written in self._field(name, declaration, form):
+                properties[member] = written
+            if form is Form.CREATE and declaration.required:
+                required.append(name)
+        text = (schema.__doc__ or "").partition("\n")[0]
+        more: dict[str, Any] = {"description": text}
+        if form is not Form.ANSWER:
+            more |= _IGNORED
+            for name, other in (("roleGroup@odata.bind", "roleGroup"), ("code", _VALUE_BIND)):
+                if {name, other} <= properties.keys():
+                    required = [each for each in required if each != name]
+                    more["anyOf"] = [{"required": [name]}, {"required": [other]}]
+        return an_object(properties, required, **more)
+
+    def _field(
+        self, name: str, declared: fields.Field[Any], form: Form
+    ) -> Iterable[tuple[str, dict[str, Any]]]:
+        """Yield the members that a field is on the wire."""
+        answered = form is Form.ANSWER
+        if isinstance(declared, RoleGroupBind):
+            if answered:
+                yield "roleGroup@odata.context", TEXT
+                yield "roleGroup", nullable(self._type(RoleGroup, form))
+            else:
+                yield name, {"type": "string", "format": "uri-reference"}
+            return
+        if isinstance(declared, fields.Raw):
+            if name == "provisioningFlows":
+                if answered:
+                    yield "provisioningFlows@odata.context", TEXT
+                    yield name, an_array(self._reference("provisioningFlow"))
+                else:
+                    yield name, {"type": ["array", "null"], "maxItems": 0}
+            elif not answered:
+                yield name, dict(_LOAD_ONLY.get(name, ANY))
+            return
+        yield name, self._value(declared, form)
+
+    def _value(self, declared: fields.Field[Any], form: Form) -> dict[str, Any]:
+        answered = form is Form.ANSWER
+        written: dict[str, Any]
+        match declared:
+            case Items():
+                # A list is replaced as a whole: its entries are complete also in an update.
+                inner = Form.ANSWER if answered else Form.CREATE
+                written = an_array(self._value(declared.inner, inner))
+                if not answered:
+                    written["maxItems"] = declared.most
+                # OData has no null collection: sent it means empty, answered it never is.
+                takes_null = isinstance(declared, OptionalItems) and not answered
+                return nullable(written) if takes_null else written
+            case Bool():
+                written = {"type": "boolean"}
+            case Int32():
+                written = {"type": "integer", "format": "int32"}
+            case Password() if answered:
+                written = {"type": "string", "const": MASKED_PASSWORD}
+            case Password():
+                written = {**a_text(declared.longest), "format": "password"}
+            case Code():
+                written = {**a_text(declared.longest), "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$"}
+            case Text():
+                written = TEXT if answered else a_text(declared.longest)
+            case EnumMember() if declared.enum_type == REFERENCE_TYPE and answered:
+                written = TEXT  # lists that cannot be added to are answered as well
+            case EnumMember():
+                written = {"type": "string", "enum": list(declared.members)}
+            case OneOf():
+                written = self._abstract(declared.abstract, declared.schemas, form)
+            case fields.Nested(schema=Wire() as inner_schema):
+                written = self._type(type(inner_schema), form)
+            case _:
+                raise TypeError(f"{type(declared).__name__} has no form in OpenAPI yet: add it.")
+        return nullable(written) if declared.allow_none else written
+
+
+_VALUE_BIND: Final = "value@odata.bind"
+_LOAD_ONLY: Final[dict[str, dict[str, Any]]] = {
+    _VALUE_BIND: {"type": "string", "format": "uri-reference"},
+    "roleGroup": {"type": "object", "properties": {"id": TEXT}, "required": ["id"]},
+    "referenceType": {**TEXT, "description": "It cannot change; it may be repeated."},
+    "code": {**TEXT, "description": "It cannot change; it may be repeated."},
+    "source": {"description": "Ignored: the service decides it."},
+}
+
+
+def _server_members(schema: type[Wire]) -> dict[str, Any]:
+    """Return what only the service writes, of the types that are entities."""
+    if issubclass(schema, ProvisioningFlow):
+        return {**_ENTITY, **TIMES, "readinessStatus": STATUS}
+    if issubclass(schema, FlowSet):
+        return {**_ENTITY, **TIMES}
+    if issubclass(schema, RoleGroup):
+        return dict(_ENTITY)
+    if issubclass(schema, DefinitionState):
+        return {**_ENTITY, "source": TEXT, **TIMES}
+    return {}

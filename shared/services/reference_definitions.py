@@ -1,0 +1,99 @@
+"""Use cases of reference definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from shared.contract.names import NAMESPACE, TYPE_MEMBER
+from shared.contract.printing import DEFINITIONS, reference_definition
+from shared.contract.stored import changed_definition, disabled_definition, new_definition
+from shared.domain.catalog import ROLE_REFERENCE_TYPE
+from shared.domain.flows import Stored
+from shared.odata.model import REFERENCE_DEFINITION
+from shared.services.representations import (
+    Asked,
+    Collection,
+    Representation,
+    Representations,
+    counted,
+)
+from shared.services.writing import until_written
+
+if TYPE_CHECKING:
+    from shared.adapters.catalog_store import CatalogStore, Written
+    from shared.services.announcing import Announcer
+
+
+@dataclass(frozen=True)
+class ReferenceDefinitions:
+    """Creates, reads, changes and disables entries of code lists."""
+
+    catalog: CatalogStore
+    announcer: Announcer
+    answers: Representations
+
+    async def page(self, asked: Asked) -> Collection:
+        """Return a page of the reference definitions, built in and added."""
+        request = self.answers.list_request(asked, REFERENCE_DEFINITION, DEFINITIONS)
+        return self.answers.list_of(request, await self._all())
+
+    async def count(self, asked: Asked) -> int:
+        """Return the number of reference definitions that pass $filter and $search."""
+        options = self.answers.count_options(asked, REFERENCE_DEFINITION)
+        return counted(options, await self._all())
+
+    async def get(self, definition_id: str, asked: Asked) -> Representation:
+        """Return one reference definition. Raises NotFound."""
+        options = self.answers.item_options(asked, REFERENCE_DEFINITION)
+        found = await self.catalog.definition(definition_id)
+        return self.answers.item(DEFINITIONS, options, reference_definition(found))
+
+    async def create(self, body: Any) -> Representation:
+        """Add an entry to one of the code lists that can be extended.
+
+        Raises InvalidRequest, or Conflict where its code or its sort index is taken.
+        """
+        document = new_definition(body)
+        await self.catalog.create_definition(document)
+        # The documented answer to this operation, unlike all others, prints the declared type.
+        declared = {TYPE_MEMBER: f"#{NAMESPACE}referenceDefinition"}
+        return self.answers.whole(DEFINITIONS, {**declared, **reference_definition(document)})
+
+    async def update(self, definition_id: str, body: Any) -> Representation:
+        """Change the name, the place or the state of an entry.
+
+        Raises InvalidRequest, NotFound, or Conflict where its sort index is taken.
+        """
+        document = await self._rewrite(
+            definition_id, lambda stored: changed_definition(stored, body)
+        )
+        return self.answers.whole(DEFINITIONS, reference_definition(document))
+
+    async def disable(self, definition_id: str) -> None:
+        """Disable an entry: it stays readable, for data that refers to it. Raises NotFound."""
+        await self._rewrite(definition_id, disabled_definition)
+
+    async def _rewrite(
+        self, definition_id: str, change: Callable[[Stored], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Replace a definition by what `change` makes of it; announce what flows depend on."""
+
+        async def attempt() -> tuple[dict[str, Any], Written] | None:
+            stored = await self.catalog.definition(definition_id)
+            changed = change(stored)
+            # Flows refer to roles only, and depend on whether they are disabled.
+            is_role = stored["referenceType"] == ROLE_REFERENCE_TYPE
+            switched = changed["isDisabled"] != stored["isDisabled"]
+            written = await self.catalog.replace_definition(
+                stored, changed, announce=is_role and switched
+            )
+            return None if written is None else (changed, written)
+
+        document, written = await until_written(attempt)
+        await self.announcer.catalog_changed(written.unannounced)
+        return document
+
+    async def _all(self) -> list[dict[str, Any]]:
+        return [reference_definition(each) for each in await self.catalog.definitions()]

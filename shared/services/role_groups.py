@@ -1,0 +1,102 @@
+"""Use cases of role groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from shared.contract.printing import ROLE_GROUPS, role_group
+from shared.contract.stored import changed_role_group, new_role_group
+from shared.domain import flows
+from shared.domain.catalog import BUILT_IN_ROLE_GROUPS
+from shared.domain.errors import Conflict
+from shared.odata.model import ROLE_GROUP
+from shared.services.representations import (
+    Asked,
+    Collection,
+    Representation,
+    Representations,
+    counted,
+)
+from shared.services.writing import until_written
+
+if TYPE_CHECKING:
+    from shared.adapters.catalog_store import CatalogStore, Written
+    from shared.services.announcing import Announcer
+
+
+async def inline_role_groups(catalog: CatalogStore, *stored: flows.Stored) -> flows.RoleGroups:
+    """Return the role groups that stored flows refer to, for printing them inline."""
+    named = set().union(*(flows.role_groups_of(flow["configuration"]) for flow in stored))
+    return await catalog.known_role_groups(named) if named else {}
+
+
+@dataclass(frozen=True)
+class RoleGroups:
+    """Creates, reads, changes and deletes role groups."""
+
+    catalog: CatalogStore
+    announcer: Announcer
+    answers: Representations
+
+    async def page(self, asked: Asked) -> Collection:
+        """Return a page of the role groups, built in and created."""
+        request = self.answers.list_request(asked, ROLE_GROUP, ROLE_GROUPS)
+        return self.answers.list_of(request, await self._all())
+
+    async def count(self, asked: Asked) -> int:
+        """Return the number of role groups that pass $filter and $search."""
+        options = self.answers.count_options(asked, ROLE_GROUP)
+        return counted(options, await self._all())
+
+    async def get(self, group_id: str, asked: Asked) -> Representation:
+        """Return one role group. Raises NotFound."""
+        options = self.answers.item_options(asked, ROLE_GROUP)
+        group = await self.catalog.role_group(group_id)
+        return self.answers.item(ROLE_GROUPS, options, role_group(group))
+
+    async def create(self, body: Any) -> Representation:
+        """Store a role group beside the built-in ones. Raises InvalidRequest."""
+        document = new_role_group(body)
+        await self.catalog.create_role_group(document)
+        return self.answers.whole(ROLE_GROUPS, document)
+
+    async def update(self, group_id: str, body: Any) -> Representation:
+        """Change the name or the roles of a role group.
+
+        Raises InvalidRequest, NotFound, or Conflict for a built-in group.
+        """
+        _refuse_built_in(group_id)
+
+        async def attempt() -> tuple[dict[str, Any], Written] | None:
+            stored = await self.catalog.read_role_group(group_id)
+            changed = changed_role_group(stored, body)
+            other_roles = changed["roles"] != stored["roles"]
+            written = await self.catalog.replace_role_group(stored, changed, announce=other_roles)
+            return None if written is None else (changed, written)
+
+        document, written = await until_written(attempt)
+        await self.announcer.catalog_changed(written.unannounced)
+        return self.answers.whole(ROLE_GROUPS, document)
+
+    async def delete(self, group_id: str) -> None:
+        """Delete a role group. Raises NotFound, or Conflict for a built-in group."""
+        _refuse_built_in(group_id)
+
+        async def attempt() -> Written | None:
+            stored = await self.catalog.read_role_group(group_id)
+            return await self.catalog.mark_role_group_deleted(stored)
+
+        written = await until_written(attempt)
+        await self.announcer.catalog_changed(written.unannounced)
+
+    async def _all(self) -> list[dict[str, Any]]:
+        return [role_group(group) for group in await self.catalog.role_groups()]
+
+
+def _refuse_built_in(group_id: str) -> None:
+    if group_id in BUILT_IN_ROLE_GROUPS:
+        raise Conflict(
+            f"The role group '{group_id}' is built in and cannot change; create one of your own "
+            "with the roles you need."
+        )

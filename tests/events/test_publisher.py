@@ -1,0 +1,171 @@
+"""What whoever publishes an event is told, and how long that takes, on a real queue."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from azure.servicebus.aio import ServiceBusClient
+
+from shared.adapters.service_bus import SEND_SECONDS, QueuePublisher
+from shared.contract.events import MAX_EVENT_BYTES, Message, read_event
+from shared.domain.errors import InvalidEvent, PublishFailed
+from tests.emulators.service_bus_fixtures import (
+    SDK_LEAKS_SOCKETS,
+    Emulator,
+    QueueEnds,
+    Wire,
+    running,
+)
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.fixture(scope="module")
+def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    with running(tmp_path_factory.mktemp("publisher"), {"readiness": {}}) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def queue(bus: Emulator) -> Iterator[QueueEnds]:
+    """The queue, emptied afterwards."""
+    ends = QueueEnds(bus, "readiness")
+    yield ends
+    while ends.receiver.peek_messages(1, sequence_number=1):
+        for message in ends.receiver.receive_messages(100, max_wait_time=1):
+            ends.receiver.complete_message(message)
+
+
+@asynccontextmanager
+async def publishing(connection: str, **settings: Any) -> AsyncIterator[QueuePublisher]:
+    client = ServiceBusClient.from_connection_string(
+        connection, retry_total=1, retry_backoff_factor=0.2
+    )
+    publisher = QueuePublisher(client, "readiness", **settings)
+    yield publisher
+    await publisher.close()
+
+
+def event(body: bytes = b"{}", **more: Any) -> Message:
+    return Message(str(uuid.uuid4()), body, more.pop("traceparent", None), **more)
+
+
+def kept(queue: QueueEnds) -> list[str]:
+    return sorted(str(message) for message in queue.kept())
+
+
+async def test_the_largest_event_that_is_read_can_be_put_back(
+    bus: Emulator, queue: QueueEnds
+) -> None:
+    """With everything that putting back adds: a delay, the number of attempts, the trace."""
+    largest = b" " * MAX_EVENT_BYTES
+    with pytest.raises(InvalidEvent, match="not JSON"):
+        read_event(largest)
+    async with publishing(bus.connection_string()) as publisher:
+        await publisher.publish(event(largest, traceparent=TRACE, delay=300.0, attempts=300))
+    [found] = queue.receiver.peek_messages(1, sequence_number=1)
+    assert len(b"".join(found.body)) == MAX_EVENT_BYTES
+    queue.sender.cancel_scheduled_messages(found.sequence_number or 0)
+
+
+async def test_an_event_that_is_too_large_is_refused_with_both_sizes(bus: Emulator) -> None:
+    larger = b" " * (MAX_EVENT_BYTES + 1)
+    with pytest.raises(InvalidEvent, match="261120"):
+        read_event(larger)
+    async with publishing(bus.connection_string()) as publisher:
+        with pytest.raises(PublishFailed) as told:
+            await publisher.publish(event(larger))
+        assert "261121 bytes" in told.value.why
+        assert "takes 261120" in told.value.why
+        await publisher.publish(event())  # nothing rests because of it
+
+
+async def test_who_waits_for_a_send_that_fails_in_any_way_is_told(
+    bus: Emulator, queue: QueueEnds
+) -> None:
+    async with publishing(bus.connection_string()) as publisher:
+        await publisher.publish(event(b"0"))
+        # The second and third leave together, and AMQP has no integer for what the third holds.
+        told = await asyncio.gather(
+            publisher.publish(event(b"1")),
+            publisher.publish(event(b"2")),
+            publisher.publish(event(b"3", attempts=2**70)),
+            return_exceptions=True,
+        )
+    sent = kept(queue)
+    for number, outcome in enumerate(told, 1):
+        assert (outcome is None) == (str(number) in sent)
+        assert outcome is None or isinstance(outcome, PublishFailed)
+    assert isinstance(told[2], PublishFailed)
+
+
+async def test_who_began_a_send_may_give_up_and_the_others_are_served(
+    bus: Emulator, queue: QueueEnds
+) -> None:
+    async with publishing(bus.connection_string()) as publisher:
+        first = asyncio.create_task(publisher.publish(event(b"first")))
+        await asyncio.sleep(0)
+        others = [asyncio.create_task(publisher.publish(event(b"other"))) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        first.cancel()
+        await asyncio.gather(*others)
+    assert kept(queue).count("other") == 3
+
+
+@SDK_LEAKS_SOCKETS
+async def test_a_sender_is_replaced_before_it_was_idle_for_too_long(
+    bus: Emulator, queue: QueueEnds
+) -> None:
+    hop = Wire(bus.port)
+    async with publishing(bus.connection_string(hop.port), idle_seconds=1.0) as publisher:
+        for _ in range(3):
+            await publisher.publish(event(b"a"))
+            await asyncio.sleep(0.4)
+        assert hop.accepted == 1
+        await asyncio.sleep(1)
+        await publisher.publish(event(b"b"))
+        assert hop.accepted == 2
+    hop.close()
+    gc.collect()
+    assert kept(queue) == ["a", "a", "a", "b"]
+
+
+@SDK_LEAKS_SOCKETS
+async def test_the_first_connection_may_take_longer_than_a_send(
+    bus: Emulator, queue: QueueEnds
+) -> None:
+    hop = Wire(bus.port, delay=3.5)
+    async with publishing(bus.connection_string(hop.port)) as publisher:
+        await publisher.publish(event(b"a"))
+    hop.close()
+    gc.collect()
+    assert kept(queue) == ["a"]
+
+
+@SDK_LEAKS_SOCKETS
+async def test_nobody_waits_for_a_link_to_close(bus: Emulator) -> None:
+    async with publishing(bus.connection_string()) as publisher:
+        await publisher.publish(event())
+        os.kill(bus.pid, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            for _ in range(2):  # and while it rests, nobody waits for the queue either
+                with pytest.raises(PublishFailed):
+                    await publisher.publish(event())
+            answered = time.monotonic() - began
+            await publisher.close()
+            closed = time.monotonic() - began
+        finally:
+            os.kill(bus.pid, signal.SIGCONT)
+    gc.collect()
+    # The SDK takes up to a second to close; had that been waited for, nothing would be left of it.
+    assert SEND_SECONDS <= answered < closed - 0.1
