@@ -1,6 +1,7 @@
 'use strict';
 
 const { CosmosError, badRequest, notFound } = require('./errors.cjs');
+const { itemCharge } = require('./charges.cjs');
 const { Transaction, checkId } = require('./container.cjs');
 const { patched } = require('./patch.cjs');
 const { matches } = require('./query.cjs');
@@ -47,7 +48,7 @@ const OPERATIONS = {
   read(transaction, { id, ifNoneMatch }) {
     const { item } = existing(transaction, id, transaction.read(id) ?? null);
     if (ifNoneMatch === '*' || ifNoneMatch === item._etag) return { status: 304, etag: item._etag };
-    return { status: 200, item };
+    return { status: 200, item, text: JSON.stringify(item) };
   },
 
   replace(transaction, request) {
@@ -80,22 +81,26 @@ const OPERATIONS = {
   },
 
   delete(transaction, request) {
-    checkConditions(existing(transaction, request.id), request);
+    const before = existing(transaction, request.id);
+    checkConditions(before, request);
     transaction.delete(request.id);
-    return { status: 204 };
+    return { status: 204, gone: JSON.stringify(before.item) };
   },
 };
+
+/** What an operation of OPERATIONS costs by what it answered. */
+const chargeOf = (name, { text, gone }) => itemCharge(name, Buffer.byteLength(text ?? gone ?? ''));
 
 /** Do one operation and make it durable. */
 function run(name, container, partition, request, journal) {
   const transaction = new Transaction(container, partition, request.seen);
   const result = OPERATIONS[name](transaction, request);
   transaction.commit(journal);
-  return result;
+  return { ...result, charge: chargeOf(name, result) };
 }
 
-function batchResult(status, { item, etag, message } = {}) {
-  const result = { statusCode: status, requestCharge: 1 };
+function batchResult(status, { item, etag, message } = {}, requestCharge = 1) {
+  const result = { statusCode: status, requestCharge };
   if (item) result.resourceBody = item;
   if (item || etag) result.eTag = item ? item._etag : etag;
   if (message) result.message = message;
@@ -123,7 +128,7 @@ function runBatch(container, partition, operations, journal) {
     if (!Object.hasOwn(OPERATIONS, name)) throw badRequest(`'${operationType}' is not an operation of a batch.`);
     try {
       const result = OPERATIONS[name](transaction, { id, body: resourceBody, ifMatch, ifNoneMatch });
-      results.push(batchResult(result.status, result));
+      results.push(batchResult(result.status, result, chargeOf(name, result)));
     } catch (error) {
       if (!(error instanceof CosmosError)) throw error;
       const failed = operations.map(() => batchResult(FAILED_DEPENDENCY));

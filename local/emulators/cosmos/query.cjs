@@ -22,6 +22,20 @@ const WALKED_PART = 1 / 8;
 // Parsed and compiled queries by their text; a Map iterates oldest first.
 const cache = new Map();
 
+/** The properties of the item that a condition names. */
+function comparedPaths(condition, item) {
+  const found = [];
+  const waiting = [condition];
+  while (waiting.length > 0) {
+    const node = waiting.pop();
+    if (node === null || typeof node !== 'object') continue;
+    const path = node.type === 'member' ? pathOf(node, item) : [null];
+    if (path.every((key) => typeof key === 'string')) found.push(path);
+    else waiting.push(...Object.values(node).flat());
+  }
+  return found;
+}
+
 /**
  * A query by its text; `item` is what it calls the item itself, null where FROM gives parts of items.
  * One that a client `rewrote` by a plan may do two things more: compose aggregates, and use the name
@@ -50,7 +64,7 @@ function prepare(sql, rewritten = false) {
   if (sortKeys.some(({ path }) => !path.every((key) => typeof key === 'string'))) {
     throw badRequest('ORDER BY takes properties of the item; over correlated collections it is not supported.');
   }
-  query = { tree, rootName, item, ...select, sortKeys };
+  query = { tree, rootName, item, ...select, sortKeys, compared: comparedPaths(tree.where, item) };
   for (const name of ['top', 'offset', 'limit']) query[name] = tree[name] && compiler.compile(tree[name]);
   if (cache.size >= CACHED_QUERIES) cache.delete(cache.keys().next().value);
   cache.set(known, query);
@@ -141,15 +155,17 @@ function decodeToken(text) {
 
 // Execution
 
-function* rowsOf(query, entries, parameters) {
+function* rowsOf(query, entries, parameters, work) {
   if (query.rootName === null) {
     for (const scope of query.rows({}, parameters)) yield { scope, sequence: 0, row: 0, keys: [] };
     return;
   }
   for (const { item, sequence } of entries) {
     let row = 0;
+    if (!work.indexed) work.documents += 1;
     for (const scope of query.rows({ [query.rootName]: item }, parameters)) {
       const keys = query.sortKeys.map(({ read }) => read(scope, parameters));
+      if (work.indexed && row === 0) work.documents += 1;
       yield { scope, sequence, row, keys };
       row += 1;
     }
@@ -164,9 +180,9 @@ const canonical = (value) =>
   );
 
 /** Rows in the order the query asks for; of those up to the row `after`, if there is one, some may be left out. */
-function* rowsInOrder(query, container, { parameters, partition, range, after, seen }) {
+function* rowsInOrder(query, container, { parameters, partition, range, after, seen, work }) {
   const { tree, sortKeys } = query;
-  const rows = (entries) => rowsOf(query, entries, parameters);
+  const rows = (entries) => rowsOf(query, entries, parameters, work);
   if (sortKeys.length === 0) {
     yield* rows(container.scan(range, partition, seen));
     return;
@@ -297,21 +313,25 @@ function page(container, request) {
   const size = pageSize > 0 ? pageSize : DEFAULT_PAGE;
   const items = [];
   let last = null;
-  if (taken >= most) return { items, continuation: null, ...source };
-  for (const { value, position } of results(query, container, { parameters, ...source, seen: seenBy(source.range) }, token)) {
+  // Documents that the index tells apart are read only where they pass.
+  const policy = container.definition.indexingPolicy ?? {};
+  const work = { documents: 0, indexed: query.compared.every((path) => indexOf(policy, path) !== null) };
+  if (taken >= most) return { items, continuation: null, ...source, documents: 0 };
+  for (const { value, position } of results(query, container, { parameters, ...source, seen: seenBy(source.range), work }, token)) {
     if (toSkip > 0) {
       toSkip -= 1;
       continue;
     }
     if (items.length === size) {
-      return { items, continuation: encodeToken({ range: token?.range, ...last, taken }), ...source };
+      const { documents } = work;
+      return { items, continuation: encodeToken({ range: token?.range, ...last, taken }), ...source, documents };
     }
     items.push(value);
     last = position;
     taken += 1;
     if (taken >= most) break;
   }
-  return { items, continuation: further, ...source };
+  return { items, continuation: further, ...source, documents: work.documents };
 }
 
 /** The plan by which a client asks each range of a container, and what it makes of the parts. */

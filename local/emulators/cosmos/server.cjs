@@ -32,6 +32,7 @@ function load() {
     stop('The Cosmos DB emulator needs its packages: run `npm ci --prefix local --no-audit --no-fund`.');
   }
   return {
+    ...require('./charges.cjs'),
     ...require('./errors.cjs'),
     ...require('./journal.cjs'),
     ...require('./store.cjs'),
@@ -41,7 +42,7 @@ function load() {
   };
 }
 
-const { CosmosError, Journal, Store, TestControls, badRequest, page, plan, run, runBatch } = load();
+const { CosmosError, Journal, Store, TestControls, badRequest, page, pageCharge, plan, run, runBatch } = load();
 
 const OPTIONS = {
   port: { type: 'string', default: '8081' },
@@ -122,11 +123,12 @@ function operationOf({ method, headers }, parts) {
 
 // Answering
 
-const itemAnswer = (headers, { status, item, text, etag }) => ({
+const itemAnswer = (headers, operation, { status, item, text, etag, charge }) => ({
   status,
+  charge,
   headers: { etag: item?._etag ?? etag },
   // 'Prefer: return=minimal' is the SDK's no_response=True.
-  body: headers.prefer === 'return=minimal' && text !== undefined ? undefined : item,
+  body: headers.prefer === 'return=minimal' && operation !== 'read' ? undefined : item,
   text,
 });
 
@@ -162,7 +164,7 @@ function answerQuery(container, { method, headers }, body, parts) {
   const rangeId = headers['x-ms-documentdb-partitionkeyrangeid'];
   checkBounds(container, rangeId, headers);
   const { query, parameters } = method === 'GET' ? { query: 'SELECT * FROM c' } : (body ?? {});
-  const { items, continuation, range } = page(container, {
+  const { items, continuation, range, documents } = page(container, {
     query,
     parameters,
     partition: partition === undefined ? undefined : container.partitionFromHeader(partition),
@@ -172,14 +174,18 @@ function answerQuery(container, { method, headers }, body, parts) {
     continuation: headers['x-ms-continuation'],
     seenBy: (asked) => seenBy(headers['x-ms-session-token'], container, asked),
   });
+  const answered = { _rid: container.rid, Documents: items, _count: items.length };
+  const text = JSON.stringify(answered);
   return {
     status: 200,
+    charge: pageCharge(documents, text.length),
     headers: {
       'x-ms-continuation': continuation ?? undefined,
       'x-ms-item-count': String(items.length),
       ...sessionHeaders(container, parts, range, seenBy(headers['x-ms-session-token'], container, range)),
     },
-    body: { _rid: container.rid, Documents: items, _count: items.length },
+    body: answered,
+    text,
   };
 }
 
@@ -207,10 +213,11 @@ function answerItems(store, operation, parts, req, body) {
   let reply;
   if (operation === 'batch') {
     const { status, results } = runBatch(container, partition, body, store.journal);
-    reply = { status, headers: {}, body: results };
+    const charge = results.reduce((sum, { requestCharge }) => sum + requestCharge, 0);
+    reply = { status, headers: {}, body: results, charge };
   } else {
     const request = { id: parts[5], body, ifMatch: headers['if-match'], ifNoneMatch: headers['if-none-match'], seen };
-    reply = itemAnswer(headers, run(operation, container, partition, request, store.journal));
+    reply = itemAnswer(headers, operation, run(operation, container, partition, request, store.journal));
   }
   Object.assign(reply.headers, sessionHeaders(container, parts, range, seen));
   return reply;
@@ -240,12 +247,12 @@ async function answer(store, operation, parts, req, body) {
   return store.resource(req, body.length > 0 ? body : Buffer.from('null'));
 }
 
-function send(res, { status, headers = {}, body, text }) {
+function send(res, { status, headers = {}, body, text, charge = 1 }) {
   const payload = status === 204 || status === 304 || body === undefined ? '' : (text ?? JSON.stringify(body));
   for (const [name, value] of Object.entries(headers)) if (value !== undefined) res.setHeader(name, value);
   res.setHeader('content-type', 'application/json');
   res.setHeader('x-ms-activity-id', randomUUID());
-  res.setHeader('x-ms-request-charge', '1');
+  res.setHeader('x-ms-request-charge', charge.toFixed(2));
   if (status !== 204 && status !== 304) res.setHeader('content-length', Buffer.byteLength(payload));
   res.writeHead(status);
   res.end(payload);
@@ -296,7 +303,7 @@ async function handle(store, controls, req, res) {
   } catch (error) {
     reply = refusal(error);
   }
-  controls.record(req.method, pathname, operation, drop ? 0 : reply.status);
+  controls.record(req.method, pathname, operation, drop ? 0 : reply.status, reply?.charge);
   if (drop) req.socket.resetAndDestroy();
   else send(res, reply);
 }

@@ -32,10 +32,6 @@ const FUNCTIONS = {
   CONTAINS: textTest((text, part) => text.includes(part)),
   STARTSWITH: textTest((text, part) => text.startsWith(part)),
   ENDSWITH: textTest((text, part) => text.endsWith(part)),
-  STRINGEQUALS: textTest((text, part) => text === part),
-  // The package's replaces the first occurrence only.
-  REPLACE: (text, from, to) =>
-    [text, from, to].every((value) => typeof value === 'string') ? text.split(from).join(to) : undefined,
 };
 
 // What is served, by the least and the most arguments; the package would check them when a function runs.
@@ -44,9 +40,8 @@ const ARGUMENTS = Object.fromEntries(
     [1, 1, 'ABS ARRAY_LENGTH CEILING FLOOR IS_ARRAY IS_BOOL IS_DEFINED IS_NULL IS_NUMBER IS_OBJECT IS_PRIMITIVE'],
     [1, 1, 'IS_STRING LENGTH LOWER LTRIM REVERSE ROUND RTRIM TOSTRING TRIM UPPER'],
     [2, 2, 'INDEX_OF LEFT RIGHT'],
-    [2, 3, 'ARRAY_CONTAINS ARRAY_SLICE CONTAINS ENDSWITH REGEXMATCH STARTSWITH STRINGEQUALS SUBSTRING'],
+    [2, 3, 'ARRAY_CONTAINS ARRAY_SLICE CONTAINS ENDSWITH REGEXMATCH STARTSWITH SUBSTRING'],
     [2, Infinity, 'ARRAY_CONCAT CONCAT'],
-    [3, 3, 'REPLACE'],
   ].flatMap(([least, most, names]) => names.split(' ').map((name) => [name, [least, most]])),
 );
 
@@ -230,8 +225,6 @@ class Compiler {
 /** The values one FROM source gives in a scope. */
 function compileSource({ iterate, from }, names) {
   const value = new Compiler(names).compile(from);
-  if (from.type === 'subquery' && !iterate) return value;
-  if (from.type === 'subquery') return (scope, parameters) => value(scope, parameters).flat();
   return (scope, parameters) => {
     const found = value(scope, parameters);
     if (iterate) return Array.isArray(found) ? found : [];

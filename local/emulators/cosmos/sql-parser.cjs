@@ -218,7 +218,6 @@ class Parser {
   }
 
   collection() {
-    if (this.take('(')) return this.subquery('rows');
     return this.members({ type: 'identifier', name: this.name('a source') });
   }
 

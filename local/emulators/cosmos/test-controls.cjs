@@ -16,9 +16,9 @@ class TestControls {
   }
 
   /** Note an answered request; one that was dropped has the status 0. */
-  record(method, path, operation, status) {
+  record(method, path, operation, status, charge = 1) {
     this.total += 1;
-    this.log.push({ method, path, operation, status });
+    this.log.push({ method, path, operation, status, charge });
     if (this.log.length > LOG_LENGTH) this.log.shift();
   }
 
@@ -61,7 +61,6 @@ class TestControls {
     const actions = {
       'GET /_emulator/requests': () => ({ total: this.total, log: this.log }),
       'DELETE /_emulator/requests': () => this.forget(),
-      'GET /_emulator/faults': () => ({ faults: this.faults }),
       'POST /_emulator/faults': () => this.addFault(body ?? {}),
       'DELETE /_emulator/faults': () => this.clearFaults(),
       'POST /_emulator/lag': () => void (this.lag = new Map()),
