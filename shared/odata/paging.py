@@ -17,15 +17,25 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
+from shared.contract.field_types import MAX_NAME
 from shared.odata.faults import refusal
+from shared.odata.model import Edm
 from shared.odata.options import MAX_LENGTH, QueryOptions
 from shared.odata.values import Value, value_at
 
 PAGE_SIZE: Final = 100
+MAX_QUERY: Final = 4096
+"""The longest query string that the front end of Azure Functions lets through."""
 
 _VERSION = b"\x01"
 _DIGEST_BYTES = 16
 _TAG_BYTES = 32
+_OPTION = "$skiptoken="
+# What one value of an order takes in a token at most, in bytes of JSON with a comma. Ids are ASCII.
+_TEXT_BYTES = 4 * MAX_NAME + 3
+_ID_BYTES = 131
+_OTHER_BYTES = 40
+_NUMBERS_BYTES = 20
 
 
 @dataclass(frozen=True)
@@ -87,13 +97,54 @@ def next_token(
 
 def next_link(url: str, token: str) -> str:
     """Return the request's URL with its options as the client wrote them, and the token."""
-    address, _, query = url.partition("#")[0].partition("?")
-    kept = [pair for pair in query.split("&") if pair and not _is_token(pair)]
-    return f"{address}?{'&'.join([*kept, f'$skiptoken={token}'])}"
+    address = url.partition("#")[0].partition("?")[0]
+    return f"{address}?{'&'.join([*_kept(url), _OPTION + token])}"
+
+
+def check_room(url: str, options: QueryOptions) -> None:
+    """Check that the link to a next page fits in MAX_QUERY, wherever this page ends.
+
+    Raises InvalidRequest, naming the longest option, where it might not.
+    """
+    kept = _kept(url)
+    length, room = len("&".join(kept)), MAX_QUERY - len(f"&{_OPTION}") - _longest_token(options)
+    if length <= room:
+        return
+    # The order alone may ask for a token that is too long.
+    name = "$orderby" if room < 0 else _name(max(kept, key=len))
+    raise refusal(
+        name if name.startswith("$") else f"${name}",
+        f"The options have {length} characters as they are encoded in the URL; in this order, the "
+        f"link to the next page leaves {max(room, 0)}. Shorten the option, or order by fewer "
+        "properties.",
+        "TooLong",
+    )
+
+
+def _longest_token(options: QueryOptions) -> int:
+    place = sum(
+        _ID_BYTES
+        if str(sort.path) == "id"
+        else _TEXT_BYTES
+        if sort.path.type is Edm.STRING
+        else _OTHER_BYTES
+        for sort in options.order
+    )
+    raw = len(_VERSION) + _DIGEST_BYTES + _NUMBERS_BYTES + place + _TAG_BYTES
+    return -(-raw * 4 // 3)
+
+
+def _kept(url: str) -> list[str]:
+    query = url.partition("#")[0].partition("?")[2]
+    return [pair for pair in query.split("&") if pair and not _is_token(pair)]
+
+
+def _name(pair: str) -> str:
+    return unquote_plus(pair.partition("=")[0])
 
 
 def _is_token(pair: str) -> bool:
-    return unquote_plus(pair.partition("=")[0]).removeprefix("$").lower() == "skiptoken"
+    return _name(pair).removeprefix("$").lower() == "skiptoken"
 
 
 def _opened(

@@ -14,7 +14,7 @@ from shared.domain.conditions import Tag
 from shared.odata.listing import list_page, passing
 from shared.odata.model import EntityType
 from shared.odata.options import COLLECTION, COUNT, ITEM, QueryOptions
-from shared.odata.paging import Page, next_link, next_token, open_page
+from shared.odata.paging import Page, check_room, next_link, next_token, open_page
 from shared.odata.prefer import Preferences, parse_prefer
 
 
@@ -77,6 +77,7 @@ class Representations:
         another.
         """
         options = QueryOptions.parse(asked.params, COLLECTION, entity_type)
+        check_room(asked.url, options)
         preferences = parse_prefer(asked.prefer)
         page = open_page(
             options, self.token_key, max_page_size=preferences.max_page_size, scope=path

@@ -15,7 +15,7 @@ from shared.domain.errors import InvalidRequest
 from shared.odata.listing import list_page
 from shared.odata.model import FLOW_SET, REFERENCE_DEFINITION, ROLE_GROUP, EntityType
 from shared.odata.options import COLLECTION, MAX_LENGTH, QueryOptions
-from shared.odata.paging import PAGE_SIZE, next_link, next_token, open_page
+from shared.odata.paging import MAX_QUERY, PAGE_SIZE, check_room, next_link, next_token, open_page
 
 KEY = b"k" * 32
 Entity = Mapping[str, Any]
@@ -253,3 +253,59 @@ def test_a_token_of_the_longest_name_fits() -> None:
 )
 def test_the_next_link_keeps_the_options_as_the_client_wrote_them(url: str, link: str) -> None:
     assert next_link(url, "T") == link
+
+
+# --- room for links ------------------------------------------------------------------------------
+
+SETS_URL = "http://127.0.0.1/beta/external/industryData/outboundProvisioningFlowSets"
+EXTREMES: dict[str, Any] = {
+    "id": f"{'x' * 63}-{'y' * 64}",
+    "displayName": "\U0001f600" * 256,
+    "code": "c" * 64,
+    "createdDateTime": "2024-03-22T21:28:02.1234567Z",
+    "isDisabled": False,
+    "sortIndex": -(2**31),
+}
+
+
+def url_of(length: int, option: str = "$filter") -> str:
+    return f"{SETS_URL}?{option}=".ljust(len(SETS_URL) + 1 + length, "x")
+
+
+def longest_that_fits(options: QueryOptions) -> int:
+    for length in range(MAX_QUERY, 10, -1):
+        try:
+            check_room(url_of(length), options)
+        except InvalidRequest:
+            continue
+        return length
+    raise AssertionError("nothing fits")
+
+
+@pytest.mark.parametrize(
+    "orderby",
+    ["id", "displayName", "displayName desc,code", "createdDateTime,isDisabled,sortIndex"],
+)
+def test_a_link_fits_whatever_the_last_entity(orderby: str) -> None:
+    options = parse(orderby=orderby)
+    page = open_page(options, KEY, max_page_size=PAGE_SIZE)
+    token = next_token(options, page, 10_000_000, EXTREMES, KEY)
+    assert token is not None
+    length = longest_that_fits(options)
+    link = next_link(url_of(length), token)
+    assert len(link.partition("?")[2]) <= MAX_QUERY
+    # The link itself leads on: its token does not count twice.
+    check_room(link, options)
+
+
+def test_an_option_that_leaves_no_room_is_named() -> None:
+    with pytest.raises(InvalidRequest, match=r"leaves 24[0-9]{2}") as error:
+        check_room(f"{url_of(2600, 'FILTER')}&$top=5", parse(orderby="displayName"))
+    assert [(each.code, each.target) for each in error.value.faults] == [("TooLong", "$FILTER")]
+
+
+def test_an_order_that_leaves_no_room_is_named() -> None:
+    options = parse(orderby="displayName,code,referenceType")
+    with pytest.raises(InvalidRequest, match="fewer") as error:
+        check_room(f"{SETS_URL}?$orderby=displayName,code,referenceType", options)
+    assert [each.target for each in error.value.faults] == ["$orderby"]
