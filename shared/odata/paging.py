@@ -1,6 +1,6 @@
 """Pages that stay put while entities come and go: each continues behind the last one's place.
 
-A $skiptoken is that place, the page size and the number served, signed, for one collection and one
+A $skiptoken is that place and the page size, signed, for one collection and one
 set of options. What it holds is the caller's own data; the signature keeps anyone from inventing a
 place, not from reading it.
 """
@@ -27,7 +27,7 @@ PAGE_SIZE: Final = 100
 MAX_QUERY: Final = 4096
 """The longest query string that the front end of Azure Functions lets through."""
 
-_VERSION = b"\x01"
+_VERSION = b"\x02"
 _DIGEST_BYTES = 16
 _TAG_BYTES = 32
 _OPTION = "$skiptoken="
@@ -35,22 +35,19 @@ _OPTION = "$skiptoken="
 _TEXT_BYTES = 4 * MAX_NAME + 3
 _ID_BYTES = 131
 _OTHER_BYTES = 40
-_NUMBERS_BYTES = 20
+_SIZE_BYTES = 5
 
 
 @dataclass(frozen=True)
 class Page:
     """Which entities to answer with: behind `after`, leaving out `skip`, at most `limit`.
 
-    `after` has a value for each key of QueryOptions.order. `served` counts those on earlier pages.
-    `size` is how many a page of this list holds; the last one may have to hold less.
+    `after` has a value for each key of QueryOptions.order.
     """
 
     limit: int
     skip: int = 0
     after: tuple[Value, ...] | None = None
-    served: int = 0
-    size: int = PAGE_SIZE
 
 
 def open_page(
@@ -61,36 +58,29 @@ def open_page(
     `scope` names the collection among those of one type (for flows, the id of their set).
     Raises InvalidRequest for a $skiptoken that is not ours, or not for this request.
     """
-    after, served, size = None, 0, PAGE_SIZE
+    after, size = None, PAGE_SIZE
     if options.skiptoken is not None:
-        after, served, size = _opened(options.skiptoken, options, key, scope)
+        after, size = _opened(options.skiptoken, options, key, scope)
     # A client states its preference once: the links lead through pages of the first one's size.
-    size = min(size, max_page_size or size)
-    limit = size if options.top is None else min(size, options.top - served)
-    return Page(limit, options.skip if after is None else 0, after, served, size)
+    # $top is the size of a page, too: Graph's PageIterators set it and follow the links to the end.
+    limit = min(size, max_page_size or size, size if options.top is None else options.top)
+    return Page(limit, options.skip if after is None else 0, after)
 
 
 def next_token(
     options: QueryOptions,
     page: Page,
-    count: int,
     last: Mapping[str, Any],
     key: bytes,
     *,
     scope: str = "",
-) -> str | None:
-    """Return the token of the page behind this one, to be asked for where there are more entities.
+) -> str:
+    """Return the token of the next page, for a page behind which there are more entities.
 
-    `count` entities were answered and `last`, stored or printed, is the last of them. None where
-    $top is reached.
+    `last`, stored or printed, is the last entity of this page.
     """
-    served = page.served + count
-    if options.top is not None and served >= options.top:
-        return None
     place = [value_at(sort.path, last) for sort in options.order]
-    payload = json.dumps(
-        [served, page.size, *place], ensure_ascii=False, separators=(",", ":")
-    ).encode()
+    payload = json.dumps([page.limit, *place], ensure_ascii=False, separators=(",", ":")).encode()
     signed = _VERSION + _digest(options, scope) + payload
     return _encode(signed + _tag(signed, key))
 
@@ -130,7 +120,7 @@ def _longest_token(options: QueryOptions) -> int:
         else _OTHER_BYTES
         for sort in options.order
     )
-    raw = len(_VERSION) + _DIGEST_BYTES + _NUMBERS_BYTES + place + _TAG_BYTES
+    raw = len(_VERSION) + _DIGEST_BYTES + _SIZE_BYTES + place + _TAG_BYTES
     return -(-raw * 4 // 3)
 
 
@@ -149,7 +139,7 @@ def _is_token(pair: str) -> bool:
 
 def _opened(
     token: str, options: QueryOptions, key: bytes, scope: str
-) -> tuple[tuple[Value, ...], int, int]:
+) -> tuple[tuple[Value, ...], int]:
     raw = _decode(token)
     signed, tag = raw[:-_TAG_BYTES], raw[-_TAG_BYTES:]
     if not hmac.compare_digest(tag, _tag(signed, key)) or signed[:1] != _VERSION:
@@ -167,8 +157,8 @@ def _opened(
             "the first page, and follow @odata.nextLink unchanged.",
             "InvalidToken",
         )
-    served, size, *place = json.loads(payload)
-    return tuple(place), served, size
+    size, *place = json.loads(payload)
+    return tuple(place), size
 
 
 def _digest(options: QueryOptions, scope: str) -> bytes:

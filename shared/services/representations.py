@@ -121,17 +121,10 @@ class Representations:
         body: dict[str, Any] = {"@odata.context": context}
         if options.count:
             body["@odata.count"] = total
-        token = None
         if more and printed:
             token = next_token(
-                options,
-                request.page,
-                len(printed),
-                printed[-1],
-                self.token_key,
-                scope=request.path,
+                options, request.page, printed[-1], self.token_key, scope=request.path
             )
-        if token is not None:
             body["@odata.nextLink"] = next_link(request.url, token)
         body["value"] = [options.project(each) for each in printed]
         return Collection(body, request.preferences.page_size_applied)
