@@ -111,6 +111,7 @@ FOUND: list[tuple[str, dict[str, object], list[str]]] = [
     ("sets", {"filter": f"{MINE} and filter/attribute eq 'orgExternalId'"}, list("135")),
     ("sets", {"filter": f"{MINE} and filter/in/any(x:x eq '3')"}, ["3"]),
     ("sets", {"filter": f"{MINE} and createdDateTime gt 2000-01-01T00:00:00Z"}, list("0123456")),
+    ("sets", {"filter": f"{MINE} and createdDateTime le 2000-01-01T00:00:00.123456789Z"}, []),
     ("sets", {"filter": f"{MINE} and createdDateTime lt 2000-01-01T00:00:00Z"}, []),
     ("sets", {"filter": "displayName eq 'WORD'' OR 1 eq 1 --'"}, []),
     ("sets", {"filter": MINE, "orderby": "displayName desc", "top": 2}, ["6", "5"]),

@@ -223,6 +223,8 @@ def combined(leaves: st.SearchStrategy[str], most: int) -> st.SearchStrategy[str
 times = st.sampled_from(
     [
         "2024-03-22T21:28:02.7164229Z",
+        "2024-03-22T21:28:02.716422900001Z",
+        "2024-03-22T21:28:02.71642289Z",
         "2024-03-22T22:28:03.5+01:00",
         "2024-03-22T21:28:03.5000000Z",
         "2024-03-22",
