@@ -16,12 +16,14 @@ from shared.settings import Settings
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
     from azure.servicebus.aio import ServiceBusClient
+    from azure.storage.blob.aio import BlobServiceClient
 
     from shared.adapters.archive import Archive
     from shared.adapters.catalog_store import CatalogStore
     from shared.adapters.cosmos import Cosmos
     from shared.adapters.entra import Authorizer
     from shared.adapters.flow_store import FlowStore
+    from shared.adapters.password_audit import PasswordAudit
     from shared.adapters.service_bus import QueueDepth, QueuePublisher
     from shared.contract.printing import Printer
     from shared.services.announcing import Announcer
@@ -136,11 +138,8 @@ def catalog() -> CatalogStore:
 
 
 @functools.cache
-def archive() -> Archive:
-    """Return the archive of dead letters."""
+def _blobs() -> BlobServiceClient:
     from azure.storage.blob.aio import BlobServiceClient
-
-    from shared.adapters.archive import Archive
 
     config = settings()
     # By default the SDK goes on for a minute, which is all that a function has.
@@ -152,11 +151,24 @@ def archive() -> Archive:
         "random_jitter_range": 1,
     }
     if config.storage_connection is not None:
-        return Archive(
-            BlobServiceClient.from_connection_string(config.storage_connection, **patience)
-        )
+        return BlobServiceClient.from_connection_string(config.storage_connection, **patience)
     assert config.storage_blob_uri is not None  # noqa: S101 - Settings.read saw to it
-    return Archive(BlobServiceClient(config.storage_blob_uri, _credential(), **patience))
+    return BlobServiceClient(config.storage_blob_uri, _credential(), **patience)
+
+
+@functools.cache
+def archive() -> Archive:
+    """Return the archive of dead letters."""
+    from shared.adapters.archive import Archive
+
+    return Archive(_blobs())
+
+
+@functools.cache
+def _password_audit() -> PasswordAudit:
+    from shared.adapters.password_audit import PasswordAudit
+
+    return PasswordAudit(_blobs())
 
 
 @functools.cache
@@ -209,7 +221,10 @@ def provisioning_flows() -> ProvisioningFlows:
     """Return the use cases of provisioning flows."""
     from shared.services.provisioning_flows import ProvisioningFlows
 
-    return ProvisioningFlows(flow_store(), catalog(), _announcer(), _answers(), settings().keyring)
+    # The audit is opened by the first reading of passwords: nothing else here needs that SDK.
+    return ProvisioningFlows(
+        flow_store(), catalog(), _announcer(), _answers(), settings().keyring, _password_audit
+    )
 
 
 @functools.cache
@@ -276,11 +291,13 @@ def _answers() -> Representations:
 
 async def close() -> None:
     """Close whatever was opened, for a command that ends; a host keeps it all."""
-    for opened in (publisher, queue_depth, archive, _cosmos, _credential):
+    for opened in (publisher, queue_depth, _blobs, _cosmos, _credential):
         if opened.cache_info().currsize:
             await opened().close()
             opened.cache_clear()
     for built_on_it in (
+        archive,
+        _password_audit,
         flow_store,
         catalog,
         flow_sets,

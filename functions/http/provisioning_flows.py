@@ -107,7 +107,7 @@ async def read_passwords(req: func.HttpRequest) -> func.HttpResponse:
     """Return the initial passwords of a flow's users in clear, to the provisioning engine.
 
     Not one of Graph's operations. A flow of a kind that has no passwords gives an empty list. Each
-    reading leaves a log line that names the caller.
+    reading is recorded with its caller before the answer; where it cannot be, the answer is 503.
     """
     set_id, flow_id = guid_param(req, "set_id"), guid_param(req, "flow_id")
     return ok(req, await bootstrap.provisioning_flows().read_passwords(set_id, flow_id))

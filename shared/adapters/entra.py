@@ -22,8 +22,18 @@ from shared.domain.ids import as_guid
 from shared.domain.permissions import Permission
 
 ENTRA: Final = "https://login.microsoftonline.com"
-# Tokens of version 1 name their issuer under another host than the one that issues them.
-_ENTRA_V1_ISSUER: Final = "https://sts.windows.net"
+_CHINA: Final = "https://login.partner.microsoftonline.cn"
+# Under which hosts the tokens of versions 1 and 2 name their issuer, by authority. Bicep's
+# environment() names the former host of the cloud in China, whose tokens name the present one.
+_ISSUERS: Final = {
+    ENTRA: ("https://sts.windows.net", ENTRA),
+    "https://login.microsoftonline.us": (
+        "https://sts.windows.net",
+        "https://login.microsoftonline.us",
+    ),
+    "https://login.chinacloudapi.cn": ("https://sts.chinacloudapi.cn", _CHINA),
+    _CHINA: ("https://sts.chinacloudapi.cn", _CHINA),
+}
 _GRAPH_ID: Final = "00000003-0000-0000-c000-000000000000"
 _PERSONAL_ACCOUNTS: Final = "9188040d-6c67-4c5b-b112-36a304b66dad"
 
@@ -114,8 +124,8 @@ class AuthSettings:
 
     def issuers(self, tenant: str) -> tuple[str, str]:
         """Return what `iss` is in this tenant's tokens of version 1 and of version 2."""
-        first = _ENTRA_V1_ISSUER if self.authority == ENTRA else self.authority
-        return f"{first}/{tenant}/", f"{self.authority}/{tenant}/v2.0"
+        first, second = _ISSUERS.get(self.authority, (self.authority, self.authority))
+        return f"{first}/{tenant}/", f"{second}/{tenant}/v2.0"
 
     @property
     def challenge(self) -> str:

@@ -364,9 +364,7 @@ class FlowStore:
 
 def _some(entries: str, condition: str) -> str:
     """Say, as a predicate, that a condition holds for some entry `e` of a collection."""
-    # `? :`, and not AND: the local emulator looks into a missing collection otherwise.
-    within = f"SELECT VALUE e FROM e IN {entries} WHERE {condition}"  # noqa: S608 - as above
-    return f"(IS_ARRAY({entries}) ? EXISTS({within}) : false)"
+    return f"EXISTS(SELECT VALUE e FROM e IN {entries} WHERE {condition})"  # noqa: S608 - as above
 
 
 def _uses(flow: Mapping[str, Any], role_groups: set[str], role_code: str | None) -> bool:

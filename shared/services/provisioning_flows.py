@@ -44,6 +44,7 @@ from shared.telemetry import log_event
 if TYPE_CHECKING:
     from shared.adapters.catalog_store import CatalogStore
     from shared.adapters.flow_store import FlowStore
+    from shared.adapters.password_audit import PasswordAudit
     from shared.services.announcing import Announcer
 
 
@@ -71,6 +72,7 @@ class ProvisioningFlows:
     announcer: Announcer
     answers: Representations
     keyring: Ring
+    audit: Callable[[], PasswordAudit]
 
     async def create(self, set_id: str, body: Any) -> Representation:
         """Store a flow of one of the four kinds and request its readiness check.
@@ -150,11 +152,13 @@ class ProvisioningFlows:
     async def read_passwords(self, set_id: str, flow_id: str) -> dict[str, Any]:
         """Return the initial passwords of a flow's users in clear, for the provisioning engine.
 
-        A flow of a kind that has no passwords gives an empty list. Each reading leaves a log line
-        that names the caller. Raises NotFound or UnreadablePassword.
+        A flow of a kind that has no passwords gives an empty list. Each reading is recorded before
+        anything is returned, and leaves a log line: both name the caller. Raises NotFound,
+        UnreadablePassword, or StoreUnavailable where it cannot be recorded.
         """
         _, flow = await self.store.read_flow(set_id, flow_id)
         found = passwords(flow, self.keyring)
+        recorded = await self.audit().record(set_id, flow_id, [group for group, _ in found])
         caller = current_caller.get()
         log_event(
             "passwordsRead",
@@ -162,6 +166,7 @@ class ProvisioningFlows:
             flowId=flow_id,
             caller=None if caller is None else vars(caller),
             count=len(found),
+            record=recorded,
         )
         context = self.answers.printer.context(f"{flows_path(set_id)}('{flow_id}')/readPasswords")
         value = [{"roleGroup": group, "password": secret.reveal()} for group, secret in found]

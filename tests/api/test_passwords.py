@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import secrets
 import uuid
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -131,7 +132,21 @@ async def test_all_other_roles_together_do_not_open_passwords(stack: Stack, serv
     assert password not in answer.text
 
 
-async def test_each_reading_leaves_a_line_that_names_the_caller(
+async def records(stack: Stack, flow: Flow) -> list[tuple[str, dict[str, Any]]]:
+    """The names and contents of what was recorded of a flow's passwords."""
+    found = []
+    async with BlobServiceClient.from_connection_string(stack.config.storage_connection) as storage:
+        container = storage.get_container_client("password-readings")
+        if not await container.exists():
+            return []
+        async for name in container.list_blob_names():
+            content = json.loads(await (await container.download_blob(name)).readall())
+            if content["flowId"] == flow.id:
+                found.append((name, content))
+    return found
+
+
+async def test_each_reading_leaves_a_record_and_a_line_that_name_the_caller(
     service: Api, engine: Api, stack: Stack
 ) -> None:
     password = canary()
@@ -155,6 +170,7 @@ async def test_each_reading_leaves_a_line_that_names_the_caller(
         "app_id": LOCAL_CLIENT,
     }
     [audit] = [line for line in found if line["event"] == "passwordsRead"]
+    recorded = audit.pop("record")
     assert audit == {
         "event": "passwordsRead",
         "flowSetId": flow.set_id,
@@ -165,6 +181,34 @@ async def test_each_reading_leaves_a_line_that_names_the_caller(
     }
     [request] = [line for line in found if line["event"] == "request"]
     assert (request["operation"], request["caller"]) == ("read_passwords", caller)
+
+    [(name, record)] = await records(stack, flow)
+    assert name == recorded
+    at = datetime.fromisoformat(record.pop("time"))
+    assert name.startswith(f"{at:%Y/%m/%d/%H%M%S}-")
+    assert abs(datetime.now(UTC) - at) < timedelta(minutes=2)
+    assert record == {
+        "flowSetId": flow.set_id,
+        "flowId": flow.id,
+        "roleGroups": ["staff", "students"],
+        "caller": caller,
+        "traceparent": f"00-{trace_id}-{'1' * 16}-01",
+    }
+
+
+async def test_each_reading_is_recorded_by_itself(service: Api, engine: Api, stack: Stack) -> None:
+    flow = await new_flow(service, canary(), canary())
+    answers = await asyncio.gather(*(read_passwords(engine, flow) for _ in range(5)))
+    assert [answer.status for answer in answers] == [200] * 5
+    assert len(await records(stack, flow)) == 5
+
+
+async def test_a_refused_reading_leaves_no_record(service: Api, stack: Stack) -> None:
+    flow = await new_flow(service, canary(), canary())
+    token = application_token(stack.config, *OTHER_ROLES)
+    answer = await read_passwords(service, flow, authorization=f"Bearer {token}")
+    assert answer.status == 403
+    assert await records(stack, flow) == []
 
 
 @pytest.mark.parametrize("name", ["administrative_unit", "class_group", "security_group"])
@@ -363,3 +407,24 @@ async def test_canary_passwords_are_found_nowhere(
         for form, needle in forms(password).items():
             found = [name for name, hay in searched.items() if needle in hay]
             assert found == [], f"what was {what} is there in {form}"
+
+
+# --- no record, no password (last, since it stops a part of the stack) -------------------------
+
+
+async def test_without_a_record_no_password_is_given(
+    service: Api, engine: Api, stack: Stack
+) -> None:
+    password = canary()
+    flow = await new_flow(service, password, password)
+    await asyncio.to_thread(stack.kill, "azurite")
+    try:
+        answer = await read_passwords(engine, flow)
+    finally:
+        await asyncio.to_thread(stack.start, "azurite")
+    assert_envelope(answer, 503, "serviceNotAvailable")
+    assert "Retry-After" in answer.headers
+    assert password not in answer.text
+
+    assert (await read_passwords(engine, flow)).status == 200
+    assert len(await records(stack, flow)) == 1

@@ -791,10 +791,29 @@ def test_settings_for_entra_need_tenants_and_audiences_only() -> None:
     )
 
 
-def test_entra_issues_under_two_names() -> None:
-    assert AuthSettings.read(CLOUD).issuers(TENANT) == (
-        f"https://sts.windows.net/{TENANT}/",
-        f"https://login.microsoftonline.com/{TENANT}/v2.0",
+@pytest.mark.parametrize(
+    ("authority", "first", "second"),
+    [
+        ("", "sts.windows.net", "login.microsoftonline.com"),
+        ("login.microsoftonline.com", "sts.windows.net", "login.microsoftonline.com"),
+        ("login.microsoftonline.us", "sts.windows.net", "login.microsoftonline.us"),
+        (
+            *("login.chinacloudapi.cn", "sts.chinacloudapi.cn"),
+            "login.partner.microsoftonline.cn",
+        ),
+        (
+            *("login.partner.microsoftonline.cn", "sts.chinacloudapi.cn"),
+            "login.partner.microsoftonline.cn",
+        ),
+    ],
+)
+def test_entra_issues_under_two_names_in_each_cloud(
+    authority: str, first: str, second: str
+) -> None:
+    given = {"AUTH_AUTHORITY": f"https://{authority}/"} if authority else {}
+    assert AuthSettings.read(CLOUD | given).issuers(TENANT) == (
+        f"https://{first}/{TENANT}/",
+        f"https://{second}/{TENANT}/v2.0",
     )
 
 

@@ -1,11 +1,12 @@
-"""The scripts around a deployment: the smoke test on the local stack, the others with a recorder in
-place of the Azure CLI, which has nothing to talk to here."""
+"""The smoke test of a deployment, on the local stack and on services that misbehave; and what all
+scripts of infra/ have in common."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -18,155 +19,17 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.keyring import Keyring
+from tests.infra.azure_cli import AzureCli, install
 
 ROOT = Path(__file__).resolve().parents[2]
-HOOK = ROOT / "infra/hooks/postprovision.sh"
-HOOK_SETTINGS = {
-    "AZURE_SUBSCRIPTION_ID": "11111111-1111-1111-1111-111111111111",
-    "AZURE_RESOURCE_GROUP": "rg-test",
-    "AZURE_KEY_VAULT_NAME": "kv-test",
-    "KEY_RING_NAME": "password-keys",
-    "FUNCTION_APP_NAME": "func-test",
-}
-
-RECORDER = """#!{python}
-import json, sys
-from pathlib import Path
-here = Path(__file__).parent
-arguments = sys.argv[1:]
-files = {{}}
-for argument in arguments:
-    if argument.startswith("@"):
-        path = Path(argument[1:])
-        files[argument] = {{"text": path.read_text(), "mode": path.stat().st_mode & 0o777}}
-with (here / "calls.jsonl").open("a") as log:
-    print(json.dumps({{"arguments": arguments, "files": files}}), file=log)
-for words, code, out in json.loads((here / "answers.json").read_text()):
-    if all(word in " ".join(arguments) for word in words):
-        print(out, file=sys.stderr if code else sys.stdout)
-        sys.exit(code)
-"""
-
-
-@dataclass(frozen=True)
-class AzureCli:
-    """A recorder named `az`: what it was asked, and what it answers."""
-
-    folder: Path
-
-    def answer(self, *answers: tuple[list[str], int, str]) -> None:
-        """Give, for commands that hold all of some words, an exit code and an output."""
-        (self.folder / "answers.json").write_text(json.dumps(answers))
-
-    @property
-    def calls(self) -> list[dict[str, Any]]:
-        log = self.folder / "calls.jsonl"
-        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {"PATH": f"{self.folder}{os.pathsep}{os.environ['PATH']}"}
 
 
 @pytest.fixture
 def az(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AzureCli:
     """An `az` before any other on PATH."""
-    folder = tmp_path / "az"
-    folder.mkdir()
-    script = folder / "az"
-    script.write_text(RECORDER.format(python=sys.executable))
-    script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    cli = AzureCli(folder)
-    cli.answer()
+    cli = install(tmp_path / "az")
     monkeypatch.setenv("PATH", cli.environment["PATH"])
     return cli
-
-
-# --- the hook that makes the password key ---------------------------------------------------------
-
-
-def run_hook(az: AzureCli, **changes: str) -> subprocess.CompletedProcess[str]:
-    settings = {**HOOK_SETTINGS, **changes}
-    return subprocess.run(
-        ["sh", str(HOOK)],
-        env={**az.environment, **{name: value for name, value in settings.items() if value}},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
-
-
-def test_hook_keeps_a_key_that_is_there(az: AzureCli) -> None:
-    az.answer((["rest", "get", "/vaults/kv-test/secrets"], 0, "other\npassword-keys"))
-    done = run_hook(az)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert len(az.calls) == 1
-
-
-def test_hook_makes_a_key_that_the_app_can_use(az: AzureCli) -> None:
-    az.answer((["rest", "get", "/vaults/kv-test/secrets"], 0, "other-password-keys"))
-    done = run_hook(az)
-    assert (done.returncode, done.stderr) == (0, "")
-    _, deployment, refresh = az.calls
-    assert deployment["arguments"][:3] == ["deployment", "group", "create"]
-    assert "secretName=password-keys" in deployment["arguments"]
-    (file,) = deployment["files"].values()
-    Keyring.read(json.loads(file["text"])["passwordKeys"]["value"])
-    assert any(
-        word.endswith(
-            "/sites/func-test/config/configreferences/appsettings/refresh?api-version=2022-03-01"
-        )
-        for word in refresh["arguments"]
-    )
-
-
-def test_hook_makes_another_key_each_time(az: AzureCli) -> None:
-    for _ in range(2):
-        assert run_hook(az).returncode == 0
-    texts = [file["text"] for call in az.calls for file in call["files"].values()]
-    assert len(texts) == len(set(texts)) == 2
-
-
-def test_hook_shows_the_key_to_nobody(az: AzureCli) -> None:
-    done = run_hook(az)
-    (argument, file), *_ = [item for call in az.calls for item in call["files"].items()]
-    key = json.loads(file["text"])["passwordKeys"]["value"].partition(":")[2]
-    assert key not in done.stdout + done.stderr
-    assert not any(key in word for call in az.calls for word in call["arguments"])
-    assert file["mode"] == 0o600
-    assert not Path(argument[1:]).exists()
-
-
-def test_hook_makes_no_key_when_it_cannot_know_whether_there_is_one(az: AzureCli) -> None:
-    az.answer((["rest", "get"], 1, "AuthorizationFailed"))
-    done = run_hook(az)
-    assert done.returncode != 0
-    assert "AuthorizationFailed" in done.stderr
-    assert len(az.calls) == 1
-
-
-@pytest.mark.parametrize("name", HOOK_SETTINGS)
-def test_hook_names_what_is_missing(az: AzureCli, name: str) -> None:
-    done = run_hook(az, **{name: ""})
-    assert done.returncode != 0
-    assert name in done.stderr
-    assert az.calls == []
-
-
-def test_hooks_for_both_kinds_of_shell_do_the_same() -> None:
-    posix = HOOK.read_text("utf-8")
-    windows = HOOK.with_suffix(".ps1").read_text("utf-8")
-    for text in (posix, windows):
-        for name in HOOK_SETTINGS:
-            assert name in text
-        assert re.findall(r"api-version=([\d-]+)", text) == ["2025-05-01", "2022-03-01"]
-        assert re.findall(r"\baz (rest --method \w+|deployment group create)", text) == [
-            "rest --method get",
-            "deployment group create",
-            "rest --method post",
-        ]
 
 
 # --- the smoke test -------------------------------------------------------------------------------
@@ -366,8 +229,78 @@ def test_smoke_refuses_a_wrong_command_line(arguments: list[str]) -> None:
     assert "usage:" in done.stderr
 
 
-def test_scripts_of_infra_are_for_any_posix_shell() -> None:
-    for script in sorted((ROOT / "infra").rglob("*.sh")):
-        assert script.read_text("utf-8").startswith("#!/bin/sh\n")
-        assert subprocess.run(["sh", "-n", str(script)], check=False, timeout=10).returncode == 0
-        assert script.stat().st_mode & stat.S_IXUSR
+SCRIPTS = [ROOT / ".ci/run", *sorted((ROOT / "infra").rglob("*.sh"))]
+
+
+@pytest.mark.parametrize("script", SCRIPTS[1:], ids=lambda script: str(script.name))
+def test_scripts_of_infra_are_for_any_posix_shell(script: Path) -> None:
+    assert script.read_text("utf-8").startswith("#!/bin/sh\n")
+    assert subprocess.run(["sh", "-n", str(script)], check=False, timeout=10).returncode == 0
+    assert script.stat().st_mode & stat.S_IXUSR
+
+
+def test_shellcheck_finds_nothing() -> None:
+    shellcheck = Path(sys.executable).with_name("shellcheck")
+    done = subprocess.run(
+        [str(shellcheck), *map(str, SCRIPTS)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def find_bicep(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Look for the compiler from a copy of infra/ that has nothing beside it."""
+    (folder / "infra").mkdir()
+    script = Path(shutil.copy(ROOT / "infra/find-bicep.sh", folder / "infra"))
+    tools = folder / "tools"
+    tools.mkdir()
+    for name in ("sh", "dirname"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    return subprocess.run(
+        ["sh", str(script)],
+        env={"PATH": str(tools), **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=10,
+    )
+
+
+def program(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_a_missing_compiler_is_a_failure_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    done = find_bicep(tmp_path / "a")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("There is no Bicep compiler: install one")
+
+
+def test_the_compiler_is_what_bicep_names(tmp_path: Path) -> None:
+    named = program(tmp_path / "some" / "compiler")
+    (tmp_path / "a").mkdir()
+    done = find_bicep(tmp_path / "a", BICEP=str(named))
+    assert (done.returncode, done.stdout) == (0, f"{named}\n")
+
+
+def test_a_wrong_name_of_the_compiler_is_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    program(tmp_path / "shared" / "tools" / "bicep")
+    done = find_bicep(tmp_path / "a", BICEP="/no/such/program")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "/no/such/program" in done.stderr
+
+
+def test_the_compiler_is_found_beside_the_project(tmp_path: Path) -> None:
+    beside = program(tmp_path / "shared" / "tools" / "bicep")
+    (tmp_path / "a").mkdir()
+    done = find_bicep(tmp_path / "a")
+    assert done.returncode == 0
+    assert Path(done.stdout.strip()).resolve() == beside

@@ -37,8 +37,9 @@ function valuesOf(node, property, parameters) {
   if (node?.type !== 'binary') return null;
   if (node.operator === 'AND' || node.operator === 'OR') {
     const found = operands(node).map((part) => valuesOf(part, property, parameters));
-    if (node.operator === 'AND') return found.find((values) => values !== null) ?? null;
-    return found.includes(null) ? null : found.flat();
+    if (node.operator === 'OR') return found.includes(null) ? null : found.flat();
+    const [first = null, ...others] = found.filter((values) => values !== null);
+    return first && first.filter((value) => others.every((values) => values.includes(value)));
   }
   const value = comparedWith(node, property, new Set(['=']), parameters);
   return value === undefined ? null : [value];

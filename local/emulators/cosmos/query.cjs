@@ -6,6 +6,7 @@ const { pathOf, rangeOf, valuesOf } = require('./conditions.cjs');
 const { rowOrder } = require('./order.cjs');
 const { planOf } = require('./plan.cjs');
 const { effectiveKey } = require('./ranges.cjs');
+const { record } = require('./record.cjs');
 const { parseQuery } = require('./sql-parser.cjs');
 const { Compiler, compileSelect, composesAggregates } = require('./sql-compiler.cjs');
 
@@ -62,6 +63,7 @@ function matches(condition, item) {
     throw badRequest("The condition of a PATCH must read 'FROM c WHERE …'.");
   }
   const query = prepare(`SELECT VALUE 1 ${condition}`);
+  record(`SELECT * ${condition}`);
   return [...query.rows({ [query.rootName]: item }, new Map())].length > 0;
 }
 
@@ -162,16 +164,16 @@ const canonical = (value) =>
   );
 
 /** Rows in the order the query asks for; of those up to the row `after`, if there is one, some may be left out. */
-function* rowsInOrder(query, container, { parameters, partition, range, after }) {
+function* rowsInOrder(query, container, { parameters, partition, range, after, seen }) {
   const { tree, sortKeys } = query;
   const rows = (entries) => rowsOf(query, entries, parameters);
   if (sortKeys.length === 0) {
-    yield* rows(container.scan(range, partition));
+    yield* rows(container.scan(range, partition, seen));
     return;
   }
   const named = checkOrder(sortKeys, container.definition.indexingPolicy ?? {});
   let behind = after;
-  if (named && partition === undefined && query.item !== null && tree.from.length === 1) {
+  if (named && partition === undefined && container.hidden(range, seen).length === 0 && query.item !== null && tree.from.length === 1) {
     const order = range.order(sortKeys);
     const places = order.places(after, rangeOf(tree.where, sortKeys[0], parameters));
     const most = Math.max(WALKED_ITEMS, WALKED_PART * range.entries.size);
@@ -184,7 +186,7 @@ function* rowsInOrder(query, container, { parameters, partition, range, after })
     behind = order.row(entry);
   }
   const compare = rowOrder(sortKeys);
-  yield* [...rows(container.scan(range, partition))]
+  yield* [...rows(container.scan(range, partition, seen))]
     .filter((row) => (named || row.keys[0] !== undefined) && (behind === undefined || compare(row, behind) > 0))
     .sort(compare);
 }
@@ -280,13 +282,15 @@ function sourceOf(query, container, parameters, { partition, rangeId, crossParti
  * items added meanwhile neither repeat nor hide others.
  */
 function page(container, request) {
-  const { query: sql, parameters: given, rangeId, pageSize, continuation } = request;
+  const { query: sql, parameters: given, rangeId, pageSize, continuation, seenBy } = request;
   const query = prepare(sql, rangeId !== undefined);
   const parameters = parameterMap(given);
   const token = continuation === undefined ? null : decodeToken(continuation);
   const { next, ...source } = sourceOf(query, container, parameters, request, token);
   const further = next < container.ranges.length ? encodeToken({ range: next, taken: 0 }) : null;
   const { top = Infinity, offset = 0, limit = Infinity } = countsOf(query, parameters);
+  // What a client asks of a range, a plan has made of what was asked.
+  if (rangeId === undefined) record(sql, given, `/${container.partitionPath.join('/')}`);
   const most = Math.min(top, limit);
   let toSkip = token ? 0 : offset;
   let taken = token?.taken ?? 0;
@@ -294,7 +298,7 @@ function page(container, request) {
   const items = [];
   let last = null;
   if (taken >= most) return { items, continuation: null, ...source };
-  for (const { value, position } of results(query, container, { parameters, ...source }, token)) {
+  for (const { value, position } of results(query, container, { parameters, ...source, seen: seenBy(source.range) }, token)) {
     if (toSkip > 0) {
       toSkip -= 1;
       continue;
@@ -321,7 +325,9 @@ function plan(container, { query: sql, parameters: given }) {
     isMinInclusive: true,
     isMaxInclusive: key !== null,
   }));
-  return planOf(query, countsOf(query, parameters), ranges);
+  const made = planOf(query, countsOf(query, parameters), ranges);
+  record(sql, given, `/${container.partitionPath.join('/')}`);
+  return made;
 }
 
 module.exports = { matches, page, plan };

@@ -1,0 +1,46 @@
+"""Blobs that are written once, for what must not change afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
+from azure.storage.blob.aio import ContainerClient
+
+from shared.domain.errors import StoreUnavailable
+
+
+async def write_once(container: ContainerClient, name: str, content: bytes) -> bool:
+    """Write a new blob; False where one of that name exists. Raises StoreUnavailable."""
+    try:
+        with asking():
+            for _ in range(2):
+                try:
+                    await container.upload_blob(name, content, overwrite=False)
+                except ResourceNotFoundError:
+                    # The first blob of all: the container is created by the first writer.
+                    await _make_container(container)
+                else:
+                    return True
+    except ResourceExistsError:
+        return False
+    raise StoreUnavailable
+
+
+async def _make_container(container: ContainerClient) -> None:
+    try:
+        await container.create_container()
+    except ResourceExistsError:
+        return
+
+
+@contextmanager
+def asking() -> Iterator[None]:
+    """Raise StoreUnavailable where Blob Storage does not answer; 404 and 409 are answers."""
+    try:
+        yield
+    except (ResourceExistsError, ResourceNotFoundError):
+        raise
+    except AzureError as exc:
+        raise StoreUnavailable from exc

@@ -1,0 +1,129 @@
+"""Queries of the shapes that the service sends, and of shapes that come close to them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any, TypedDict
+
+from shared.odata.cosmos import Query, count_query, page_query
+from shared.odata.model import FLOW_SET
+from shared.odata.options import COLLECTION, QueryOptions
+from shared.odata.paging import Page
+
+
+class Asked(TypedDict):
+    """A query, its parameters, and the path of its container's partition key."""
+
+    query: str
+    parameters: list[dict[str, Any]]
+    pk: str
+
+
+NAME = "c.displayName"
+FLOW = "c.flows.userProvisioningFlow"
+PARAMETERS = [
+    {"name": name, "value": value}
+    for name, value in (("@a", "a"), ("@b", 2), ("@id", "i"), ("@n", 5))
+]
+FILTERS = [
+    "displayName eq 'North'",
+    "displayName ne null and not startswith(displayName,'N')",
+    "contains(tolower(displayName),'no') or endswith(displayName,'th')",
+    "id in ('a','b')",
+    "displayName in ('a','b') and createdDateTime ge 2024-03-02",
+    "createdDateTime lt 2024-03-02T00:00:00Z or (displayName gt 'M' and id ne '4')",
+    "filter/in/any()",
+    "not filter/in/any(x:x eq '10' or x eq '20')",
+    "filter/microsoft.graph.industryData.basicFilter/in/all(x:x in ('10','20'))",
+    "filter/attribute in ('orgExternalId', null) and filter/in/any(x:x lt '15')",
+]
+ORDERS = ["", "id desc", "displayName", "createdDateTime desc", "lastModifiedDateTime,id"]
+CONDITIONS = [
+    f"{NAME} = @a",
+    "NOT IS_DEFINED(c.flows.classGroupProvisioningFlow)",
+    'CONTAINS(c["displayName"], @a, true)',
+    f"{FLOW}.revision <= @b",
+    "c.id IN (@a, @id)",
+    "c.id = @id",
+    f"({NAME} BETWEEN @a AND @id)",
+    f"({NAME} IN (@a) ? true : false)",
+    "EXISTS(SELECT VALUE e FROM e IN c.entries WHERE e.code = @a)",
+    # Not so in Cosmos DB:
+    f"{NAME} BETWEEN @a AND @id",
+    "c.id IN ()",
+    f"{NAME} = NULL",
+    f"{NAME} == @a",
+    "c.value = @a",
+    "COUNT(c.id) = 1",
+    "LENGTH(c.id, 1) = @b",
+    "NOSUCH(c.id)",
+    "d.id = @a",
+    "EXISTS(SELECT VALUE c FROM c IN c.entries)",
+    "(SELECT VALUE e FROM e IN c.entries) = @a",
+]
+SELECTIONS = [
+    "*",
+    "VALUE c.id",
+    "c.id, c.displayName AS name",
+    "DISTINCT VALUE c.displayName",
+    "TOP @n *",
+    "TOP 3 VALUE c.id",
+    "VALUE COUNT(1)",
+    "VALUE MAX(c.revision)",
+    "VALUE AVG(c.revision)",
+    # Not so:
+    "c.id, c.other.id",
+    "c.displayName AS id, c.id",
+    "VALUE COUNT(1) + 1",
+    "VALUE {'n': COUNT(1)}",
+    "COUNT(1) AS n, c.id",
+    "VALUE {'a': 1, 'a': 2}",
+    "TOP -1 *",
+    "TOP 1 DISTINCT c.id",
+]
+ENDINGS = [
+    "",
+    "ORDER BY c.id",
+    "ORDER BY c.displayName DESC, c.id ASC",
+    "OFFSET 1 LIMIT @n",
+    "ORDER BY c.id OFFSET 0 LIMIT 2",
+    # Not so:
+    "LIMIT 2",
+    "ORDER BY LOWER(c.id)",
+    "ORDER BY c.id ASC DESC",
+    "OFFSET 1.5 LIMIT 2",
+]
+
+
+def _sent() -> Iterator[Query]:
+    for filter_, order in itertools.product(["", *FILTERS], ORDERS):
+        given = {"filter": filter_, "orderby": order}
+        options = QueryOptions.parse(
+            {name: text for name, text in given.items() if text}, COLLECTION, FLOW_SET
+        )
+        yield page_query(options, Page(20))
+        yield count_query(options)
+
+
+def _near() -> Iterator[str]:
+    for selection, ending in itertools.product(SELECTIONS, ENDINGS):
+        # Cosmos DB plans an order of aggregates, which has no use; the emulator serves none.
+        if not ("ORDER" in ending and "(" in selection):
+            yield f"SELECT {selection} FROM c {ending}"  # noqa: S608 - ours
+    for condition in CONDITIONS:
+        yield f"SELECT * FROM c WHERE {condition}"  # noqa: S608 - ours
+        yield f"SELECT TOP 2 * FROM c WHERE NOT ({condition}) ORDER BY c.id"  # noqa: S608 - ours
+    for (one, other), operator in itertools.product(
+        itertools.permutations(CONDITIONS[:12], 2), ("AND", "OR")
+    ):
+        yield f"SELECT * FROM c WHERE {one} {operator} {other}"  # noqa: S608 - ours
+
+
+def generated() -> list[Asked]:
+    """All of them, each once."""
+    found: list[Asked] = [
+        {"query": query.text, "parameters": query.parameters, "pk": "/id"} for query in _sent()
+    ]
+    found += [{"query": text, "parameters": PARAMETERS, "pk": "/id"} for text in _near()]
+    return list({each["query"]: each for each in found}.values())
