@@ -86,7 +86,7 @@ def _option(name: str, entity: EntityType) -> dict[str, Any]:
             text,
         ),
         "top": (
-            "How many at most.",
+            "How many a page has at most; links lead to the rest.",
             {"type": "integer", "minimum": 0, "maximum": MAX_TOP},
         ),
         "skip": (

@@ -104,7 +104,7 @@ class QueryOptions:
                 faults += exc.faults
         if faults:
             raise InvalidRequest(*faults)
-        ordering = ("filter", "orderby", "search", "top", "skip")
+        ordering = ("filter", "orderby", "search", "skip")
         given = tuple((name, texts[name]) for name in ordering if name in texts)
         return cls(entity, **read, given=given)
 

@@ -14,7 +14,7 @@ Value = str | bool | int | float | None
 
 _DATE = re.compile(
     r"(?P<day>\d{4}-\d\d-\d\d)"
-    r"(?:T(?P<minute>\d\d:\d\d)(?::(?P<second>\d\d)(?:\.(?P<fraction>\d{1,7})0*)?)?"
+    r"(?:T(?P<minute>\d\d:\d\d)(?::(?P<second>\d\d)(?:\.(?P<fraction>\d{1,12}))?)?"
     r"(?P<zone>Z|[+-]\d\d:\d\d)?)?",
     re.ASCII | re.IGNORECASE,
 )
@@ -45,7 +45,9 @@ def has_type(step: Step, owner: Mapping[str, Any]) -> bool:
 def stored_time(text: str) -> str | None:
     """Return a date or a time with or without zone in the stored form; None for what is neither.
 
-    Without a zone it is UTC, without a time it is midnight.
+    Without a zone it is UTC, without a time it is midnight. Stored times have seven digits of a
+    second. A literal with more (OData allows twelve) lies between two of them: a `~` behind it puts
+    it there, in the order of text, and equal to neither.
     """
     match = _DATE.fullmatch(text)
     if match is None:
@@ -56,4 +58,6 @@ def stored_time(text: str) -> str | None:
         moment = datetime.fromisoformat(f"{match['day']}T{second}{zone}").astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return f"{moment.replace(tzinfo=None).isoformat()}.{(match['fraction'] or ''):0<7}Z"
+    digits = f"{match['fraction'] or '':0<7}"
+    between = "~" if digits[7:].strip("0") else ""
+    return f"{moment.replace(tzinfo=None).isoformat()}.{digits[:7]}Z{between}"

@@ -14,7 +14,7 @@ from shared.domain.conditions import Tag
 from shared.odata.listing import list_page, passing
 from shared.odata.model import EntityType
 from shared.odata.options import COLLECTION, COUNT, ITEM, QueryOptions
-from shared.odata.paging import Page, next_link, next_token, open_page
+from shared.odata.paging import Page, check_room, next_link, next_token, open_page
 from shared.odata.prefer import Preferences, parse_prefer
 
 
@@ -77,6 +77,7 @@ class Representations:
         another.
         """
         options = QueryOptions.parse(asked.params, COLLECTION, entity_type)
+        check_room(asked.url, options)
         preferences = parse_prefer(asked.prefer)
         page = open_page(
             options, self.token_key, max_page_size=preferences.max_page_size, scope=path
@@ -120,17 +121,10 @@ class Representations:
         body: dict[str, Any] = {"@odata.context": context}
         if options.count:
             body["@odata.count"] = total
-        token = None
         if more and printed:
             token = next_token(
-                options,
-                request.page,
-                len(printed),
-                printed[-1],
-                self.token_key,
-                scope=request.path,
+                options, request.page, printed[-1], self.token_key, scope=request.path
             )
-        if token is not None:
             body["@odata.nextLink"] = next_link(request.url, token)
         body["value"] = [options.project(each) for each in printed]
         return Collection(body, request.preferences.page_size_applied)

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.support.api import ONE_QUERY, Api, Counted, Flow
+from tests.support.api import ONE_QUERY, Api, Counted, Flow, assert_envelope
 
 
 async def new_sets(service: Api, word: str, count: int) -> list[str]:
@@ -164,6 +164,24 @@ async def test_pages_are_expanded_too(service: Api, word: str) -> None:
     [last] = found[1]["value"]
     assert [flow["id"] for flow in last["provisioningFlows"]] == [created.json()["id"]]
     assert [each["provisioningFlows"] for each in found[0]["value"]] == [[], []]
+
+
+async def test_a_filter_that_leaves_no_room_for_the_link_is_refused(
+    service: Api, word: str
+) -> None:
+    await new_sets(service, "\U0001f600" * 251, 2)
+
+    def asked(characters: int) -> dict[str, object]:
+        return {
+            "$filter": f"startswith(displayName,'\U0001f600') and id ne '{'x' * characters}'",
+            "$orderby": "displayName",
+            "$top": 1,
+        }
+
+    assert (await service.get(service.sets, asked(1900))).status == 200
+    answer = await service.get(service.sets, asked(1900) | {"$select": "id," * 300 + "id"})
+    error = assert_envelope(answer, 400, "BadRequest")
+    assert error["details"][0]["target"] == "$filter"
 
 
 # --- cost --------------------------------------------------------------------------------------

@@ -223,6 +223,8 @@ def combined(leaves: st.SearchStrategy[str], most: int) -> st.SearchStrategy[str
 times = st.sampled_from(
     [
         "2024-03-22T21:28:02.7164229Z",
+        "2024-03-22T21:28:02.716422900001Z",
+        "2024-03-22T21:28:02.71642289Z",
         "2024-03-22T22:28:03.5+01:00",
         "2024-03-22T21:28:03.5000000Z",
         "2024-03-22",
@@ -353,7 +355,7 @@ def options(**params: str) -> QueryOptions:
         {"orderby": "createdDateTime desc"},
         {"orderby": "lastModifiedDateTime"},
         {"orderby": "id desc"},
-        {"orderby": "displayName", "top": "17", "skip": "3", "filter": "displayName ne 'West'"},
+        {"orderby": "displayName", "top": "3", "skip": "3", "filter": "displayName ne 'West'"},
         {"top": "0"},
         {"skip": "29"},
         {"skip": "31"},
@@ -379,13 +381,11 @@ def test_pages_from_cosmos_are_those_from_memory(
         served += len(expected.entities)
         if not expected.more:
             break
-        last = found[page.limit - 1] if page.limit else {}
-        token = next_token(asked, page, page.limit, last, KEY)
-        if token is None:
-            break
+        if not page.limit:
+            return
+        token = next_token(asked, page, found[: page.limit][-1], KEY)
         asked = options(**params, skiptoken=token)
-    wanted = max(0, total - int(params.get("skip", 0)))
-    assert served == min(wanted, int(params.get("top", wanted)))
+    assert served == max(0, total - int(params.get("skip", 0)))
 
 
 def test_values_of_the_client_are_parameters_only(sets: ContainerProxy) -> None:

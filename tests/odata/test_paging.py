@@ -15,7 +15,7 @@ from shared.domain.errors import InvalidRequest
 from shared.odata.listing import list_page
 from shared.odata.model import FLOW_SET, REFERENCE_DEFINITION, ROLE_GROUP, EntityType
 from shared.odata.options import COLLECTION, MAX_LENGTH, QueryOptions
-from shared.odata.paging import PAGE_SIZE, next_link, next_token, open_page
+from shared.odata.paging import MAX_QUERY, PAGE_SIZE, check_room, next_link, next_token, open_page
 
 KEY = b"k" * 32
 Entity = Mapping[str, Any]
@@ -35,7 +35,7 @@ def page_of(
     ids = [str(each["id"]) for each in listing.entities]
     if not listing.more or not ids:
         return ids, None
-    return ids, next_token(options, page, len(ids), listing.entities[-1], KEY, scope=scope)
+    return ids, next_token(options, page, listing.entities[-1], KEY, scope=scope)
 
 
 def all_pages(entities: list[Entity], size: int, **params: str) -> list[list[str]]:
@@ -48,9 +48,7 @@ def all_pages(entities: list[Entity], size: int, **params: str) -> list[list[str
 
 
 def token_of(options: QueryOptions, last: Entity, key: bytes = KEY) -> str:
-    token = next_token(options, open_page(options, key), 1, last, key)
-    assert token is not None
-    return token
+    return next_token(options, open_page(options, key), last, key)
 
 
 def definitions(count: int) -> list[Entity]:
@@ -95,17 +93,17 @@ def test_a_page_holds_one_hundred_unless_the_client_wants_fewer() -> None:
 @pytest.mark.parametrize(
     ("params", "sizes"),
     [
-        ({"top": "25"}, [10, 10, 5]),
-        ({"top": "20"}, [10, 10]),
-        ({"top": "7"}, [7]),
+        ({"top": "25"}, [10, 10, 10]),
+        ({"top": "7"}, [7, 7, 7, 7, 2]),
+        ({"top": "15", "count": "true"}, [10, 10, 10]),
         ({"top": "0"}, [0]),
         ({"top": "999"}, [10, 10, 10]),
         ({"skip": "5"}, [10, 10, 5]),
-        ({"skip": "5", "top": "12"}, [10, 2]),
+        ({"skip": "5", "top": "9"}, [9, 9, 7]),
         ({"skip": "30"}, [0]),
     ],
 )
-def test_top_ends_all_pages_and_skip_starts_the_first(
+def test_top_is_the_size_of_pages_and_skip_starts_the_first(
     params: dict[str, str], sizes: list[int]
 ) -> None:
     pages = all_pages(definitions(30), 10, **params)
@@ -138,7 +136,6 @@ ALPHABET = string.ascii_letters + string.digits + "-_=+/ .~é"
 def test_a_token_opens_to_the_place_it_was_made_of() -> None:
     page = open_page(parse(FLOW_SET, orderby="displayName desc", skiptoken=TOKEN), KEY)
     assert page.after == (LAST["displayName"], LAST["id"])
-    assert page.served == 1
 
 
 def test_the_size_of_the_first_page_is_that_of_all() -> None:
@@ -197,7 +194,6 @@ def test_refuses_a_token_of_another_key() -> None:
         {"orderby": "displayName"},
         {"orderby": "displayName desc", "filter": "id ne 'x'"},
         {"orderby": "displayName desc", "search": "x"},
-        {"orderby": "displayName desc", "top": "5"},
         {"orderby": "displayName desc", "skip": "5"},
     ],
 )
@@ -213,11 +209,12 @@ def test_refuses_a_token_of_another_collection() -> None:
 
 
 @pytest.mark.parametrize(
-    "params", [{"count": "true"}, {"select": "id"}, {"expand": "provisioningFlows"}]
+    "params",
+    [{"count": "true"}, {"select": "id"}, {"expand": "provisioningFlows"}, {"top": "7"}],
 )
 def test_a_token_goes_with_options_that_choose_no_entities(params: dict[str, str]) -> None:
     options = parse(FLOW_SET, orderby="displayName desc", skiptoken=TOKEN, **params)
-    assert open_page(options, KEY).served == 1
+    assert open_page(options, KEY).after == (LAST["displayName"], LAST["id"])
 
 
 def test_stored_and_printed_times_make_the_same_token() -> None:
@@ -253,3 +250,58 @@ def test_a_token_of_the_longest_name_fits() -> None:
 )
 def test_the_next_link_keeps_the_options_as_the_client_wrote_them(url: str, link: str) -> None:
     assert next_link(url, "T") == link
+
+
+# --- room for links ------------------------------------------------------------------------------
+
+SETS_URL = "http://127.0.0.1/beta/external/industryData/outboundProvisioningFlowSets"
+EXTREMES: dict[str, Any] = {
+    "id": f"{'x' * 63}-{'y' * 64}",
+    "displayName": "\U0001f600" * 256,
+    "code": "c" * 64,
+    "createdDateTime": "2024-03-22T21:28:02.1234567Z",
+    "isDisabled": False,
+    "sortIndex": -(2**31),
+}
+
+
+def url_of(length: int, option: str = "$filter") -> str:
+    return f"{SETS_URL}?{option}=".ljust(len(SETS_URL) + 1 + length, "x")
+
+
+def longest_that_fits(options: QueryOptions) -> int:
+    for length in range(MAX_QUERY, 10, -1):
+        try:
+            check_room(url_of(length), options)
+        except InvalidRequest:
+            continue
+        return length
+    raise AssertionError("nothing fits")
+
+
+@pytest.mark.parametrize(
+    "orderby",
+    ["id", "displayName", "displayName desc,code", "createdDateTime,isDisabled,sortIndex"],
+)
+def test_a_link_fits_whatever_the_last_entity(orderby: str) -> None:
+    options = parse(orderby=orderby)
+    page = open_page(options, KEY, max_page_size=PAGE_SIZE)
+    token = next_token(options, page, EXTREMES, KEY)
+    length = longest_that_fits(options)
+    link = next_link(url_of(length), token)
+    assert len(link.partition("?")[2]) <= MAX_QUERY
+    # The link itself leads on: its token does not count twice.
+    check_room(link, options)
+
+
+def test_an_option_that_leaves_no_room_is_named() -> None:
+    with pytest.raises(InvalidRequest, match=r"leaves 24[0-9]{2}") as error:
+        check_room(f"{url_of(2600, 'FILTER')}&$top=5", parse(orderby="displayName"))
+    assert [(each.code, each.target) for each in error.value.faults] == [("TooLong", "$FILTER")]
+
+
+def test_an_order_that_leaves_no_room_is_named() -> None:
+    options = parse(orderby="displayName,code,referenceType")
+    with pytest.raises(InvalidRequest, match="fewer") as error:
+        check_room(f"{SETS_URL}?$orderby=displayName,code,referenceType", options)
+    assert [each.target for each in error.value.faults] == ["$orderby"]
