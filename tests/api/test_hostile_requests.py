@@ -14,45 +14,6 @@ from shared.odata.prefer import MAX_LENGTH, parse_prefer
 from tests.support.api import Api, CosmosRequests, assert_envelope, request_body
 
 
-def part(**members: Any) -> dict[str, Any]:
-    return {"id": "1", "method": "GET", "url": "/external/industryData", **members}
-
-
-@pytest.mark.parametrize(
-    ("members", "target"),
-    [
-        ({"url": "//["}, "$.requests[0].url"),
-        ({"url": "http://["}, "$.requests[0].url"),
-        ({"url": "//ex℀mple/"}, "$.requests[0].url"),
-        ({"dependsOn": [[]]}, "$.requests[0].dependsOn"),
-        ({"dependsOn": [{}]}, "$.requests[0].dependsOn"),
-        ({"depends_on": ["0"]}, "$.requests[0]"),
-        ({"url": "/$batch"}, "$.requests[0].url"),
-        ({"url": "/%24batch"}, "$.requests[0].url"),
-        ({"url": "/%24BATCH/"}, "$.requests[0].url"),
-        ({"url": "/beta/$batch"}, "$.requests[0].url"),
-        ({"url": "/BETA/$BATCH?x=1"}, "$.requests[0].url"),
-    ],
-)
-async def test_a_malformed_part_of_a_batch_is_a_400_with_its_place(
-    service: Api, members: dict[str, Any], target: str
-) -> None:
-    answer = await service.post(f"{service.root}/$batch", {"requests": [part(**members)]})
-
-    error = assert_envelope(answer, 400, "BadRequest")
-    assert [fault["target"] for fault in error["details"]] == [target]
-
-
-async def test_a_deeply_nested_body_in_a_batch_is_a_400(service: Api) -> None:
-    deep = "[" * 600 + "]" * 600
-    body = f'{{"requests": [{{"id": "1", "method": "POST", "url": "/x", "body": {deep}}}]}}'
-
-    answer = await service.send("POST", f"{service.root}/$batch", body.encode())
-
-    error = assert_envelope(answer, 400, "BadRequest")
-    assert [fault["target"] for fault in error["details"]] == ["$.requests[0].body"]
-
-
 @pytest.mark.parametrize(
     "reference",
     [
