@@ -19,10 +19,10 @@ help: ## List these commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: install ## Run emulators and functions; Ctrl-C stops them (HOST=func uses func start)
-	@exec $(VENV_PYTHON) -m local.stack run --host $(HOST)
+	@exec $(VENV_PYTHON) -m local.stack_command run --host $(HOST)
 
 stack: install ## Run the emulators only, for `func start` in another terminal
-	@exec $(VENV_PYTHON) -m local.stack emulators
+	@exec $(VENV_PYTHON) -m local.stack_command emulators
 
 demo: install ## Create the four published flows and watch them become ready
 	@exec $(VENV_PYTHON) -m local.demo
@@ -55,7 +55,7 @@ infra-check: install-check ## Compile, lint and plan infra/ (needs the Bicep com
 
 clean: ## Remove what the local stack stored (.local)
 	@$(NEEDS_PYTHON)
-	@$(PYTHON) -m local.stack clean
+	@$(PYTHON) -m local.stack_command clean
 
 install: ## Install what running needs: .venv and local/node_modules
 	@$(NEEDS_PYTHON)

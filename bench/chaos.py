@@ -18,228 +18,26 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import aiohttp
-from azure.cosmos.aio import ContainerProxy, CosmosClient
+from azure.cosmos.aio import CosmosClient
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient
 
+from bench.chaos_run import AT_ONCE, DEADLINE_SECONDS, KINDS, NAMES, Accepted, Hop, Run, in_turns
 from local.access_token import application_token
-from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, HOST, READINESS_QUEUE, ROOT
+from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, HOST, READINESS_QUEUE
 from local.settings import example_values
 from local.stack import Stack, throwaway_config
 
-PAYLOADS = ROOT / "shared" / "contract" / "examples"
-NAMES = ("administrative_unit", "class_group", "security_group", "user")
-KINDS = {
-    "administrative_unit": "administrativeUnitProvisioningFlow",
-    "class_group": "classGroupProvisioningFlow",
-    "security_group": "securityGroupProvisioningFlow",
-    "user": "userProvisioningFlow",
-}
-BODIES = {name: (PAYLOADS / f"{name}.request.json").read_bytes() for name in NAMES}
 REPORTED = ("ready", "failed", "disabled", "expired")
-AT_ONCE = 16
 COPIES = 3
 REPORTS_A_FLOW = 3
-# What hangs longer than this is counted as stuck or lost.
-DEADLINE_SECONDS = 180.0
-QUIET_SECONDS = 2.0
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-T = TypeVar("T")
-
-
-class Hop:
-    """A TCP hop on loopback that can drop every connection through it, as a network would."""
-
-    def __init__(self, target: int) -> None:
-        self._target = target
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.Server | None = None
-        self.port = 0
-
-    async def open(self) -> None:
-        """Listen on a free port."""
-        self._server = await asyncio.start_server(self._serve, HOST, 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    def cut(self) -> None:
-        """Reset all connections."""
-        for writer in list(self._writers):
-            writer.transport.abort()
-
-    def close(self) -> None:
-        """Listen no more and reset all connections."""
-        if self._server is not None:
-            self._server.close()
-        self.cut()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            far_reader, far_writer = await asyncio.open_connection(HOST, self._target)
-        except OSError:
-            writer.transport.abort()
-            return
-        both = {writer, far_writer}
-        self._writers |= both
-        try:
-            await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
-        finally:
-            self._writers -= both
-            for one in both:
-                one.transport.abort()
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    # The other direction ends with this one: its reader sees the end.
-    writer.close()
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """A flow that the service has answered for."""
-
-    set_id: str
-    name: str
-    flow_id: str
-
-
-@dataclass
-class Run:
-    """A stack with hops in between, the clients on it, and what went wrong."""
-
-    stack: Stack
-    chance: random.Random
-    http: aiohttp.ClientSession
-    container: ContainerProxy
-    api: Hop
-    cosmos: Hop
-    service_bus: Hop
-    faults: list[str] = field(default_factory=list)
-
-    def sets(self, *more: str) -> str:
-        """An address below the flow sets."""
-        path = "external/industryData/outboundProvisioningFlowSets"
-        return "/".join([f"http://{HOST}:{self.api.port}/beta/{path}", *more])
-
-    async def post(self, url: str, body: bytes) -> tuple[int, Any]:
-        """Send a POST until it is answered other than by 503; the status and the body."""
-        ends = time.monotonic() + DEADLINE_SECONDS
-        while time.monotonic() < ends:
-            with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
-                async with self.http.post(url, data=body) as response:
-                    if response.status != 503:
-                        return response.status, await response.json()
-                    await asyncio.sleep(float(response.headers["Retry-After"]))
-                    continue
-            await asyncio.sleep(0.1 + 0.2 * random.random())  # noqa: S311 - no secret
-        raise TimeoutError(f"POST {url} got no answer in {DEADLINE_SECONDS:.0f} s")
-
-    async def get(self, url: str) -> Any:
-        """Read one address; repeats as `post` does."""
-        ends = time.monotonic() + DEADLINE_SECONDS
-        while time.monotonic() < ends:
-            with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
-                async with self.http.get(url) as response:
-                    if response.status == 200:
-                        return await response.json()
-            await asyncio.sleep(0.2)
-        raise TimeoutError(f"GET {url} got no answer in {DEADLINE_SECONDS:.0f} s")
-
-    async def new_set(self) -> str:
-        """Create a set; one whose answer was lost stays behind empty."""
-        status, body = await self.post(self.sets(), b'{"displayName": "Contoso schools"}')
-        if status != 201:
-            raise RuntimeError(f"a set was answered {status}: {body}")
-        return str(body["id"])
-
-    async def create(self, set_id: str, name: str) -> Accepted | None:
-        """Create a flow as a careful client does: again after a cut, and 409 means it is there."""
-        url = self.sets(set_id, "provisioningFlows")
-        status, body = await self.post(url, BODIES[name])
-        if status == 201:
-            return Accepted(set_id, name, str(body["id"]))
-        if status == 409:
-            for flow in (await self.get(url))["value"]:
-                if flow["@odata.type"].endswith(f".{KINDS[name]}"):
-                    return Accepted(set_id, name, str(flow["id"]))
-        self.faults.append(f"a create was answered {status}: {json.dumps(body)[:200]}")
-        return None
-
-    async def create_all(self, count: int, seconds: float) -> list[Accepted]:
-        """Create flows, four a set, spread over `seconds` where the service is fast enough."""
-        began = time.monotonic()
-        new_sets: dict[int, asyncio.Task[str]] = {}
-
-        async def one(number: int) -> Accepted | None:
-            wait = began + seconds * number / count - time.monotonic()
-            await asyncio.sleep(max(0.0, wait))
-            place, kind = divmod(number, len(NAMES))
-            if place not in new_sets:
-                new_sets[place] = asyncio.create_task(self.new_set())
-            return await self.create(await new_sets[place], NAMES[kind])
-
-        found = await in_turns(AT_ONCE, (one(number) for number in range(count)))
-        return [each for each in found if each is not None]
-
-    async def stored(self) -> dict[str, dict[str, Any]]:
-        """Every stored flow by its id, with its set id and its kind."""
-        query = self.container.query_items("SELECT c.id, c.flows FROM c")
-        return {
-            flow["id"]: {**flow, "setId": document["id"], "kind": kind}
-            async for document in query
-            for kind, flow in document["flows"].items()
-        }
-
-    async def not_ready(self) -> list[dict[str, Any]]:
-        """The stored flows that are notReady."""
-        found = await self.stored()
-        return [flow for flow in found.values() if flow["readinessStatus"] == "notReady"]
-
-    async def until_quiet(self) -> list[dict[str, Any]]:
-        """Wait until flows become ready no more without help; return those that are not."""
-        left, since = await self.not_ready(), time.monotonic()
-        while left and time.monotonic() < since + QUIET_SECONDS:
-            await asyncio.sleep(0.1)
-            now = await self.not_ready()
-            if len(now) < len(left):
-                since = time.monotonic()
-            left = now
-        return left
-
-    async def reconcile(self, ends: float) -> list[dict[str, Any]]:
-        """Make what is notReady due, and fire the timer until nothing is; return what is left."""
-        left = await self.not_ready()
-        for flow in left:
-            path = f"/flows/{flow['kind']}/askAgainAt"
-            operation = {"op": "set", "path": path, "value": 0}
-            await self.container.patch_item(flow["setId"], flow["setId"], [operation])
-        timer = f"http://{HOST}:{self.stack.config.functions_port}/admin/functions"
-        while left and time.monotonic() < ends:
-            async with self.http.post(f"{timer}/reconcile_readiness", data=b"{}") as response:
-                response.raise_for_status()
-            left = await self.until_quiet()
-        return left
-
-
-async def in_turns(most: int, work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Run coroutines, `most` at a time; their results in order."""
-    slots = asyncio.Semaphore(most)
-
-    async def one(each: Coroutine[Any, Any, T]) -> T:
-        async with slots:
-            return await each
-
-    return list(await asyncio.gather(*(one(each) for each in work)))
 
 
 # --- the three parts ---------------------------------------------------------------------------

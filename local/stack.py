@@ -1,12 +1,10 @@
-"""Starts and stops the local stack: `python -m local.stack run`, `emulators` or `clean`."""
+"""The local stack: emulators, issuer and Functions host as child processes."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import fcntl
 import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -15,11 +13,10 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import IO, Self
 
 from local.components import (
-    HOSTS,
     LOCAL_HOST,
     STOP_SECONDS,
     StackError,
@@ -28,9 +25,8 @@ from local.components import (
     missing_tools,
     port_is_taken,
 )
-from local.config import ROOT, LocalConfig, LocalConfigError
+from local.config import ROOT, LocalConfig
 from local.reaper import signal_group
-from local.settings import SettingsFileError, make_settings_file
 
 EMULATORS = ("azurite", "cosmos", "service_bus", "issuer")
 SETUP_SECONDS = 60.0
@@ -38,8 +34,6 @@ TAIL_LINES = 25
 # A larger log becomes NAME.log.1, in place of the one before.
 LOG_BYTES = 10 * 1024 * 1024
 POLL_SECONDS = 0.05
-# A Ctrl-C reaches make and us, and make may pass a signal on: that is still the first one.
-SECOND_SIGNAL_SECONDS = 0.5
 
 
 class StackInterruptedError(StackError):
@@ -366,137 +360,3 @@ def say(text: str) -> None:
     """Print at once; a terminal that is gone is no reason to fail."""
     with contextlib.suppress(OSError):
         print(text, flush=True)
-
-
-def curl_line(config: LocalConfig) -> str:
-    """A command that creates a flow set."""
-    return (
-        f"curl -i {config.api}/external/industryData/outboundProvisioningFlowSets "
-        """-H "Authorization: Bearer $(make -s token)" """
-        """-H 'Content-Type: application/json' -d '{"displayName": "Contoso schools"}'"""
-    )
-
-
-def _run_banner(config: LocalConfig) -> str:
-    return (
-        f"\nThe API is at {config.api}\nTry it in another terminal:\n\n  {curl_line(config)}\n\n"
-        f"Logs are in {short_path(config.local_state / 'logs')}. Ctrl-C stops everything. "
-        "What the functions say follows.\n"
-    )
-
-
-def emulators_banner(config: LocalConfig) -> str:
-    """What to type to run the functions on these emulators."""
-    exports = [f"export {name}={shlex.quote(value)}" for name, value in config.overrides().items()]
-    lines = "\n".join(
-        f"  {line}" for line in [*exports, f"func start --port {config.functions_port}"]
-    )
-    return (
-        f"\nThe emulators run. Start the functions in another terminal:\n\n{lines}\n\n"
-        f"Logs are in {short_path(config.local_state / 'logs')}. Ctrl-C stops the emulators.\n"
-    )
-
-
-def _stop_on_signals(stack: Stack) -> None:
-    """The first signal asks the stack to stop, a later one kills it at once."""
-    first: list[float] = []
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        now = time.monotonic()
-        if first and now - first[0] > SECOND_SIGNAL_SECONDS:
-            stack.kill_all()
-            os._exit(128 + number)
-        first.append(now)
-        stack.interrupt()
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, handle)
-
-
-def _watch_caller() -> Callable[[], bool]:
-    """Tells whether whoever started this command is gone, so that nobody could stop the stack.
-
-    make may be killed and leave us running, and a closed terminal tells only its first process,
-    which make is in `ssh -t host 'make run'`.
-    """
-    parent = os.getppid() if "MAKELEVEL" in os.environ else None
-    terminal = sys.__stdin__ is not None and os.isatty(0)
-    return lambda: (parent not in (None, os.getppid())) or (terminal and not os.isatty(0))
-
-
-def _serve(stack: Stack, banner: str, followed: Path | None) -> int:
-    """Keep the stack up until it is asked to stop (0) or a part ends by itself (1)."""
-    is_abandoned = _watch_caller()
-    try:
-        with stack, contextlib.ExitStack() as files:
-            log = files.enter_context(followed.open("rb")) if followed else None
-            if log:
-                log.seek(0, os.SEEK_END)
-            say(banner)
-            while not stack.interrupted and not is_abandoned():
-                if log and (news := read_on(log)):
-                    with contextlib.suppress(OSError):
-                        sys.stdout.buffer.write(news)
-                        sys.stdout.flush()
-                stack.rotate_logs()
-                if fault := stack.fault():
-                    raise StackError(f"{fault}\nStopping everything.")
-                time.sleep(POLL_SECONDS)
-            say("\nStopping ... (Ctrl-C again stops at once)")
-    except StackInterruptedError as interruption:
-        say(str(interruption))
-        return 0
-    say("Stopped.")
-    return 0
-
-
-def read_on(log: IO[bytes]) -> bytes:
-    """What was added to a log since it was read last, also after it was rotated."""
-    if log.tell() > os.fstat(log.fileno()).st_size:
-        log.seek(0)
-    return log.read()
-
-
-def _clean(config: LocalConfig) -> int:
-    """Remove what the stack keeps in its state folder, and nothing else that may lie there."""
-    stack = Stack(config)
-    if not config.local_state.exists():
-        return 0
-    try:
-        stack._take_lock()
-        for name in (*EMULATORS, "host", "logs"):
-            shutil.rmtree(config.local_state / name, ignore_errors=True)
-        (config.local_state / "stack.lock").unlink()
-        with contextlib.suppress(OSError):  # not ours alone
-            config.local_state.rmdir()
-    finally:
-        stack.close()
-    return 0
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run as a command; 1 with a sentence on stderr when the stack cannot start or breaks."""
-    parser = argparse.ArgumentParser(prog="python -m local.stack", description=__doc__)
-    parser.add_argument("what", choices=("run", "emulators", "clean"))
-    parser.add_argument("--host", choices=HOSTS, default=LOCAL_HOST, help="the Functions host")
-    options = parser.parse_args(arguments)
-    try:
-        config = LocalConfig.read(os.environ)
-        if options.what == "clean":
-            return _clean(config)
-        say(make_settings_file())
-        if options.what == "emulators":
-            stack = Stack(config, names=EMULATORS, say=say)
-            banner, followed = emulators_banner(config), None
-        else:
-            stack = Stack(config, host=options.host, say=say)
-            banner, followed = _run_banner(config), stack.log_file("host")
-        _stop_on_signals(stack)
-        return _serve(stack, banner, followed)
-    except (LocalConfigError, SettingsFileError, StackError) as error:
-        print(error, file=sys.stderr)
-        return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

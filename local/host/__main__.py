@@ -16,18 +16,18 @@ from local.host import logs
 from local.host.channel import Begin
 from local.host.errors import HostError
 from local.host.http import HOST_ADDRESS, HttpHost
-from local.host.index import (
-    HTTP_TRIGGER,
-    SERVICE_BUS_TRIGGER,
-    TIMER_TRIGGER,
-    App,
-    IndexedFunction,
-)
+from local.host.index import App
 from local.host.service_bus import QueueListener
 from local.host.settings import HostSettings, apply_local_settings, read_host_json
 from local.host.supervisor import Supervisor
 from local.host.timers import Timer
 from local.host.worker import loop_factory
+from local.host.worker_checks import (
+    HTTP_TRIGGER,
+    SERVICE_BUS_TRIGGER,
+    TIMER_TRIGGER,
+    IndexedFunction,
+)
 
 #: how long running functions may take to end once the host is stopped (seconds): what Azure gives
 #: them when it replaces an instance; functionTimeout ends most of them before

@@ -16,11 +16,12 @@ from azure.functions.meta import Datum
 from multidict import CIMultiDict
 
 from local.host.connections import HEADERS_LIMIT, LINE_LIMIT, NOTE, Server
-from local.host.index import HTTP_TRIGGER, App, IndexedFunction
+from local.host.index import App
 from local.host.invocation import HttpAnswer, InvocationFailed, Invoker
 from local.host.logs import HOST
 from local.host.routes import Router
 from local.host.settings import HostSettings
+from local.host.worker_checks import HTTP_TRIGGER, IndexedFunction
 
 HOST_ADDRESS = "127.0.0.1"
 VERSION = "4.0.0-local"
@@ -31,9 +32,6 @@ QUERY_LIMIT = 4096
 _SLOWEST, _PATIENCE = 240, 5.0
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
-_HOME = (
-    b"<!DOCTYPE html><title>Functions</title><p>Your local Functions host is up and running.</p>"
-)
 _JSON = "application/json; charset=utf-8"
 #: set by the server itself
 _OWN_HEADERS = {"transfer-encoding", "connection"}
@@ -140,15 +138,9 @@ class HttpHost:
     ) -> None:
         self._functions = {function.name: function for function in app.functions}
         self._router = Router(app.routes(settings.route_prefix))
-        self._templates = {route.function_name: route.template for route in self._router.routes}
         self._worker, self._run_by_hand = worker, run_by_hand
-        self._outstanding = 0
-        self._max_outstanding = settings.max_outstanding_requests
-        concurrent = settings.max_concurrent_requests
-        self._slots = asyncio.Semaphore(concurrent) if concurrent else None
         limit = environ.get("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT", "")
         self._body_limit = int(limit) if limit.isascii() and limit.isdigit() else BODY_LIMIT
-        self._homepage = environ.get("AzureWebJobsDisableHomepage", "").lower() != "true"
         self._started = asyncio.get_running_loop().time()
         self._background: set[asyncio.Task[None]] = set()
         self.port = 0
@@ -190,16 +182,7 @@ class HttpHost:
                 return web.Response(status=401)  # webhooks of extensions, for who has their key
             if first == "admin" and (answer := await self._admin(request, path)) is not None:
                 return answer
-            if self._max_outstanding is not None and self._outstanding >= self._max_outstanding:
-                return web.Response(status=429)
-            self._outstanding += 1
-            try:
-                if self._slots is None:
-                    return await self._serve(request, method, path, query)
-                async with self._slots:
-                    return await self._serve(request, method, path, query)
-            finally:
-                self._outstanding -= 1
+            return await self._serve(request, method, path, query)
         except BadRequest as exc:
             HOST.info("Refused a request: %s", exc)
             return web.Response(status=400)
@@ -209,11 +192,7 @@ class HttpHost:
     ) -> web.Response:
         found = self._router.find(method, path)
         if found is None:
-            if path != "/":
-                return web.Response(status=404)
-            if self._homepage:
-                return web.Response(body=_HOME, content_type="text/html")
-            return web.Response(status=204)
+            return web.Response(status=404)
         route, values = found
         headers = read_headers(request)
         # The host forwards a body only when it knows its length, so a chunked one arrives empty.
@@ -277,45 +256,13 @@ class HttpHost:
             )
         if known[1:] == ["host", "ping"] and request.method in ("GET", "POST"):
             return web.Response()
-        if known[1:] == ["functions"] and request.method == "GET":
-            return _json([self._describe(request, f) for f in self._functions.values()])
         if len(known) == 3 and known[1] == "functions":
             wanted = known[2].lower()
             function = next((f for f in self._functions.values() if f.name.lower() == wanted), None)
-            if function is not None and request.method == "GET":
-                return _json(self._describe(request, function))
             if function is not None and request.method == "POST":
                 return await self._start_by_hand(request, function)
             return web.Response(status=404)
         return None
-
-    def _describe(self, request: BaseRequest, function: IndexedFunction) -> dict[str, Any]:
-        base = f"http://{request.headers.get('Host') or f'{HOST_ADDRESS}:{self.port}'}"
-        template = self._templates.get(function.name)
-        return {
-            "name": function.name,
-            "script_root_path_href": f"{base}/admin/vfs/",
-            "script_href": f"{base}/admin/vfs/{function.file.name}",
-            "config_href": None,
-            "test_data_href": None,
-            "href": f"{base}/admin/functions/{function.name}",
-            "invoke_url_template": (
-                None if template is None else f"{base}/{template.strip('/').lower()}"
-            ),
-            "language": "python",
-            "config": {
-                "name": function.name,
-                "entryPoint": function.name,
-                "scriptFile": function.file.name,
-                "language": "python",
-                "bindings": list(function.bindings),
-            },
-            "files": None,
-            "test_data": None,
-            "isDisabled": False,
-            "isDirect": True,
-            "isProxy": False,
-        }
 
     async def _start_by_hand(self, request: BaseRequest, function: IndexedFunction) -> web.Response:
         try:

@@ -19,8 +19,8 @@ import azure.functions.http
 from azure.functions.meta import Datum
 
 from local.host import messages
-from local.host.index import SERVICE_BUS_TRIGGER, IndexedFunction
 from local.host.logs import HOST, current
+from local.host.worker_checks import SERVICE_BUS_TRIGGER, IndexedFunction
 
 #: so many tracebacks are remembered as shown
 _SHOWN = 200

@@ -6,10 +6,9 @@ import base64
 import json
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 from azure.functions.meta import Datum
@@ -20,7 +19,7 @@ from azure.servicebus.amqp import AmqpMessageBodyType
 _EPOCH = datetime(1970, 1, 1)
 #: the largest .NET time, which stands for "never"
 _NEVER = "9999-12-31T23:59:59.9999999"
-#: sent as collections of strings to a batch function, without the empty ones
+#: sent as text, the others as JSON
 _STRINGS = frozenset(
     {
         "MessageId",
@@ -154,7 +153,7 @@ def _input(body: bytes, binary: bool) -> bytes | str:
 
 
 def one(message: ServiceBusReceivedMessage, binary: bool) -> tuple[Datum, dict[str, Datum]]:
-    """Value and metadata for a function with cardinality one; raises UnreadableBody."""
+    """Value and metadata for a function; raises UnreadableBody."""
     return _single(_input(read_body(message), binary), _row(message))
 
 
@@ -181,30 +180,3 @@ def _single(body: bytes | str, row: Mapping[str, Any]) -> tuple[Datum, dict[str,
         if value is not None
     }
     return Datum(body, "bytes" if isinstance(body, bytes) else "string"), metadata
-
-
-def many(
-    messages: Sequence[ServiceBusReceivedMessage], binary: bool
-) -> tuple[Datum, dict[str, Datum]]:
-    """Value and metadata for a function with cardinality many; raises UnreadableBody.
-
-    As the host does, empty strings are left out of the arrays, which shifts later ones.
-    """
-    bodies = [_input(read_body(message), binary) for message in messages]
-    if binary:
-        value = Datum(SimpleNamespace(bytes=bodies), "collection_bytes")
-    else:
-        kept = [body for body in bodies if body]
-        value = Datum(SimpleNamespace(string=kept), "collection_string")
-    rows = [_row(message) for message in messages]
-    metadata: dict[str, Datum] = {}
-    for name in rows[0]:
-        column = [row[name] for row in rows]
-        if name in _STRINGS:
-            texts = SimpleNamespace(string=[text for text in column if text])
-            metadata[f"{name}Array"] = Datum(texts, "collection_string")
-        elif name == "SequenceNumber":
-            metadata[f"{name}Array"] = Datum(SimpleNamespace(sint64=column), "collection_sint64")
-        else:
-            metadata[f"{name}Array"] = Datum(_json(column), "json")
-    return value, metadata

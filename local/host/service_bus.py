@@ -10,23 +10,23 @@ import asyncio
 import functools
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import certifi
-from azure.functions.meta import Datum
 from azure.servicebus import ServiceBusReceivedMessage, ServiceBusSubQueue
 from azure.servicebus._pyamqp import _decode
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
 from azure.servicebus.exceptions import MessageLockLostError
 
 from local.host import messages as wire
-from local.host.index import IndexedFunction, service_bus_connection
+from local.host.index import service_bus_connection
 from local.host.invocation import InvocationFailed, Invoker
 from local.host.logs import HOST
 from local.host.settings import ServiceBusSettings, expand
+from local.host.worker_checks import IndexedFunction
 
 #: waits between attempts to reach the service again (seconds)
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 2.0
@@ -75,8 +75,7 @@ class QueueListener:
         self._connection = service_bus_connection(str(trigger.get("connection") or ""), environ)
         self.queue = expand(str(trigger["queueName"]), environ)
         self._binary = str(trigger.get("dataType") or "").lower() == "binary"
-        self._many = str(trigger.get("cardinality") or "").lower() == "many"
-        self._most = 1 if self._many else settings.max_concurrent_calls
+        self._most = settings.max_concurrent_calls
         #: tasks with a link each, or on the way to one
         self._slots: set[asyncio.Task[Any]] = set()
         #: those of them that have messages
@@ -139,9 +138,7 @@ class QueueListener:
         queue, sub_queue = self.queue, None
         if queue.lower().endswith(_DEAD_LETTERS):
             queue, sub_queue = queue[: -len(_DEAD_LETTERS)], ServiceBusSubQueue.DEAD_LETTER
-        # Messages fetched ahead would wait for their own link while others have nothing to do.
-        prefetch = self._settings.prefetch_count if self._many else 0
-        receiver = client.get_queue_receiver(queue, sub_queue=sub_queue, prefetch_count=prefetch)
+        receiver = client.get_queue_receiver(queue, sub_queue=sub_queue)
         try:
             await receiver.__aenter__()
             yield receiver
@@ -168,60 +165,52 @@ class QueueListener:
 
     async def _pump(self, receiver: ServiceBusReceiver) -> None:
         """Receive and process until the link fails, or gets nothing while others wait too."""
-        # One message at a time: asked for more, the SDK waits 0.2 s for others to come.
-        count = self._settings.max_message_batch_size if self._many else 1
         self._report_back()
         while not self._stopping:
             self._waiting += 1
             try:
-                received = await receiver.receive_messages(count, max_wait_time=_RECEIVE_WAIT)
+                received = await receiver.receive_messages(1, max_wait_time=_RECEIVE_WAIT)
             finally:
                 self._waiting -= 1
             if received:
                 self._have_slots(self._most)
                 self._busy.add(_this_task())
                 try:
-                    await self._process(receiver, received)
+                    await self._process(receiver, received[0])
                 finally:
                     self._busy.remove(_this_task())
             elif self._waiting:
                 break
 
     async def _process(
-        self, receiver: ServiceBusReceiver, received: Sequence[ServiceBusReceivedMessage]
+        self, receiver: ServiceBusReceiver, message: ServiceBusReceivedMessage
     ) -> None:
         # A task, because what a function puts into context variables is of no concern to the next.
-        invocation = asyncio.ensure_future(self._invoke(received))
+        invocation = asyncio.ensure_future(self._invoke(message))
         try:
-            if not self._many:
-                await self._hold_lock(receiver, received[0], invocation)
+            await self._hold_lock(receiver, message, invocation)
             succeeded = await invocation
         except asyncio.CancelledError:
             # The host stops. A lock outlives its link, so the message is given back explicitly.
             invocation.cancel()
             await asyncio.wait({invocation})
-            for message in received:
-                await self._settle(message, receiver.abandon_message, "given back")
+            await self._settle(message, receiver.abandon_message, "given back")
             raise
-        for message in received:
-            if not succeeded:
-                await self._settle(message, receiver.abandon_message, "abandoned")
-            elif self._settings.auto_complete_messages:
-                await self._settle(message, receiver.complete_message, "completed")
+        if not succeeded:
+            await self._settle(message, receiver.abandon_message, "abandoned")
+        elif self._settings.auto_complete_messages:
+            await self._settle(message, receiver.complete_message, "completed")
 
-    async def _invoke(self, received: Sequence[ServiceBusReceivedMessage]) -> bool:
+    async def _invoke(self, message: ServiceBusReceivedMessage) -> bool:
         """Run the function; False when it failed."""
-        first = received[0]
-        reason = f"{self.queue}, message {first.message_id}, sequence {first.sequence_number}"
-        if self._many:
-            reason = f"{self.queue}, {len(received)} messages"
+        reason = f"{self.queue}, message {message.message_id}, sequence {message.sequence_number}"
         try:
-            value, metadata = self._as_input(received)
+            value, metadata = wire.one(message, self._binary)
             await self._worker.invoke(
                 self._function,
                 value,
                 metadata,
-                trace_parent="" if self._many else wire.trace_parent(first),
+                trace_parent=wire.trace_parent(message),
                 reason=reason,
             )
         except InvocationFailed:
@@ -232,13 +221,6 @@ class QueueListener:
             HOST.error("%s was not called (%s): %s", name, reason, exc, exc_info=not known)
             return False
         return True
-
-    def _as_input(
-        self, received: Sequence[ServiceBusReceivedMessage]
-    ) -> tuple[Datum, dict[str, Datum]]:
-        if self._many:
-            return wire.many(received, self._binary)
-        return wire.one(received[0], self._binary)
 
     async def _hold_lock(
         self,

@@ -28,10 +28,8 @@ class ServiceBusSettings:
     """extensions.serviceBus of host.json, with the defaults of extension 5.x; seconds."""
 
     max_concurrent_calls: int = 16
-    prefetch_count: int = 0
     auto_complete_messages: bool = True
     max_auto_lock_renewal: float = 300.0
-    max_message_batch_size: int = 1000
 
 
 @dataclass(frozen=True)
@@ -40,8 +38,6 @@ class HostSettings:
 
     route_prefix: str = "api"
     function_timeout: float | None = 1800.0
-    max_outstanding_requests: int | None = None
-    max_concurrent_requests: int | None = None
     has_extension_bundle: bool = False
     service_bus: ServiceBusSettings = field(default_factory=ServiceBusSettings)
 
@@ -110,15 +106,6 @@ class _Reader:
             return default
         return value
 
-    def limit(self, *keys: str) -> int | None:
-        value = self.find(*keys)
-        if value is None or value == _UNLIMITED:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            self._refuse(keys, value, "a whole number above 0, or -1 for no limit")
-            return None
-        return value
-
     def boolean(self, *keys: str, default: bool) -> bool:
         value = self.find(*keys)
         if value is None:
@@ -161,15 +148,11 @@ def read_host_json(app_dir: Path) -> HostSettings:
     settings = HostSettings(
         route_prefix=read.text("extensions", "http", "routePrefix", default="api").strip("/"),
         function_timeout=None if unlimited else read.duration("functionTimeout", default=1800.0),
-        max_outstanding_requests=read.limit("extensions", "http", "maxOutstandingRequests"),
-        max_concurrent_requests=read.limit("extensions", "http", "maxConcurrentRequests"),
         has_extension_bundle=isinstance(read.find("extensionBundle"), dict),
         service_bus=ServiceBusSettings(
             max_concurrent_calls=read.integer(*bus, "maxConcurrentCalls", least=1, default=16),
-            prefetch_count=read.integer(*bus, "prefetchCount", least=0, default=0),
             auto_complete_messages=read.boolean(*bus, "autoCompleteMessages", default=True),
             max_auto_lock_renewal=read.duration(*bus, "maxAutoLockRenewalDuration", default=300.0),
-            max_message_batch_size=read.integer(*bus, "maxMessageBatchSize", least=1, default=1000),
         ),
     )
     if read.faults:

@@ -21,9 +21,10 @@ from azure.functions.meta import Datum
 
 from local.host.channel import Answer, Begin, Call, Channel
 from local.host.errors import HostError
-from local.host.index import App, IndexedFunction
+from local.host.index import App
 from local.host.invocation import InvocationFailed
 from local.host.logs import HOST
+from local.host.worker_checks import IndexedFunction
 
 _ROOT = Path(__file__).resolve().parents[2]
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from azure.functions.meta import Datum
 
-from local.host.index import IndexedFunction
 from local.host.invocation import InvocationFailed, Invoker
 from local.host.logs import HOST
 from local.host.ncrontab import Schedule, parse_schedule
 from local.host.settings import expand
+from local.host.worker_checks import IndexedFunction
 
 #: started more than this late (seconds), a run is told that it is past due
 _LATE = 1.0

@@ -18,6 +18,7 @@ from local.host import index, logs
 from local.host.channel import Answer, Begin, Call, Channel
 from local.host.errors import HostError
 from local.host.invocation import InvocationFailed, Worker
+from local.host.worker_checks import IndexedFunction
 
 
 class _Process:
@@ -25,7 +26,7 @@ class _Process:
         self.channel = Channel(self._receive, _end)
         self._tasks: set[asyncio.Task[None]] = set()
         self._worker: Worker | None = None
-        self._functions: dict[str, index.IndexedFunction] = {}
+        self._functions: dict[str, IndexedFunction] = {}
 
     def _receive(self, message: Begin | Call) -> None:
         if isinstance(message, Begin):

@@ -27,6 +27,7 @@ from shared.domain.errors import StoreUnavailable
 TIMEOUT_SECONDS = 10.0
 _MOST_RETRY_AFTER = 10
 _OVERLOADED = (408, 429, 449)
+_SESSION_NOT_AVAILABLE = 1002
 _WAIT = "x-ms-retry-after-ms"
 _ANSWERS = (
     CosmosAccessConditionFailedError,
@@ -59,7 +60,10 @@ class Cosmos:
             async with asyncio.timeout(left(TIMEOUT_SECONDS)):
                 await self._enter()
                 yield
-        except _ANSWERS:
+        except _ANSWERS as exc:
+            if exc.sub_status == _SESSION_NOT_AVAILABLE:
+                # A 404, but of a replica that is behind: whether there is an item is not known.
+                raise StoreUnavailable(_retry_after(exc)) from exc
             raise
         except CosmosHttpResponseError as exc:
             status = exc.status_code or 503

@@ -14,12 +14,12 @@ from marshmallow import ValidationError, fields
 
 from shared.contract.names import NAMESPACE
 from shared.domain.secrets import MASKED_PASSWORD, Secret, StoredPassword
+from shared.domain.text import hidden_character, is_visible
 
 MAX_NAME = 256
 MAX_LITERAL = 120
 
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Message(str):
@@ -82,7 +82,7 @@ class Bool(fields.Field[bool]):
 
 
 class Text(fields.Field[str]):
-    """Edm.String of 1 to `longest` characters, none of them a control character."""
+    """Edm.String of 1 to `longest` characters, all of which can be shown."""
 
     default_error_messages = FIELD_MESSAGES
 
@@ -93,8 +93,6 @@ class Text(fields.Field[str]):
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str):
             raise cannot_convert(value, "Edm.String")
-        if not value.strip():
-            raise ValidationError(Message("InvalidValue", "Give text that is not blank."))
         if len(value) > self.longest:
             raise ValidationError(
                 Message(
@@ -102,10 +100,16 @@ class Text(fields.Field[str]):
                     f"This text has {len(value)} characters; at most {self.longest} are kept.",
                 )
             )
-        if not value.isprintable() and _CONTROL.search(value):
+        hidden = hidden_character(value)
+        if hidden is not None:
             raise ValidationError(
-                Message("InvalidValue", "Take the control characters out of this text.")
+                Message(
+                    "InvalidValue",
+                    f"Remove character {hidden + 1} of this text: it cannot be shown.",
+                )
             )
+        if not is_visible(value):
+            raise ValidationError(Message("InvalidValue", "Give text that is not blank."))
         return value
 
 

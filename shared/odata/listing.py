@@ -8,6 +8,7 @@ from typing import Any
 
 from shared.odata.options import QueryOptions, Sort
 from shared.odata.paging import Page
+from shared.odata.search import written_forms
 from shared.odata.values import Value, value_at
 
 
@@ -37,7 +38,8 @@ def passing(options: QueryOptions, printed: Iterable[Mapping[str, Any]]) -> list
 
     Raises InvalidRequest where the filter takes more steps than a request is worth.
     """
-    found = [entity for entity in printed if _found(options, entity)]
+    terms = [[form.lower() for form in written_forms(term)] for term in options.search]
+    found = [entity for entity in printed if _has_all(terms, entity)]
     if options.filter is None:
         return found
     from shared.odata.memory import Matcher
@@ -46,9 +48,9 @@ def passing(options: QueryOptions, printed: Iterable[Mapping[str, Any]]) -> list
     return [entity for entity in found if matcher.matches(entity)]
 
 
-def _found(options: QueryOptions, entity: Mapping[str, Any]) -> bool:
+def _has_all(terms: Iterable[Iterable[str]], entity: Mapping[str, Any]) -> bool:
     name = (entity.get("displayName") or "").lower()
-    return all(term.lower() in name for term in options.search)
+    return all(any(form in name for form in forms) for forms in terms)
 
 
 def _rank(value: Value) -> tuple[bool, Any]:

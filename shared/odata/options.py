@@ -11,6 +11,7 @@ from shared.domain.errors import Fault, InvalidRequest
 from shared.odata.faults import refusal, shown
 from shared.odata.model import Complex, Edm, EntityType
 from shared.odata.paths import Path, Step, resolve
+from shared.odata.search import parse_search
 from shared.odata.select import Selection, parse_select
 
 if TYPE_CHECKING:
@@ -27,14 +28,12 @@ COUNT: Final = frozenset({"filter", "search"})
 
 MAX_TOP: Final = 999
 MAX_SKIP: Final = 10_000
-MAX_TERMS: Final = 10
 # A $skiptoken holds a display name; everything else is written by hand.
 MAX_LENGTH: Final = 4096
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _ORDER = re.compile(r"(?P<path>\S+)(?:\s+(?P<direction>asc|desc))?", re.IGNORECASE)
 _EXPAND = re.compile(r"(?P<name>[^\s(]+)\s*(?:\((?P<nested>[^()]*)\))?", re.DOTALL)
-_TERM = re.compile(r'\s*(?:"(?P<phrase>(?:[^"\\]|\\.)*)"|(?P<word>[^\s"()]+))(?=\s|$)', re.DOTALL)
 _ID: Final = Path((Step("id"),), Edm.STRING, nullable=False, collection=False)
 
 
@@ -229,39 +228,6 @@ def _sort(text: str, entity: EntityType) -> Sort:
     return Sort(path, (match["direction"] or "").lower() == "desc")
 
 
-def _search(text: str, entity: EntityType) -> tuple[str, ...]:
-    if not entity.searchable:
-        raise refusal("$search", f"{entity.name} has no displayName to search in; use $filter.")
-    found: list[str] = []
-    index, joined = 0, True
-    text = text.strip()
-    while index < len(text):
-        match = _TERM.match(text, index)
-        word = match and match["word"]
-        if match is None or word in ("OR", "NOT"):
-            raise refusal(
-                "$search",
-                f"The search cannot be read from '{shown(text[index:].strip())}' on. Give words, "
-                'or phrases in double quotes, all of which must occur; use $filter for "or" and '
-                '"not".',
-            )
-        index = match.end()
-        if word == "AND" and not joined:
-            joined = True
-            continue
-        joined = False
-        term = word or re.sub(r"\\(.)", r"\1", match["phrase"] or "", flags=re.DOTALL)
-        # Graph's directory wants "displayName:term"; here there is only that property.
-        if term.lower().startswith("displayname:"):
-            term = term[len("displayname:") :]
-        if not term.strip():
-            raise refusal("$search", "A term of the search is empty.")
-        found.append(term)
-    if joined or len(found) > MAX_TERMS:
-        raise refusal("$search", f"Give 1 to {MAX_TERMS} words or phrases.")
-    return tuple(found)
-
-
 def _expand(text: str, entity: EntityType) -> tuple[Expand, ...]:
     match = _EXPAND.fullmatch(text.strip())
     name = match and entity.navigation_target(match["name"])
@@ -296,7 +262,7 @@ _READERS: dict[str, Callable[[str, EntityType], Any]] = {
     "expand": _expand,
     "filter": _filter,
     "orderby": _orderby,
-    "search": _search,
+    "search": parse_search,
     "top": _top,
     "skip": _skip,
     "count": _count,

@@ -1111,9 +1111,11 @@ async def test_requests_are_counted_by_operation(
     async with web.get("/_emulator/requests") as response:
         answer = await response.json()
 
+    assert answer["total"] == len(answer["log"])
+    # The SDK asks for the ranges when it has a session token to send.
+    log = [entry for entry in answer["log"] if "/pkranges" not in entry["path"]]
     # The query has a page of each of the two ranges.
-    assert answer["total"] == 11
-    assert [(entry["operation"], entry["status"]) for entry in answer["log"]] == [
+    assert [(entry["operation"], entry["status"]) for entry in log] == [
         ("create", 201),
         ("read", 200),
         ("query", 200),
@@ -1126,8 +1128,8 @@ async def test_requests_are_counted_by_operation(
         ("read", 404),
         ("other", 200),
     ]
-    assert answer["log"][1]["method"] == "GET"
-    assert answer["log"][1]["path"] == f"{parts(box)}/a/"
+    assert log[1]["method"] == "GET"
+    assert log[1]["path"] == f"{parts(box)}/a/"
 
 
 @asynccontextmanager
@@ -1151,6 +1153,7 @@ async def test_throttling_can_be_asked_for(web: aiohttp.ClientSession, box: Cont
     async with web.get("/_emulator/requests") as response:
         log = (await response.json())["log"]
 
+    log = [entry for entry in log if entry["operation"] != "other"]
     assert [entry["status"] for entry in log] == [200, 429, 429, 429, 200]
 
 

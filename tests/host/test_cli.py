@@ -36,7 +36,7 @@ async def test_functions_are_listed_before_the_start_is_told(tmp_path: Path) -> 
     process = HostProcess(APPS / "web", tmp_path / "log")
     try:
         url = await process.url()
-        assert f"    parts: [GET,PUT] {url}/api/items/{{id:int}}/parts/{{part?}}" in process.output
+        assert f"    parts: [GET,PUT] {url}/api/items/{{id}}/parts/{{part}}" in process.output
         assert "Warning: order_b: its requests go to order_a" in process.output
         assert process.output.endswith(f"Host started on {url}\n")
     finally:

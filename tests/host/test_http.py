@@ -157,16 +157,6 @@ async def test_route_values_reach_the_function(client: aiohttp.ClientSession) ->
         assert (await seen(answer))["route"] == {"id": "5", "part": "A b"}
 
 
-async def test_missing_optional_value_is_left_out(client: aiohttp.ClientSession) -> None:
-    async with client.get("/api/items/5/parts") as answer:
-        assert (await seen(answer))["route"] == {"id": "5"}
-
-
-async def test_default_route_value_is_given(client: aiohttp.ClientSession) -> None:
-    async with client.get("/api/things") as answer:
-        assert (await seen(answer))["route"] == {"id": "none"}
-
-
 # ---- which function answers
 
 
@@ -175,6 +165,7 @@ async def test_default_route_value_is_given(client: aiohttp.ClientSession) -> No
     [
         ("GET", "/nothing"),
         ("GET", "/noop"),
+        ("GET", "/"),
         ("GET", "/api/items/x/parts"),
         ("POST", "/api/noop"),
         ("HEAD", "/api/noop"),
@@ -205,11 +196,6 @@ async def test_every_method_reaches_a_function_without_methods(
 ) -> None:
     async with client.request("OPTIONS", "/api/echo/x") as answer:
         assert (await seen(answer))["method"] == "OPTIONS"
-
-
-async def test_home_page_where_no_function_is(client: aiohttp.ClientSession) -> None:
-    async with client.get("/") as answer:
-        assert (answer.status, answer.content_type) == (200, "text/html")
 
 
 async def test_head_has_no_body(client: aiohttp.ClientSession) -> None:
@@ -370,21 +356,6 @@ async def test_status_says_running(client: aiohttp.ClientSession) -> None:
 async def test_ping(client: aiohttp.ClientSession) -> None:
     async with client.post("/admin/host/ping") as answer:
         assert answer.status == 200
-
-
-async def test_functions_are_listed_with_their_urls(client: aiohttp.ClientSession) -> None:
-    async with client.get("/admin/functions", headers={"Host": "example.test"}) as answer:
-        listed = {item["name"]: item for item in await answer.json()}
-    assert listed["parts"]["invoke_url_template"] == (
-        "http://example.test/api/items/{id:int}/parts/{part?}"
-    )
-    trigger = listed["parts"]["config"]["bindings"][0]
-    assert (trigger["type"], trigger["methods"]) == ("httpTrigger", ["GET", "PUT"])
-
-
-async def test_one_function_is_shown(client: aiohttp.ClientSession) -> None:
-    async with client.get("/admin/functions/PLAIN") as answer:
-        assert (await seen(answer))["name"] == "plain"
 
 
 async def test_http_function_is_not_started_by_hand(client: aiohttp.ClientSession) -> None:

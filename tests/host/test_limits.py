@@ -1,18 +1,16 @@
-"""What the real host's server and Azure's front end refuse, and how many requests run at once."""
+"""What the real host's server and Azure's front end refuse."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import time
 from collections.abc import AsyncIterator
 
-import aiohttp
 import pytest
 from yarl import URL
 
-from tests.host.host_process import APPS, HostProcess, exchange
+from tests.host.host_process import HostProcess, exchange
 
 
 def get(target: str = "/api/noop", *headers: str, method: str = "GET") -> bytes:
@@ -167,51 +165,3 @@ async def test_body_that_comes_too_slowly_is_cut_off(host: HostProcess) -> None:
     assert 4.5 < time.monotonic() - began < 12
     writer.close()
     await writer.wait_closed()
-
-
-# ---- how many run at once
-
-
-@pytest.fixture(scope="module")
-async def narrow(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[HostProcess]:
-    """The same app with a route prefix, and room for one running and one waiting request."""
-    folder = tmp_path_factory.mktemp("narrow")
-    app = folder / "app"
-    shutil.copytree(APPS / "web", app)
-    http = {"routePrefix": "own/Prefix", "maxOutstandingRequests": 2, "maxConcurrentRequests": 1}
-    (app / "host.json").write_text(
-        json.dumps({"version": "2.0", "functionTimeout": "00:00:02", "extensions": {"http": http}})
-    )
-    process = HostProcess(app, folder / "log", {"AzureWebJobsDisableHomepage": "true"})
-    try:
-        await process.url()
-        yield process
-    finally:
-        process.kill()
-
-
-@pytest.fixture(scope="module")
-async def crowd(narrow: HostProcess) -> tuple[list[int], float]:
-    """Five slow requests at once: their status codes and the time until the last answer."""
-    async with aiohttp.ClientSession(await narrow.url()) as session:
-
-        async def status() -> int:
-            async with session.get("/own/prefix/answers/slow") as answer:
-                return answer.status
-
-        began = asyncio.get_running_loop().time()
-        codes = await asyncio.gather(*(status() for _ in range(5)))
-        return sorted(codes), asyncio.get_running_loop().time() - began
-
-
-async def test_requests_beyond_the_limit_are_refused(crowd: tuple[list[int], float]) -> None:
-    assert crowd[0] == [429, 429, 429, 500, 500]  # 500: the functions ran into functionTimeout
-
-
-async def test_requests_wait_for_a_slot(crowd: tuple[list[int], float]) -> None:
-    assert crowd[1] > 3.9  # two runs of two seconds, one after the other
-
-
-async def test_home_page_can_be_switched_off(narrow: HostProcess) -> None:
-    async with aiohttp.ClientSession(await narrow.url()) as session, session.get("/") as answer:
-        assert answer.status == 204

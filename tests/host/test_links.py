@@ -20,10 +20,10 @@ from local.emulators.service_bus.config import read_queues
 from local.emulators.service_bus.queues import Broker
 from local.emulators.service_bus.server import Outbound, Server
 from local.host import messages, service_bus
-from local.host.index import SERVICE_BUS_TRIGGER, IndexedFunction
 from local.host.invocation import Worker
 from local.host.service_bus import QueueListener
 from local.host.settings import ServiceBusSettings
+from local.host.worker_checks import SERVICE_BUS_TRIGGER, IndexedFunction
 from tests.host.host_process import APPS, DEADLINE, until
 
 CALLS = 4
@@ -38,9 +38,9 @@ class Listening:
         self.connection = f"Endpoint=sb://{HOST}:{port};{SERVICE_BUS_CREDENTIALS}"
         self.got: list[str] = []
         self.waiting = asyncio.Event()
-        self.listener = self.new_listener("one")
+        self.listener = self.new_listener()
 
-    def new_listener(self, cardinality: str) -> QueueListener:
+    def new_listener(self) -> QueueListener:
         function = IndexedFunction(
             name="noting",
             call=self._note,
@@ -50,7 +50,6 @@ class Listening:
                 "name": "msg",
                 "queueName": "held",
                 "connection": "Bus",
-                "cardinality": cardinality,
             },
             bindings=[],
             takes_context=False,
@@ -60,15 +59,13 @@ class Listening:
             has_retry=False,
             file=Path(__file__),
         )
-        # What a link had fetched ahead would wait for it while other links have nothing to do.
-        settings = ServiceBusSettings(max_concurrent_calls=CALLS, prefetch_count=3)
+        settings = ServiceBusSettings(max_concurrent_calls=CALLS)
         return QueueListener(function, Worker(None), settings, {"Bus": self.connection})
 
     async def _note(self, msg: Any) -> None:
-        for each in msg if isinstance(msg, list) else [msg]:
-            self.got.append(each.get_body().decode())
-            if self.got[-1] == "wait":
-                await self.waiting.wait()
+        self.got.append(msg.get_body().decode())
+        if self.got[-1] == "wait":
+            await self.waiting.wait()
 
     async def send(self, *bodies: str) -> None:
         client = ServiceBusClient.from_connection_string(self.connection)
@@ -130,17 +127,6 @@ async def test_slow_calls_do_not_keep_others_from_being_made(listening: Listenin
     await listening.send(*["wait"] * (CALLS - 1), "quick")
     await until(lambda: "quick" in listening.got)
     await until(lambda: listening.locked == CALLS - 1)
-
-
-async def test_a_batch_function_has_one_link(listening: Listening) -> None:
-    await listening.listener.stop(5)
-    listening.listener = listening.new_listener("many")
-    listening.listener.start()
-    await until(lambda: listening.links == 1)
-    for number in range(3):
-        await listening.send(str(number))
-        await until(lambda body=str(number): body in listening.got)  # type: ignore[misc]
-        assert listening.links == 1
 
 
 async def test_links_without_messages_go_and_one_stays(

@@ -6,8 +6,6 @@ import pytest
 
 from local.host.routes import Route, RouteError, Router
 
-GUID = "0AF76519-16cd-43dd-8448-eb211c80319c"
-
 
 @pytest.mark.parametrize(
     ("template", "path", "values"),
@@ -18,25 +16,13 @@ GUID = "0AF76519-16cd-43dd-8448-eb211c80319c"
         ("a/{id}", "a/b%2Fc", {"id": "b%2Fc"}),
         ("a/{id}", "A/x y", {"id": "x y"}),
         ("a/{id}/b/{Part}", "a/1/B/2", {"id": "1", "Part": "2"}),
-        ("a/{id:guid}", f"a/{GUID}", {"id": GUID}),
-        ("a/{id?}", "a", {}),
-        ("a/{id?}", "a/1", {"id": "1"}),
-        ("a/{x?}/{y?}", "a/1", {"x": "1"}),
-        ("a/{id=none}", "a", {"id": "none"}),
-        ("a/{id:int=7}", "a", {"id": "7"}),
         ("{*rest}", "", {}),
         ("{**rest}", "a/b/c", {"rest": "a/b/c"}),
         ("a/{*rest}", "a", {}),
         ("a/{*rest}", "a/b/c", {"rest": "b/c"}),
-        ("{a}-{b}", "x-y-z", {"a": "x-y", "b": "z"}),
-        ("f/{name}.{ext?}", "f/a.b.c", {"name": "a.b", "ext": "c"}),
-        ("f/{name}.{ext?}", "f/a", {"name": "a"}),
-        ("sets('{id}')", "sets('1')", {"id": "1"}),
-        ("{{x}}", "{x}", {}),
+        ("a.b/{*rest}", "a.b/c", {"rest": "c"}),
         ("/a", "a", {}),
         ("/", "", {}),
-        (r"a/{n:regex(^\d{{2}}$)}", "a/12", {"n": "12"}),
-        ("a/{n:length(2,3)}", "a/xyz", {"n": "xyz"}),
     ],
 )
 def test_path_fits(template: str, path: str, values: dict[str, str]) -> None:
@@ -50,21 +36,8 @@ def test_path_fits(template: str, path: str, values: dict[str, str]) -> None:
         ("flows", "flows//"),
         ("a/{id}", "a"),
         ("a/{id}", "a/1/2"),
-        ("a/{id:guid}", "a/1"),
-        ("a/{id:int}", "a/1.5"),
-        ("a/{id:int}", "a/2147483648"),
-        ("a/{id:int?}", "a/x"),
-        ("a/{id:bool}", "a/yes"),
-        ("a/{id:alpha}", "a/a1"),
-        ("a/{id:min(5)}", "a/4"),
-        ("a/{id:max(5)}", "a/6"),
-        ("a/{id:range(1,5)}", "a/6"),
-        ("a/{id:minlength(2)}", "a/x"),
-        ("a/{id:maxlength(2)}", "a/xyz"),
-        ("a/{id:length(2)}", "a/x"),
-        ("a/{id:double}", "a/x"),
-        (r"a/{n:regex(^\d{{2}}$)}", "a/123"),
-        ("sets('{id}')", "sets(1)"),
+        ("a/{*rest}", "ab"),
+        ("a.b/{*rest}", "axb/c"),
     ],
 )
 def test_path_does_not_fit(template: str, path: str) -> None:
@@ -75,22 +48,15 @@ def test_path_does_not_fit(template: str, path: str) -> None:
     ("template", "reason"),
     [
         ("a//b", "two slashes in a row"),
-        ("{a}{b}", "nothing between them"),
-        ("a/{x", "without its }"),
-        ("a/x}", "without its {"),
         ("{*a}/b", "must come last"),
-        ("x{*a}", "mixes"),
-        ("{a?}.x", "mixes"),
-        ("{a:nonsense}", "is not known"),
-        ("{a:min}", "wrong number of arguments"),
-        ("{a:min(x)}", "bad argument"),
-        ("{a:regex([)}", "bad argument"),
         ("{a}/{A}", "appears twice"),
-        ("a?b", "has a '?'"),
-        ("{a=1?}", "is optional and has a default"),
-        ("{*a?}", "cannot be optional"),
-        ("~a", "begin with '~'"),
-        ("{}", "is not a route parameter"),
+        *(
+            (template, "is neither a literal, {name} nor {*rest}")
+            for template in (
+                *("{a}{b}", "a/{x", "a/x}", "x{*a}", "{a?}.x", "{a:int}", "{a=1}", "{a?}"),
+                *("sets('{id}')", "a?b", "~a", "{}", "{{a}}"),
+            )
+        ),
     ],
 )
 def test_bad_template_is_refused(template: str, reason: str) -> None:
@@ -127,11 +93,6 @@ def test_function_of_another_method_is_passed_over() -> None:
     assert found(router, "GET", "/x/1") == "b"
 
 
-def test_constraint_lets_a_later_route_match() -> None:
-    router = Router([Route("a", "items/{id:int}"), Route("b", "items/recent")])
-    assert found(router, "GET", "/items/recent") == "b"
-
-
 def test_method_of_no_function_finds_nothing() -> None:
     assert found(Router([Route("a", "x", frozenset({"GET"}))]), "HEAD", "/x") is None
 
@@ -141,9 +102,6 @@ def test_literal_behind_a_parameter_is_reported() -> None:
     assert router.shadowed() == {"b": "a"}
 
 
-@pytest.mark.parametrize(
-    "first",
-    [Route("a", "items/{id:int}"), Route("a", "items/{id}", frozenset({"PUT"}))],
-)
-def test_literal_that_can_be_reached_is_not_reported(first: Route) -> None:
+def test_literal_that_can_be_reached_is_not_reported() -> None:
+    first = Route("a", "items/{id}", frozenset({"PUT"}))
     assert Router([first, Route("b", "items/recent", frozenset({"GET"}))]).shadowed() == {}

@@ -156,12 +156,6 @@ async def test_functions_do_not_see_what_others_left_in_the_context(bus: Bus) ->
         assert seen["left behind"] == "nothing"
 
 
-async def test_batch_comes_in_one_call(bus: Bus) -> None:
-    await bus.send("batches", *(message(f"b{number}", f"b{number}") for number in range(4)))
-    found = await bus.seen_with(lambda found: found["batch"])
-    assert found["batch"] == [{"bodies": ["b0", "b1", "b2", "b3"]}]
-
-
 async def test_text_parameter_gets_the_body(bus: Bus) -> None:
     await bus.send("plain", message("text", "only text"))
     found = await bus.seen_with(lambda found: found["plain"])
@@ -240,13 +234,11 @@ async def test_message_of_a_worker_that_ended_comes_again_at_once(bus: Bus, tmp_
         await other.release("wait for ever")
 
 
-async def test_without_auto_complete_the_message_stays_and_prefetch_works(
-    bus: Bus, tmp_path: Path
-) -> None:
+async def test_without_auto_complete_the_message_stays(bus: Bus, tmp_path: Path) -> None:
     app = tmp_path / "app"
     shutil.copytree(APPS / "bus", app)
     content = json.loads((app / "host.json").read_text())
-    content["extensions"]["serviceBus"] = {"autoCompleteMessages": False, "prefetchCount": 5}
+    content["extensions"]["serviceBus"] = {"autoCompleteMessages": False}
     (app / "host.json").write_text(json.dumps(content))
     async with running(tmp_path, bus.emulator, app, "unsettled") as other:
         await other.send("unsettled", message("kept"))

@@ -38,25 +38,21 @@ def test_values_of_host_json_are_read(tmp_path: Path) -> None:
         functionTimeout="00:01:30",
         extensionBundle={"id": "x"},
         extensions={
-            "http": {"routePrefix": "", "maxOutstandingRequests": 5, "maxConcurrentRequests": -1},
+            "http": {"routePrefix": ""},
             "serviceBus": {
                 "maxConcurrentCalls": 2,
-                "prefetchCount": 3,
                 "autoCompleteMessages": False,
                 "maxAutoLockRenewalDuration": "00:10:00",
-                "maxMessageBatchSize": 7,
             },
         },
     )
     settings = read_host_json(tmp_path)
     assert settings.route_prefix == ""
     assert settings.function_timeout == 90
-    assert (settings.max_outstanding_requests, settings.max_concurrent_requests) == (5, None)
     assert settings.has_extension_bundle
     bus = settings.service_bus
-    assert (bus.max_concurrent_calls, bus.prefetch_count) == (2, 3)
+    assert bus.max_concurrent_calls == 2
     assert (bus.auto_complete_messages, bus.max_auto_lock_renewal) == (False, 600)
-    assert bus.max_message_batch_size == 7
 
 
 def test_timeout_may_be_unlimited(tmp_path: Path) -> None:
@@ -69,7 +65,7 @@ def test_every_bad_value_of_host_json_is_named(tmp_path: Path) -> None:
         version="1.0",
         functionTimeout="soon",
         extensions={
-            "http": {"routePrefix": 5, "maxOutstandingRequests": 0},
+            "http": {"routePrefix": 5},
             "serviceBus": {"maxConcurrentCalls": True, "autoCompleteMessages": "yes"},
         },
     )
@@ -80,7 +76,6 @@ def test_every_bad_value_of_host_json_is_named(tmp_path: Path) -> None:
         '"version" must be "2.0"',
         "functionTimeout",
         "routePrefix",
-        "maxOutstandingRequests",
         "maxConcurrentCalls",
         "autoCompleteMessages",
     ):

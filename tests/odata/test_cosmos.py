@@ -303,7 +303,8 @@ def test_sql_is_as_long_as_its_filter(text: str) -> None:
 
 
 def stored_set(number: int) -> dict[str, Any]:
-    name = ("North", "south", "East wing", "north annex", "West")[number % 5]
+    names = ("North", "south", "East wing", "north annex", "West", "S\u00fcd", "Su\u0308d 2")
+    name = names[number % len(names)]
     restricted = number % 3
     document = flows.new_flow_set({"displayName": name, "filter": None})
     if restricted:
@@ -345,6 +346,8 @@ def options(**params: str) -> QueryOptions:
         {"filter": f"id in ('{SETS[3]['id']}', '{SETS[4]['id']}', 'x')"},
         {"search": "nor"},
         {"search": '"East wing" EAST'},
+        {"search": "S\u00dcD"},
+        {"search": '"su\u0308d 2" s\u00fcd'},
         {"orderby": "displayName"},
         {"orderby": "displayName desc,id desc"},
         {"orderby": "createdDateTime desc"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -238,6 +239,12 @@ def test_searches_for_all_words_and_phrases(text: str, names: list[str]) -> None
         "a AND",
         "displayName:",
         "a " * 11,
+        '"\u0301"',
+        "a\u200b",
+        "\u202eabc",
+        "a\tb",
+        "a\u2028b",
+        "a" * 257,
     ],
 )
 def test_refuses_other_searches(text: str) -> None:
@@ -248,6 +255,21 @@ def test_refuses_other_searches(text: str) -> None:
 def test_flows_have_nothing_to_search() -> None:
     (fault,) = faults({"search": "x"}, entity=PROVISIONING_FLOW)
     assert "displayName" in fault.message
+
+
+@pytest.mark.parametrize("name", ["Caf\u00e9 S\u00fcd", "Cafe\u0301 Su\u0308d"])
+@pytest.mark.parametrize("term", ["caf\u00e9", "cafe\u0301", "S\u00dcD", "SU\u0308D"])
+def test_a_search_finds_composed_and_decomposed_names(name: str, term: str) -> None:
+    assert len(passing(parse(ROLE_GROUP, search=term), [{"id": "1", "displayName": name}])) == 1
+
+
+def test_terms_that_are_hard_to_compose_cost_little() -> None:
+    # Terms of marks whose order Unicode reverses; the time of each is quadratic.
+    text = " ".join(["a" + "\u0301\u0327" * 127] * 10)
+    options = parse(ROLE_GROUP, search=text)
+    started = time.process_time()
+    assert passing(options, [{"id": "1", "displayName": "x"}]) == []
+    assert time.process_time() - started < 0.1
 
 
 # --- $select and $expand -------------------------------------------------------------------------

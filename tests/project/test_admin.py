@@ -24,6 +24,7 @@ from azure.storage.blob.aio import BlobServiceClient
 
 from local import admin
 from local.config import READINESS_QUEUE, ROOT
+from local.dead_letters import replay_id
 from local.settings import example_values
 from local.stack import Stack
 from shared.adapters.archive import Archive
@@ -632,6 +633,6 @@ async def test_an_app_uses_its_identity_and_an_operator_the_signed_in_one(
 
 
 def test_the_id_of_a_replay_is_the_letters_own() -> None:
-    of: Callable[[str], str] = admin.replay_id
+    of: Callable[[str], str] = replay_id
     assert of("2026/11/24/091500-17.json") == of("2026/11/24/091500-17.json")
     assert of("2026/11/24/091500-17.json") != of("2026/11/24/091500-18.json")

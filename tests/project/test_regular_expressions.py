@@ -244,11 +244,7 @@ def examined(*expressions: Expression) -> list[dict[str, str]]:
         check=True,
         timeout=300,
         # The part in JavaScript only: it is the same on every machine.
-        env={
-            **os.environ,
-            "NODE_PATH": str(ROOT / "tests" / "node_modules"),
-            "RECHECK_BACKEND": "pure",
-        },
+        env={**os.environ, "NODE_PATH": str(ROOT / "tests" / "node_modules")},
     )
     found: list[dict[str, str]] = json.loads(checked.stdout)
     return found

@@ -25,7 +25,8 @@ from azure.servicebus.aio import ServiceBusClient
 
 from local.components import StackError, free_ports
 from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, HOST, READINESS_QUEUE, LocalConfig
-from local.stack import Stack, curl_line, emulators_banner, read_on, throwaway_config
+from local.stack import Stack, throwaway_config
+from local.stack_command import curl_line, emulators_banner, read_on
 from tests.support.commands import DEADLINE_SECONDS, environment, is_alive, ps, run, wait_until
 
 
@@ -41,7 +42,7 @@ def children_of(pid: int) -> list[int]:
 
 
 class Started:
-    """A `python -m local.stack` in the background, or make that runs one, its output in a file."""
+    """A stack command in the background, or make that runs one, its output in a file."""
 
     def __init__(
         self, project: Path, config: LocalConfig, command: Sequence[str], stdin: int
@@ -90,7 +91,7 @@ class Started:
 
 
 class Start(Protocol):
-    """Starts a stack; `python -m local.stack` with one word, any other command with more."""
+    """Starts a stack with one word, any other command with more."""
 
     def __call__(self, *command: str, stdin: int = subprocess.DEVNULL) -> Started: ...
 
@@ -102,7 +103,7 @@ def started(project: Path, config: LocalConfig) -> Iterator[Start]:
 
     def start(*command: str, stdin: int = subprocess.DEVNULL) -> Started:
         if len(command) == 1:
-            command = (sys.executable, "-m", "local.stack", *command)
+            command = (sys.executable, "-m", "local.stack_command", *command)
         everything.append(Started(project, config, command, stdin))
         return everything[-1]
 
@@ -117,7 +118,7 @@ def test_a_taken_port_is_named_with_its_variable_before_anything_starts(
     project: Path, config: LocalConfig
 ) -> None:
     with socket.create_server((HOST, config.cosmos_port)):
-        result = run(project, "-m", "local.stack", "emulators", env=environment(config))
+        result = run(project, "-m", "local.stack_command", "emulators", env=environment(config))
     assert result.returncode == 1
     assert result.stderr.startswith(f"Port {config.cosmos_port} (COSMOS_PORT) is taken")
     assert result.stderr.count("\n") == 1
@@ -126,14 +127,16 @@ def test_a_taken_port_is_named_with_its_variable_before_anything_starts(
 
 def test_a_port_taken_on_all_addresses_counts_as_taken(project: Path, config: LocalConfig) -> None:
     with socket.create_server(("", config.service_bus_port)):
-        result = run(project, "-m", "local.stack", "emulators", env=environment(config))
+        result = run(project, "-m", "local.stack_command", "emulators", env=environment(config))
     assert f"{config.service_bus_port} (SERVICE_BUS_PORT)" in result.stderr
 
 
 def test_a_missing_node_is_one_sentence_when_the_stack_starts(
     project: Path, config: LocalConfig
 ) -> None:
-    result = run(project, "-m", "local.stack", "emulators", env=environment(config, PATH=""))
+    result = run(
+        project, "-m", "local.stack_command", "emulators", env=environment(config, PATH="")
+    )
     assert result.returncode == 1
     assert result.stderr == "There is no `node` on PATH: install Node.js 20 or newer.\n"
 
@@ -142,7 +145,7 @@ def test_func_is_asked_for_by_name_when_it_is_not_installed(
     project: Path, config: LocalConfig
 ) -> None:
     result = run(
-        *(project, "-m", "local.stack", "run", "--host", "func"),
+        *(project, "-m", "local.stack_command", "run", "--host", "func"),
         env=environment(config, PATH=""),
     )
     assert result.returncode == 1
@@ -159,10 +162,10 @@ def test_ctrl_c_stops_every_child(started: Start) -> None:
 
 def test_a_second_stack_names_the_first(started: Start, project: Path, config: LocalConfig) -> None:
     first = started("emulators")
-    second = run(project, "-m", "local.stack", "run", env=environment(config))
+    second = run(project, "-m", "local.stack_command", "run", env=environment(config))
     assert second.returncode == 1
     assert second.stderr.startswith(f"The local stack already runs as process {first.process.pid}:")
-    clean = run(project, "-m", "local.stack", "clean", env=environment(config))
+    clean = run(project, "-m", "local.stack_command", "clean", env=environment(config))
     assert clean.returncode == 1
     assert is_alive(first.process.pid)
 
@@ -371,6 +374,6 @@ def test_clean_removes_the_state_and_nothing_else(project: Path, config: LocalCo
         (config.local_state / name).mkdir(parents=True)
         (config.local_state / name / "data").touch()
     (config.local_state / "mine.txt").touch()
-    result = run(project, "-m", "local.stack", "clean", env=environment(config))
+    result = run(project, "-m", "local.stack_command", "clean", env=environment(config))
     assert result.returncode == 0, result.stderr
     assert [path.name for path in config.local_state.iterdir()] == ["mine.txt"]

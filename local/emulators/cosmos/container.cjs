@@ -7,6 +7,7 @@ const { boundsOf, effectiveKey } = require('./ranges.cjs');
 
 const MAX_ITEM_BYTES = 2 * 1024 * 1024;
 const MAX_ID_BYTES = 1023;
+const NONE = [];
 const ILLEGAL_IN_ID = /[/\\?#]/;
 
 const segments = (path) => path.slice(1).split('/').map((part) => part.replace(/^"(.*)"$/, '$1'));
@@ -49,9 +50,14 @@ class Range {
  * Items are never changed in place: a write stores a new object.
  */
 class Container {
-  /** `resource` answers the container's definition as it is now; `rangeCount` is how many ranges it has. */
-  constructor(resource, rangeCount) {
+  /**
+   * `resource` answers the container's definition as it is now, `rangeCount` is how many ranges it has,
+   * and `lag()` answers a map where tests let reads lag: of what each write since then replaced.
+   */
+  constructor(resource, rangeCount, lag) {
     this.resource = resource;
+    this.lag = lag;
+    this.writes = 0; // how many there were: what a session token names
     const definition = this.definition;
     this.rid = definition._rid;
     this.partitionPath = segments(definition.partitionKey?.paths[0] ?? '/id');
@@ -107,8 +113,33 @@ class Container {
   }
 
   /** Entries in the order of creation: of one partition, or of a whole range. */
-  scan(range, partition) {
-    return partition === undefined ? range.entries.values() : (this.partitions.get(partition)?.items.values() ?? []);
+  scan(range, partition, seen) {
+    const all = partition === undefined ? range.entries : (this.partitions.get(partition)?.items ?? new Map());
+    const hidden = this.hidden(range, seen).filter((write) => (partition ?? write.partition) === write.partition);
+    if (hidden.length === 0) return all.values();
+    const ids = new Set(hidden.map((write) => `${write.partition} ${write.id}`));
+    return [
+      ...[...all.values()].filter((entry) => !ids.has(`${entry.partition} ${entry.item.id}`)),
+      ...hidden.flatMap(({ before }) => before ?? []),
+    ].sort((a, b) => a.sequence - b.sequence);
+  }
+
+  /** Of the last writes to each item of a range, those that a read lacks whose session has `seen` so many. */
+  hidden(range, seen) {
+    const lag = this.lag();
+    if (lag === null) return NONE;
+    return [...(lag.get(this.rid)?.values() ?? [])].filter((write) => write.number > seen && this.rangeOf(write.partition) === range);
+  }
+
+  /** Count a write of one partition; `changes` are [id, entry before]. */
+  wrote(partition, changes) {
+    this.writes += 1;
+    const lag = this.lag();
+    if (!lag) return;
+    if (!lag.has(this.rid)) lag.set(this.rid, new Map());
+    for (const [id, before] of changes) {
+      lag.get(this.rid).set(`${partition} ${id}`, { number: this.writes, partition, id, before });
+    }
   }
 
   /** Put an entry in place of the one with its partition and id. */
@@ -168,11 +199,19 @@ class Container {
  * transaction reads cannot change before it commits.
  */
 class Transaction {
-  constructor(container, partition) {
+  constructor(container, partition, seen = Infinity) {
     this.container = container;
+    this.seen = seen; // how many writes a read must not lack, where reads lag
     this.partition = partition;
     this.changes = new Map(); // id -> entry, or null when deleted
     this.sequence = container.lastSequence;
+  }
+
+  /** The entry for a read, which may be the one before the last write. */
+  read(id) {
+    const key = `${this.partition} ${id}`;
+    const write = this.container.lag()?.get(this.container.rid)?.get(key);
+    return write && write.number > this.seen ? write.before : this.get(id);
   }
 
   get(id) {
@@ -240,6 +279,7 @@ class Transaction {
         entry ? { sequence: entry.sequence, item: entry.item } : { removed: before.get(id).sequence },
       ),
     });
+    this.container.wrote(this.partition, changes.map(([id]) => [id, before.get(id)]));
     for (const [id, entry] of changes) {
       if (entry) this.container.set(entry);
       else this.container.remove(before.get(id));

@@ -20,8 +20,7 @@ function checkConditions({ item }, { ifMatch, ifNoneMatch }) {
   }
 }
 
-function existing(transaction, id) {
-  const entry = transaction.get(id);
+function existing(transaction, id, entry = transaction.get(id)) {
   if (!entry) throw notFound(`The item '${id}' of this partition`);
   return entry;
 }
@@ -46,7 +45,7 @@ const OPERATIONS = {
   },
 
   read(transaction, { id, ifNoneMatch }) {
-    const { item } = existing(transaction, id);
+    const { item } = existing(transaction, id, transaction.read(id) ?? null);
     if (ifNoneMatch === '*' || ifNoneMatch === item._etag) return { status: 304, etag: item._etag };
     return { status: 200, item };
   },
@@ -89,7 +88,7 @@ const OPERATIONS = {
 
 /** Do one operation and make it durable. */
 function run(name, container, partition, request, journal) {
-  const transaction = new Transaction(container, partition);
+  const transaction = new Transaction(container, partition, request.seen);
   const result = OPERATIONS[name](transaction, request);
   transaction.commit(journal);
   return result;

@@ -164,16 +164,16 @@ const canonical = (value) =>
   );
 
 /** Rows in the order the query asks for; of those up to the row `after`, if there is one, some may be left out. */
-function* rowsInOrder(query, container, { parameters, partition, range, after }) {
+function* rowsInOrder(query, container, { parameters, partition, range, after, seen }) {
   const { tree, sortKeys } = query;
   const rows = (entries) => rowsOf(query, entries, parameters);
   if (sortKeys.length === 0) {
-    yield* rows(container.scan(range, partition));
+    yield* rows(container.scan(range, partition, seen));
     return;
   }
   const named = checkOrder(sortKeys, container.definition.indexingPolicy ?? {});
   let behind = after;
-  if (named && partition === undefined && query.item !== null && tree.from.length === 1) {
+  if (named && partition === undefined && container.hidden(range, seen).length === 0 && query.item !== null && tree.from.length === 1) {
     const order = range.order(sortKeys);
     const places = order.places(after, rangeOf(tree.where, sortKeys[0], parameters));
     const most = Math.max(WALKED_ITEMS, WALKED_PART * range.entries.size);
@@ -186,7 +186,7 @@ function* rowsInOrder(query, container, { parameters, partition, range, after })
     behind = order.row(entry);
   }
   const compare = rowOrder(sortKeys);
-  yield* [...rows(container.scan(range, partition))]
+  yield* [...rows(container.scan(range, partition, seen))]
     .filter((row) => (named || row.keys[0] !== undefined) && (behind === undefined || compare(row, behind) > 0))
     .sort(compare);
 }
@@ -282,7 +282,7 @@ function sourceOf(query, container, parameters, { partition, rangeId, crossParti
  * items added meanwhile neither repeat nor hide others.
  */
 function page(container, request) {
-  const { query: sql, parameters: given, rangeId, pageSize, continuation } = request;
+  const { query: sql, parameters: given, rangeId, pageSize, continuation, seenBy } = request;
   const query = prepare(sql, rangeId !== undefined);
   const parameters = parameterMap(given);
   const token = continuation === undefined ? null : decodeToken(continuation);
@@ -298,7 +298,7 @@ function page(container, request) {
   const items = [];
   let last = null;
   if (taken >= most) return { items, continuation: null, ...source };
-  for (const { value, position } of results(query, container, { parameters, ...source }, token)) {
+  for (const { value, position } of results(query, container, { parameters, ...source, seen: seenBy(source.range) }, token)) {
     if (toSkip > 0) {
       toSkip -= 1;
       continue;

@@ -14,6 +14,7 @@ const { setTimeout: sleep } = require('node:timers/promises');
 const { parseArgs } = require('node:util');
 
 const HOST = '127.0.0.1';
+const SESSION_NOT_AVAILABLE = 1002;
 const MAX_BODY_BYTES = 2 * 1024 * 1024;
 // Longer than clients keep an idle connection, so that it is they who close it: a request sent into
 // a connection that the server is closing fails.
@@ -129,7 +130,34 @@ const itemAnswer = (headers, { status, item, text, etag }) => ({
   text,
 });
 
-function answerQuery(container, { method, headers }, body) {
+/**
+ * How many writes the client's session has seen in a range, -1 for none; its token names them as `0:-1#25`.
+ * Raises 404 with a sub-status for writes that there are not.
+ */
+function seenBy(header, container, range) {
+  let seen = -1;
+  for (const part of header?.split(',') ?? []) {
+    const match = /^(\d{1,9}):-?\d{1,9}#(\d{1,15})(?:#|$)/.exec(part);
+    if (!match) throw badRequest(`The session token ${JSON.stringify(part)} is none.`);
+    if (match[1] === range.id) seen = Math.max(seen, Number(match[2]));
+  }
+  // The SDK asks again without its token, unless endpoint discovery is off, as it is with an emulator; and azure-cosmos
+  // 4.17 mixes up the tokens of containers whose first answers had no body. So only where reads lag is it told.
+  if (seen <= container.writes || container.lag() === null) return seen;
+  throw new CosmosError(404, 'The read session is not available for the input session token.', SESSION_NOT_AVAILABLE);
+}
+
+/** What tells a client where its request was answered, and how new that state is. */
+function sessionHeaders(container, parts, range, seen) {
+  const oldest = container.hidden(range, seen).map(({ number }) => number - 1);
+  return {
+    'x-ms-session-token': `${range.id}:-1#${Math.min(container.writes, ...oldest)}`,
+    'x-ms-documentdb-partitionkeyrangeid': range.id,
+    'x-ms-alt-content-path': encodeURI(`dbs/${parts[1]}/colls/${parts[3]}`),
+  };
+}
+
+function answerQuery(container, { method, headers }, body, parts) {
   const partition = headers['x-ms-documentdb-partitionkey'];
   const rangeId = headers['x-ms-documentdb-partitionkeyrangeid'];
   checkBounds(container, rangeId, headers);
@@ -142,13 +170,14 @@ function answerQuery(container, { method, headers }, body) {
     crossPartition: method === 'GET' || isTrue(headers['x-ms-documentdb-query-enablecrosspartition']),
     pageSize: Number(headers['x-ms-max-item-count']),
     continuation: headers['x-ms-continuation'],
+    seenBy: (asked) => seenBy(headers['x-ms-session-token'], container, asked),
   });
   return {
     status: 200,
     headers: {
       'x-ms-continuation': continuation ?? undefined,
       'x-ms-item-count': String(items.length),
-      'x-ms-documentdb-partitionkeyrangeid': range.id,
+      ...sessionHeaders(container, parts, range, seenBy(headers['x-ms-session-token'], container, range)),
     },
     body: { _rid: container.rid, Documents: items, _count: items.length },
   };
@@ -165,19 +194,26 @@ function answerItems(store, operation, parts, req, body) {
   const { headers } = req;
   if (headers['a-im'] !== undefined) throw badRequest('This emulator serves no change feed.');
   const container = store.container(parts[1], parts[3]);
-  if (operation === 'query') return answerQuery(container, req, body);
+  if (operation === 'query') return answerQuery(container, req, body, parts);
   if (operation === 'plan') return { status: 200, body: plan(container, body ?? {}) };
   const partitionHeader = headers['x-ms-documentdb-partitionkey'];
   let partition;
   if (partitionHeader !== undefined) partition = container.partitionFromHeader(partitionHeader);
   else if (operation === 'create' || operation === 'upsert') partition = container.partitionOf(body);
   else throw badRequest('The request needs the header x-ms-documentdb-partitionkey.');
+  const range = container.rangeOf(partition);
+  // Writes are always made to the newest state.
+  const seen = operation === 'read' ? seenBy(headers['x-ms-session-token'], container, range) : Infinity;
+  let reply;
   if (operation === 'batch') {
     const { status, results } = runBatch(container, partition, body, store.journal);
-    return { status, body: results };
+    reply = { status, headers: {}, body: results };
+  } else {
+    const request = { id: parts[5], body, ifMatch: headers['if-match'], ifNoneMatch: headers['if-none-match'], seen };
+    reply = itemAnswer(headers, run(operation, container, partition, request, store.journal));
   }
-  const request = { id: parts[5], body, ifMatch: headers['if-match'], ifNoneMatch: headers['if-none-match'] };
-  return itemAnswer(headers, run(operation, container, partition, request, store.journal));
+  Object.assign(reply.headers, sessionHeaders(container, parts, range, seen));
+  return reply;
 }
 
 /** The ranges of a container, in the form the SDK's routing reads. */
@@ -281,7 +317,7 @@ function main() {
   server.listen(port, HOST, () => {
     // Only the process that has the port touches the state.
     try {
-      store = new Store(server.address(), state === undefined ? null : new Journal(state, compactAt), ranges);
+      store = new Store(server.address(), state === undefined ? null : new Journal(state, compactAt), ranges, () => controls.lag);
     } catch (error) {
       stop(`The Cosmos DB emulator cannot use its state in ${state}: ${error.message}`);
     }

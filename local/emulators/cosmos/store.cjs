@@ -17,14 +17,14 @@ const OWNER_NOT_FOUND = 1003;
  */
 class Store {
   /** Read back what the journal holds and compact it; without a journal nothing is kept. */
-  constructor(address, journal, rangeCount) {
+  constructor(address, journal, rangeCount, lag) {
     this.account = new Account(address.address, address.port);
     const endpoint = `http://${address.address}:${address.port}/`;
     for (const location of [...this.account.read().writableLocations, ...this.account.read().readableLocations]) {
       location.databaseAccountEndpoint = endpoint; // the package says https, which nobody serves here
     }
     this.containers = new Map(); // resource id -> Container
-    this.rangeCount = rangeCount;
+    Object.assign(this, { rangeCount, lag });
     this.journal = journal;
     if (!journal) return;
     for (const change of journal.read()) this.#restore(change);
@@ -99,7 +99,8 @@ class Store {
     const parent = container === undefined ? this.account.databases : this.account.database(database).collections;
     const data = parent._item('/id', container ?? database, container ?? database).read();
     // The count is what makes the next resource id, so a deleted one is not given out again.
-    return { kind: 'resource', database, container, data, count: parent._ridCount };
+    const writes = this.containers.get(data._rid)?.writes;
+    return { kind: 'resource', database, container, data, count: parent._ridCount, writes };
   }
 
   #openContainer({ database, container: name }) {
@@ -110,7 +111,7 @@ class Store {
       known.resource = resource;
       return;
     }
-    const container = new Container(resource, this.rangeCount);
+    const container = new Container(resource, this.rangeCount, this.lag);
     Object.assign(container, { database, name });
     this.containers.set(container.rid, container);
   }
@@ -122,6 +123,8 @@ class Store {
       parent._set(data);
       parent._ridCount = count;
       this.#openContainer(change);
+      // Where items follow, they count anew: a session token may be older than the state, but not newer.
+      if (change.writes !== undefined) this.containers.get(data._rid).writes = change.writes;
     } else if (change.kind === 'deleted') {
       const { database, container } = change;
       if (container === undefined) this.account.databases.delete(database, database);
@@ -134,6 +137,7 @@ class Store {
 
   #restoreItems({ container: rid, changes }) {
     const container = this.containers.get(rid);
+    container.writes += 1;
     for (const { sequence, item, removed } of changes) {
       if (item) container.set({ sequence, item, partition: container.partitionOf(item) });
       else container.remove(container.numbered(removed));

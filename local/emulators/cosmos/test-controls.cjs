@@ -12,6 +12,7 @@ class TestControls {
   constructor() {
     this.forget();
     this.clearFaults();
+    this.lag = null; // where reads lag: container -> item -> what the last write replaced
   }
 
   /** Note an answered request; one that was dropped has the status 0. */
@@ -63,6 +64,8 @@ class TestControls {
       'GET /_emulator/faults': () => ({ faults: this.faults }),
       'POST /_emulator/faults': () => this.addFault(body ?? {}),
       'DELETE /_emulator/faults': () => this.clearFaults(),
+      'POST /_emulator/lag': () => void (this.lag = new Map()),
+      'DELETE /_emulator/lag': () => void (this.lag = null),
     };
     const action = `${method} ${path}`;
     if (!Object.hasOwn(actions, action)) throw new CosmosError(404, `Try ${Object.keys(actions).join(', ')}.`);

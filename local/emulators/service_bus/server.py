@@ -46,7 +46,6 @@ from .codec import (
     SASL_OUTCOME,
     SOURCE,
     TARGET,
-    TRANSACTIONAL_STATE,
     TRANSFER,
     AmqpDecodeError,
     Array,
@@ -67,7 +66,8 @@ from .queues import Broker, Lock, Message, Queue
 
 log = logging.getLogger(__name__)
 
-MECHANISMS = ("MSSBCBS", "PLAIN", "ANONYMOUS", "EXTERNAL")
+# Both are anonymous: what opens the queues is the token. .NET's SDK knows the first only.
+MECHANISMS = ("MSSBCBS", "ANONYMOUS")
 BATCH_FORMAT = 0x80013700
 
 MAX_FRAME_SIZE = 65536
@@ -873,8 +873,6 @@ class Inbound(Link):
 
     def _take(self, first: list[Any], content: bytes) -> Described:
         """Put a complete delivery where it belongs; its outcome."""
-        if _descriptor(first[7]) == TRANSACTIONAL_STATE:
-            return _refused("This emulator has no transactions: send without one.")
         try:
             if self.node.is_request_node:
                 self._request(content)
@@ -1013,17 +1011,9 @@ class Outbound(Link):
         self.use()
         queue = self.node.queue
         code = _descriptor(state)
-        if queue is None or code not in (
-            ACCEPTED,
-            RELEASED,
-            MODIFIED,
-            REJECTED,
-            TRANSACTIONAL_STATE,
-        ):
+        if queue is None or code not in (ACCEPTED, RELEASED, MODIFIED, REJECTED):
             return None
         fields = state.value if isinstance(state.value, list) else []
-        if code == TRANSACTIONAL_STATE:
-            return _refused("This emulator has no transactions: settle without one.")
         if code == ACCEPTED:
             done = queue.complete(token)
         elif code == RELEASED:
@@ -1062,10 +1052,6 @@ def _dead_letter(queue: Queue, token: uuid.UUID, fields: list[Any]) -> bool:
     told = [changes.pop(key, None) for key in ("DeadLetterReason", "DeadLetterErrorDescription")]
     reason, description = (None if text is None else str(text) for text in told)
     return queue.dead_letter(token, reason, description, messages.property_edit(changes))
-
-
-def _refused(text: str) -> Described:
-    return outcome(REJECTED, amqp_error(management.NOT_IMPLEMENTED, text))
 
 
 def _descriptor(value: Any) -> int | None:

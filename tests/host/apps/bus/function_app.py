@@ -8,7 +8,6 @@ import contextvars
 import json
 import os
 import time
-import typing
 
 import azure.functions as func
 
@@ -84,13 +83,6 @@ def dead(msg: func.ServiceBusMessage) -> None:
 @app.service_bus_queue_trigger(arg_name="msg", queue_name="kept", connection="ServiceBus")
 async def keep(msg: func.ServiceBusMessage) -> None:
     seen["keep"].append(describe(msg))
-
-
-@app.service_bus_queue_trigger(
-    arg_name="msgs", queue_name="batches", connection="ServiceBus", cardinality="many"
-)
-async def batch(msgs: typing.List[func.ServiceBusMessage]) -> None:  # noqa: UP006 - the worker refuses list[...]
-    seen["batch"].append({"bodies": [msg.get_body().decode() for msg in msgs]})
 
 
 @app.service_bus_queue_trigger(arg_name="text", queue_name="plain", connection="ServiceBus")

@@ -44,13 +44,8 @@ async def echo(req: func.HttpRequest) -> func.HttpResponse:
     return show(req)
 
 
-@app.route("items/{id:int}/parts/{part?}", methods=["GET", "PUT"])
+@app.route("items/{id}/parts/{part}", methods=["GET", "PUT"])
 async def parts(req: func.HttpRequest) -> func.HttpResponse:
-    return show(req)
-
-
-@app.route("things/{id=none}", methods=["GET"])
-async def things(req: func.HttpRequest) -> func.HttpResponse:
     return show(req)
 
 
