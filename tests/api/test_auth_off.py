@@ -54,7 +54,7 @@ async def test_turned_off_on_this_machine_the_app_serves_without_a_token(
         assert (await api.get(api.set(set_id), authorization="Bearer x")).status == 200
 
 
-async def test_turned_off_in_azure_the_app_serves_nobody(
+async def test_turned_off_in_azure_the_app_serves_no_caller(
     stack: Stack, tmp_path: Path, token: str
 ) -> None:
     async with host(stack, tmp_path, AUTH_MODE="off", WEBSITE_SKU="FlexConsumption") as (api, log):
@@ -62,13 +62,13 @@ async def test_turned_off_in_azure_the_app_serves_nobody(
         health = await api.get(api.root.removesuffix("beta") + "health")
         assert_envelope(health, 500, "InternalServerError")
 
-        async def told() -> bool:
+        async def is_logged() -> bool:
             return "Remove AUTH_MODE=off" in log.read_text("utf-8")
 
-        await until(told, "the log says what to remove")
+        await until(is_logged, "the log says what to remove")
 
 
-async def test_without_a_setting_of_tokens_the_app_serves_nobody(
+async def test_without_a_setting_for_tokens_the_app_serves_no_caller(
     stack: Stack, tmp_path: Path, token: str
 ) -> None:
     async with host(stack, tmp_path, AUTH_TENANTS="") as (api, _):

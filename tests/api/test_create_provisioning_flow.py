@@ -249,9 +249,7 @@ async def test_a_second_flow_of_a_kind_is_a_conflict_and_changes_nothing(
     assert [one["id"] for one in listed] == [flow.id]
 
 
-async def test_everything_wrong_with_a_body_is_told_with_its_place(
-    service: Api, set_id: str
-) -> None:
+async def test_every_fault_of_a_body_is_listed_with_its_path(service: Api, set_id: str) -> None:
     body = b"""{
         "@odata.type": "#microsoft.graph.industryData.userProvisioningFlow",
         "surprise": 1,

@@ -38,7 +38,7 @@ def letters() -> str:
 
 
 def assert_one_won(answers: list[Answer]) -> None:
-    """One was created, all others were told that what they wanted is taken."""
+    """One was created, all others were refused because the value is taken."""
     assert sorted(answer.status for answer in answers) == [201] + [409] * (len(answers) - 1)
     for answer in answers:
         if answer.status != 201:
@@ -140,7 +140,7 @@ async def test_a_deleted_built_in_definition_is_disabled_and_can_be_enabled(serv
     assert (await service.get(url)).json()["isDisabled"] is False
 
 
-@pytest.mark.parametrize("key", ["RefRole-nobody", "RefRole", "reforgtype-school", "a-b'c", "-"])
+@pytest.mark.parametrize("key", ["RefRole-unknown", "RefRole", "reforgtype-school", "a-b'c", "-"])
 async def test_an_unknown_definition_is_not_found(service: Api, key: str) -> None:
     url = f"{service.definitions}/{key}"
     for answer in (

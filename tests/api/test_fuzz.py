@@ -41,7 +41,7 @@ CHECKS = [
 
 
 def without_security() -> dict[str, Any]:
-    """The description as if the API were open: else tokens are made up, or left away, as well."""
+    """The description as if the API were open: else tokens are made up or omitted as well."""
     described: dict[str, Any] = json.loads(description()[0])
     for item in described["paths"].values():
         for content in item.values():

@@ -595,7 +595,7 @@ async def test_a_set_and_a_definition_can_be_written_back(client: Client, set_id
     assert await one.delete() is None
 
 
-async def test_an_unknown_role_group_is_told_with_its_place(client: Client, set_id: str) -> None:
+async def test_an_unknown_role_group_is_reported_with_its_path(client: Client, set_id: str) -> None:
     body = user()
     bind = f"https://graph.microsoft.com/beta/external/industryData/roleGroups('{UNKNOWN}')"
     body.creation_options.configurations[1].additional_data["roleGroup@odata.bind"] = bind
@@ -652,7 +652,7 @@ async def test_the_kind_of_a_flow_stays(client: Client, set_id: str) -> None:
     assert refused.value.error.details[0].code == "InvalidType"
 
 
-async def test_an_unknown_option_of_the_client_is_told(client: Client) -> None:
+async def test_an_unknown_option_of_the_client_is_reported(client: Client) -> None:
     with pytest.raises(ODataError) as refused:
         await client.sets.get(options(client.sets, filter="nonsense eq 1"))
     assert refused.value.error.details[0].target == "$filter"

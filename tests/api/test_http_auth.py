@@ -1,4 +1,4 @@
-"""The doors over HTTP, on the running stack: who gets in, what is refused, what answers show."""
+"""Authorization over HTTP on the running stack: what is permitted, refused and answered."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ async def test_the_least_permission_suffices_for_each_operation(
 
 
 @pytest.mark.parametrize("operation", WRITES, ids=named)
-async def test_whoever_may_only_read_writes_nothing(
+async def test_a_caller_who_may_only_read_writes_nothing(
     anyone: Api, forge: Forge, operation: Route
 ) -> None:
     for header in (application(forge, *READS), user(forge, *READS)):
@@ -499,9 +499,7 @@ MANY: dict[str, tuple[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", MANY)
-async def test_more_than_anybody_needs_is_refused_in_a_short_answer(
-    service: Api, name: str
-) -> None:
+async def test_more_than_is_needed_is_refused_in_a_short_answer(service: Api, name: str) -> None:
     where, body = MANY[name]
     url = {"sets": service.sets, "groups": service.groups, "batch": f"{service.root}/$batch"}[where]
     answer = await service.post(url, body)

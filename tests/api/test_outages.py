@@ -62,7 +62,7 @@ def leaks_are_collected_here() -> Iterator[None]:
     gc.collect()
 
 
-def assert_told_to_come_back(answer: Answer) -> None:
+def assert_unavailable_with_retry_after(answer: Answer) -> None:
     """A 503 that says when to repeat the request."""
     assert_envelope(answer, 503, "serviceNotAvailable")
     assert 1 <= int(answer.headers["Retry-After"]) <= 10
@@ -84,7 +84,7 @@ async def test_all_waits_of_a_request_together_are_cut_short_of_what_a_caller_wa
         cosmos_faults(operation="patch", status=429, count=1000, retryAfterMs=60_000),
     ):
         began = time.monotonic()
-        assert_told_to_come_back(await service.post(service.flows(set_id), body))
+        assert_unavailable_with_retry_after(await service.post(service.flows(set_id), body))
         assert time.monotonic() - began < BOUND_SECONDS
 
 
@@ -189,8 +189,10 @@ async def cosmos_outage(service: Api, stack: Stack, queue: Queue) -> CosmosOutag
     return CosmosOutage(flow, event_id, put_back, create, took)
 
 
-async def test_without_cosmos_a_caller_is_told_to_come_back(cosmos_outage: CosmosOutage) -> None:
-    assert_told_to_come_back(cosmos_outage.create)
+async def test_without_cosmos_db_a_create_is_a_503_with_retry_after(
+    cosmos_outage: CosmosOutage,
+) -> None:
+    assert_unavailable_with_retry_after(cosmos_outage.create)
     assert cosmos_outage.took < BOUND_SECONDS
 
 
@@ -232,7 +234,7 @@ def test_only_a_count_of_ours_is_a_count(properties: Any, attempts: int) -> None
 
 @pytest.fixture
 async def nothing_answers(monkeypatch: pytest.MonkeyPatch, stack: Stack) -> AsyncIterator[None]:
-    """The app in this process, with settings that name ports where nobody listens."""
+    """The app in this process, with settings that name ports without a listener."""
     cosmos, service_bus = free_ports(2)
     settings = {
         **example_values(),
@@ -276,7 +278,7 @@ async def test_an_event_that_cannot_even_be_put_back_is_held_before_it_is_given_
     assert held
 
 
-async def test_what_is_asked_of_cosmos_ends_with_the_callers_patience(
+async def test_a_store_request_ends_at_the_deadline_of_its_request(
     stack: Stack, cosmos_faults: CosmosFaults, set_id: str
 ) -> None:
     client = CosmosClient(

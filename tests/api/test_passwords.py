@@ -156,13 +156,13 @@ async def test_each_reading_leaves_a_record_and_a_line_that_name_the_caller(
     assert answer.status == 200
     found: list[dict[str, Any]] = []
 
-    async def told() -> bool:
+    async def is_logged() -> bool:
         log = stack.log_file("host").read_text("utf-8", errors="replace")
         lines = [line for line in log.splitlines() if trace_id in line and "{" in line]
         found[:] = [json.loads(line[line.index("{") :]) for line in lines]
         return len(found) >= 2
 
-    await until(told, "the reading is in the log")
+    await until(is_logged, "the reading is in the log")
     caller = {
         "kind": "application",
         "tenant": LOCAL_TENANT,
@@ -235,7 +235,7 @@ async def test_passwords_are_not_read_by_get(service: Api, engine: Api) -> None:
     assert answer.headers["Allow"] == "OPTIONS, POST"
 
 
-async def test_a_password_whose_key_is_gone_is_told_without_it(
+async def test_a_password_whose_key_is_gone_is_answered_without_it(
     service: Api, engine: Api, stored_sets: ContainerProxy, keyring: Keyring
 ) -> None:
     password = canary()

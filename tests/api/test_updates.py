@@ -184,17 +184,17 @@ async def test_an_update_is_checked_anew_as_the_next_revision(service: Api) -> N
     assert await patched(flow, {}) == settled(before)
     await flow.until_status("ready")
     assert (await flow.read())["lastModifiedDateTime"] > before["lastModifiedDateTime"]
-    told = [
+    published = [
         (entry["revision"], entry["readinessStatus"], entry["reason"])
         for entry in await history(flow)
     ]
-    assert [entry[:2] for entry in told] == [
+    assert [entry[:2] for entry in published] == [
         (2, "ready"),
         (2, "notReady"),
         (1, "ready"),
         (1, "notReady"),
     ]
-    assert (told[1][2], told[3][2]) == ("updated", "created")
+    assert (published[1][2], published[3][2]) == ("updated", "created")
 
 
 @pytest.mark.parametrize("action", ["reset", "microsoft.graph.industryData.reset"])

@@ -1,4 +1,4 @@
-"""What whoever publishes an event is told, and how long that takes, on a real queue."""
+"""What a publisher of events is answered, and how long that takes, on a real queue."""
 
 from __future__ import annotations
 
@@ -82,30 +82,30 @@ async def test_an_event_that_is_too_large_is_refused_with_both_sizes(bus: Emulat
     with pytest.raises(InvalidEvent, match="261120"):
         read_event(larger)
     async with publishing(bus.connection_string()) as publisher:
-        with pytest.raises(PublishFailed) as told:
+        with pytest.raises(PublishFailed) as failure:
             await publisher.publish(event(larger))
-        assert "261121 bytes" in told.value.why
-        assert "takes 261120" in told.value.why
+        assert "261121 bytes" in failure.value.why
+        assert "takes 261120" in failure.value.why
         await publisher.publish(event())  # nothing rests because of it
 
 
-async def test_who_waits_for_a_send_that_fails_in_any_way_is_told(
+async def test_every_way_in_which_a_send_fails_reaches_its_publisher(
     bus: Emulator, queue: QueueEnds
 ) -> None:
     async with publishing(bus.connection_string()) as publisher:
         await publisher.publish(event(b"0"))
         # The second and third leave together, and AMQP has no integer for what the third holds.
-        told = await asyncio.gather(
+        outcomes = await asyncio.gather(
             publisher.publish(event(b"1")),
             publisher.publish(event(b"2")),
             publisher.publish(event(b"3", attempts=2**70)),
             return_exceptions=True,
         )
     sent = kept(queue)
-    for number, outcome in enumerate(told, 1):
+    for number, outcome in enumerate(outcomes, 1):
         assert (outcome is None) == (str(number) in sent)
         assert outcome is None or isinstance(outcome, PublishFailed)
-    assert isinstance(told[2], PublishFailed)
+    assert isinstance(outcomes[2], PublishFailed)
 
 
 async def test_who_began_a_send_may_give_up_and_the_others_are_served(
@@ -152,13 +152,13 @@ async def test_the_first_connection_may_take_longer_than_a_send(
 
 
 @SDK_LEAKS_SOCKETS
-async def test_nobody_waits_for_a_link_to_close(bus: Emulator) -> None:
+async def test_no_publisher_waits_for_a_link_to_close(bus: Emulator) -> None:
     async with publishing(bus.connection_string()) as publisher:
         await publisher.publish(event())
         os.kill(bus.pid, signal.SIGSTOP)
         try:
             began = time.monotonic()
-            for _ in range(2):  # and while it rests, nobody waits for the queue either
+            for _ in range(2):  # and while it rests, no publisher waits for the queue either
                 with pytest.raises(PublishFailed):
                     await publisher.publish(event())
             answered = time.monotonic() - began

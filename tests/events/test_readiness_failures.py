@@ -46,7 +46,7 @@ async def test_a_create_outlasts_a_short_throttling(
 
 
 @pytest.mark.parametrize("outage", OUTAGES, ids=names)
-async def test_a_create_during_an_outage_is_told_in_time_when_to_try_again(
+async def test_a_create_during_an_outage_is_answered_in_time_with_retry_after(
     service: Api, set_id: str, cosmos_faults: CosmosFaults, outage: dict[str, Any]
 ) -> None:
     began = time.monotonic()
@@ -55,7 +55,7 @@ async def test_a_create_during_an_outage_is_told_in_time_when_to_try_again(
     assert time.monotonic() - began < CALLER_WAITS_SECONDS
     assert_envelope(answer, 503, "serviceNotAvailable")
     assert 1 <= int(answer.headers["Retry-After"]) <= 10
-    # Nothing of it is stored: what is told to be repeated can be.
+    # Nothing of it is stored: a caller who was asked to repeat it can do so.
     assert (await service.create(set_id)).status == 201
 
 
@@ -126,5 +126,5 @@ async def test_an_event_whose_write_lost_its_answer_counts_once(
         [line] = await logged(stack, event_id, '"outcome"')
     assert line["outcome"] == "duplicate"
     answer = await ready_flow.api.get(f"{ready_flow.url}/readinessHistory")
-    told = [entry["eventId"] for entry in answer.json()["value"]]
-    assert told.count(event_id) == 1
+    reported = [entry["eventId"] for entry in answer.json()["value"]]
+    assert reported.count(event_id) == 1

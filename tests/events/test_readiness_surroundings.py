@@ -75,7 +75,7 @@ async def test_an_entry_says_when_the_event_was_and_when_it_counted(
     assert before <= times[0] < times[1] <= datetime.now(UTC)
 
 
-async def test_an_update_is_told_with_its_revision(ready_flow: Flow) -> None:
+async def test_an_update_is_published_with_its_revision(ready_flow: Flow) -> None:
     options = {"creationOptions": {"createBasedOnOrg": True, "createBasedOnOrgPlusRoleGroup": True}}
     body = json.loads(request_body("administrative_unit"))
     changed = await ready_flow.api.patch(
@@ -103,9 +103,9 @@ async def test_the_history_keeps_the_newest_entries_only(queue: Queue, ready_flo
     for event_id, message in reports[: HISTORY_ENTRIES + 2]:
         await queue.send(message)
         assert await queue.outcomes(event_id) == ["applied"]
-    told = [entry["eventId"] for entry in await history(ready_flow)]
+    reported = [entry["eventId"] for entry in await history(ready_flow)]
     sent = [event_id for event_id, _ in reports[2 : HISTORY_ENTRIES + 2]]
-    assert told == sent[::-1]
+    assert reported == sent[::-1]
 
 
 async def test_a_flow_that_is_not_there_has_no_history(service: Api, set_id: str) -> None:
@@ -135,7 +135,7 @@ async def test_a_report_without_a_revision_from_before_a_reset_is_stale(
     assert await ready_flow.status() == "ready"
 
 
-async def test_a_report_from_a_clock_that_runs_ahead_is_archived_and_silences_nobody(
+async def test_a_report_from_a_clock_that_runs_ahead_is_archived_and_blocks_no_later_report(
     queue: Queue, ready_flow: Flow
 ) -> None:
     _, ahead = ready_flow.report("failed", datetime.now(UTC) + timedelta(days=1))

@@ -1,6 +1,6 @@
 """Asking again for flows that are notReady for too long, and telling flows of a changed catalog.
 
-The stores and the publisher are the app's own, on a database and a queue that nobody else uses: so
+The stores and the publisher are the app's own, on a database and a queue of their own: so
 what was asked stays in the queue, to be looked at.
 """
 
@@ -49,7 +49,7 @@ CREDENTIALS = "SharedAccessKeyName=x;SharedAccessKey=y;UseDevelopmentEmulator=tr
 
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """A Service Bus emulator whose queue nobody reads but these tests."""
+    """A Service Bus emulator whose queue only these tests read."""
     folder = tmp_path_factory.mktemp("reconciler")
     with running(folder, {"readiness": {"RequiresDuplicateDetection": True}}) as started:
         yield started
@@ -237,8 +237,8 @@ async def test_a_flow_that_got_ready_meanwhile_is_not_asked_for(world: World) ->
 
 async def test_an_ask_that_cannot_be_published_is_no_reason_to_wait_longer(world: World) -> None:
     set_id = await world.new_flow(askAgainAt=5)
-    [nobody] = free_ports(1)
-    away = publisher_to(f"Endpoint=sb://127.0.0.1:{nobody};{CREDENTIALS}")
+    [unused] = free_ports(1)
+    away = publisher_to(f"Endpoint=sb://127.0.0.1:{unused};{CREDENTIALS}")
     assert await replace(world.reconciler, publisher=away).run(MOST, SECONDS) == 0
     await away.close()
     flow = await world.flow(set_id)
@@ -317,7 +317,7 @@ async def test_a_crash_between_write_and_publish_loses_no_flow(
     await asyncio.to_thread(stack.start, "host")
     [(kind, flow)] = (await flows_of_the_set()).items()
     assert flow["readinessStatus"] == "notReady"
-    # The caller, who cannot know, repeats and is told; the timer does the rest.
+    # The caller, who cannot know, repeats and gets a 409; the timer does the rest.
     assert (await service.create(set_id, "user")).status == 409
     operation = {"op": "set", "path": f"/flows/{kind}/askAgainAt", "value": 0}
     await stored_sets.patch_item(set_id, set_id, [operation])
@@ -328,7 +328,7 @@ async def test_a_crash_between_write_and_publish_loses_no_flow(
 # --- a changed catalog -------------------------------------------------------------------------
 
 
-async def test_a_change_of_a_role_group_is_told_page_by_page(world: World) -> None:
+async def test_a_change_of_a_role_group_is_published_page_by_page(world: World) -> None:
     group = str(uuid.uuid4())
     users = sorted([await world.new_flow(group) for _ in range(5)])
     await world.new_flow("students")

@@ -256,14 +256,14 @@ async def event_outcomes(stack: Stack, event_id: str, deliveries: int = 1) -> li
     """What became of each delivery of an event, as the host's log says."""
     found: list[str] = []
 
-    async def told() -> bool:
+    async def is_logged() -> bool:
         log = stack.log_file("host").read_text("utf-8", errors="replace")
         about = f'"eventId": "{event_id}"'
         lines = [line for line in log.splitlines() if about in line and '"outcome": ' in line]
         found[:] = [json.loads(line[line.index("{") :])["outcome"] for line in lines]
         return len(found) >= deliveries
 
-    await until(told, f"event {event_id} is delivered {deliveries} times")
+    await until(is_logged, f"event {event_id} is delivered {deliveries} times")
     return found
 
 
@@ -294,7 +294,7 @@ async def logged(stack: Stack, *texts: str, lines: int = 1) -> list[dict[str, An
     """Wait for log lines of the app that hold all these texts; what they say."""
     found: list[dict[str, Any]] = []
 
-    async def told() -> bool:
+    async def is_logged() -> bool:
         log = stack.log_file("host").read_text("utf-8", errors="replace")
         found[:] = [
             json.loads(line[line.index("{") :])
@@ -303,7 +303,7 @@ async def logged(stack: Stack, *texts: str, lines: int = 1) -> list[dict[str, An
         ]
         return len(found) >= lines
 
-    await until(told, f"the log has {lines} lines with {texts}")
+    await until(is_logged, f"the log has {lines} lines with {texts}")
     return found
 
 

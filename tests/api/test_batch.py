@@ -1,4 +1,4 @@
-"""What a batch does with the bodies of its requests, and the types that answers name."""
+"""Batches: malformed parts, bodies of parts, limits; and the types that answers name."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from functions.http.batch import MAX_ANSWER_BYTES
 from tests.support.api import NAMES, Answer, Api, Flow, assert_envelope
 
 SETS = "/external/industryData/outboundProvisioningFlowSets"
 JSON = {"Content-Type": "application/json"}
+FILTER = {"@odata.type": "#microsoft.graph.industryData.basicFilter", "attribute": "orgExternalId"}
 
 
 async def send(service: Api, requests: str) -> Answer:
@@ -95,6 +97,77 @@ async def test_links_in_a_batch_lead_on(service: Api) -> None:
     [inside] = (await send(service, request)).json()["responses"]
     following = await service.get(inside["body"]["@odata.nextLink"])
     assert len(following.json()["value"]) == 1
+
+
+def part(**members: Any) -> dict[str, Any]:
+    return {"id": "1", "method": "GET", "url": "/external/industryData", **members}
+
+
+@pytest.mark.parametrize(
+    ("members", "target"),
+    [
+        ({"url": "//["}, "$.requests[0].url"),
+        ({"url": "http://["}, "$.requests[0].url"),
+        ({"url": "//ex℀mple/"}, "$.requests[0].url"),
+        ({"dependsOn": [[]]}, "$.requests[0].dependsOn"),
+        ({"dependsOn": [{}]}, "$.requests[0].dependsOn"),
+        ({"depends_on": ["0"]}, "$.requests[0]"),
+        ({"url": "/$batch"}, "$.requests[0].url"),
+        ({"url": "/%24batch"}, "$.requests[0].url"),
+        ({"url": "/%24BATCH/"}, "$.requests[0].url"),
+        ({"url": "/beta/$batch"}, "$.requests[0].url"),
+        ({"url": "/BETA/$BATCH?x=1"}, "$.requests[0].url"),
+    ],
+)
+async def test_a_malformed_part_of_a_batch_is_a_400_with_its_place(
+    service: Api, members: dict[str, Any], target: str
+) -> None:
+    answer = await service.post(f"{service.root}/$batch", {"requests": [part(**members)]})
+
+    error = assert_envelope(answer, 400, "BadRequest")
+    assert [fault["target"] for fault in error["details"]] == [target]
+
+
+async def test_a_deeply_nested_body_in_a_batch_is_a_400(service: Api) -> None:
+    deep = "[" * 600 + "]" * 600
+    body = f'{{"requests": [{{"id": "1", "method": "POST", "url": "/x", "body": {deep}}}]}}'
+
+    answer = await service.send("POST", f"{service.root}/$batch", body.encode())
+
+    error = assert_envelope(answer, 400, "BadRequest")
+    assert [fault["target"] for fault in error["details"]] == ["$.requests[0].body"]
+
+
+async def test_a_url_with_this_very_root_is_read_as_relative_to_it(service: Api) -> None:
+    urls = [f"{service.root}{SETS}?$top=1", f"http://example.com/beta{SETS}"]
+
+    own = await service.post(f"{service.root}/$batch", {"requests": [part(url=urls[0])]})
+    other = await service.post(f"{service.root}/$batch", {"requests": [part(url=urls[1])]})
+
+    [inside] = own.json()["responses"]
+    assert (inside["status"], "value" in inside["body"]) == (200, True)
+    error = assert_envelope(other, 400, "BadRequest")
+    assert [fault["target"] for fault in error["details"]] == ["$.requests[0].url"]
+
+
+async def test_answers_beyond_4_mib_in_all_are_refused_each_in_its_own_answer(
+    service: Api,
+) -> None:
+    body = {"displayName": "long", "filter": {**FILTER, "in": [f"{n:0>250}" for n in range(1000)]}}
+    created = await service.post(service.sets, body)
+    assert created.status == 201, created.text
+    url = f"{SETS}/{created.json()['id']}"
+    fitting = MAX_ANSWER_BYTES // len(created.text)
+    parts = [part(id=str(number), url=url) for number in range(20)]
+
+    answer = await service.post(f"{service.root}/$batch", {"requests": parts})
+
+    assert answer.status == 200
+    assert len(answer.text) < MAX_ANSWER_BYTES + 64 * 1024
+    statuses = [inside["status"] for inside in answer.json()["responses"]]
+    assert (statuses.count(200), statuses.count(413)) == (fitting, 20 - fitting)
+    refused = [inside for inside in answer.json()["responses"] if inside["status"] == 413]
+    assert {inside["body"]["error"]["code"] for inside in refused} == {"RequestEntityTooLarge"}
 
 
 # --- the types that answers name ---------------------------------------------------------------
