@@ -22,7 +22,7 @@ ENDPOINT = "Microsoft.Network/privateEndpoints"
 
 # Every type that is made, and how many of it: in dev, in prod.
 TYPES = {
-    "Microsoft.Authorization/roleAssignments": (9, 8),
+    "Microsoft.Authorization/roleAssignments": (10, 9),
     COSMOS: (1, 1),
     f"{COSMOS}/sqlDatabases": (1, 1),
     f"{COSMOS}/sqlDatabases/containers": (3, 3),
@@ -46,7 +46,7 @@ TYPES = {
     f"{SERVICE_BUS}/queues": (1, 1),
     STORAGE: (2, 2),
     f"{STORAGE}/blobServices": (2, 2),
-    f"{STORAGE}/blobServices/containers": (2, 2),
+    f"{STORAGE}/blobServices/containers": (3, 3),
     "Microsoft.Web/serverfarms": (1, 1),
     SITE: (1, 1),
     f"{SITE}/basicPublishingCredentialsPolicies": (2, 2),
@@ -281,13 +281,15 @@ def test_containers_are_those_of_the_emulator_with_every_property(environment: s
     assert [set(container) for container in file["containers"]] == [known] * len(found)
 
 
-def test_container_for_dead_letters_is_the_one_that_the_code_writes_to() -> None:
+def test_containers_for_blobs_are_those_that_the_code_writes_to() -> None:
+    from shared.adapters import password_audit
     from shared.adapters.archive import CONTAINER
 
     made = read("prod")
     names = [each["name"] for each in made.of(f"{STORAGE}/blobServices/containers")]
     assert [made.plain(name) for name in names] == [
         f"*/default/{CONTAINER}",
+        f"*/default/{password_audit.CONTAINER}",
         "*pkg/default/deployments",
     ]
     assert made.outputs["DEAD_LETTERS_CONTAINER"] == CONTAINER
