@@ -175,7 +175,7 @@ def _relative(url: object, root: str) -> tuple[str, str] | None:
     if parts.scheme or parts.netloc:
         return None
     first, slash, rest = parts.path.strip("/").partition("/")
-    path = rest if first.lower() == ROOT and slash else f"{first}{slash}{rest}"
+    path = rest if first.lower() == ROOT else f"{first}{slash}{rest}"
     return path, parts.query
 
 

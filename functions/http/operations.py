@@ -247,13 +247,11 @@ async def dispatch(req: func.HttpRequest, path: str) -> func.HttpResponse:
 
 def path_segments(path: str) -> list[str]:
     """Return a path's segments, unescaped, its keys in parentheses as segments of their own."""
-    with_keys = "/".join(
-        f"{match['name']}/{match['key']}"
-        if (match := _PARENTHESISED_KEY.fullmatch(unquote(segment)))
-        else segment
-        for segment in path.strip("/").split("/")
-    )
-    return [unquote(segment) for segment in with_keys.split("/")]
+    segments: list[str] = []
+    for segment in map(unquote, path.strip("/").split("/")):
+        match = _PARENTHESISED_KEY.fullmatch(segment)
+        segments += [segment] if match is None else [match["name"], match["key"]]
+    return segments
 
 
 def matching(segments: Sequence[str]) -> list[Route]:

@@ -50,7 +50,7 @@ class Archive:
         return found
 
     async def claim(self, name: str) -> bool:
-        """Note that a dead letter is being put back; False where somebody noted that before."""
+        """Note that a dead letter is being put back; False where that was noted before."""
         return await write_once(self._container, _REPLAYS + name, b"claimed\n")
 
     async def release(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Requests to Cosmos DB: one client for all stores, its errors told in our own words."""
+"""Requests to Cosmos DB: one client for all stores, its errors translated into our own."""
 
 from __future__ import annotations
 
@@ -91,9 +91,9 @@ class Cosmos:
 
 
 def spread_retry(response: PipelineResponse[Any, AsyncHttpResponse]) -> None:
-    """Lengthen the wait that a throttled request is told, by up to half of it.
+    """Lengthen the wait that Cosmos DB asks of a throttled request, by up to half of it.
 
-    The SDK waits exactly as long as it is told; without this, all who were refused together would
+    The SDK waits exactly as long as it says; without this, all that were refused together would
     come back together.
     """
     answer = response.http_response

@@ -43,7 +43,7 @@ class _Waiting:
     message: Message
     outcome: asyncio.Future[BaseException | None]
 
-    def tell(self, failure: BaseException | None) -> None:
+    def settle(self, failure: BaseException | None) -> None:
         """Say what became of it, unless the caller gave up."""
         if not self.outcome.done():
             self.outcome.set_result(failure)
@@ -121,11 +121,11 @@ class QueuePublisher:
 
     async def _send_all(self) -> None:
         batch: list[_Waiting] = []
-        # What everyone hears who still waits when this ends, should it be cut off.
+        # The outcome of every event that still waits when this ends, should it be cut off.
         failure: BaseException | None = asyncio.CancelledError("the publisher was stopped")
         try:
             while self._waiting:
-                # Who gave up meanwhile is told nothing, and nothing is sent.
+                # An event whose caller gave up meanwhile is not sent.
                 alive = [entry for entry in self._waiting if not entry.outcome.done()]
                 batch, self._waiting = _split(alive)
                 if not batch:
@@ -135,12 +135,12 @@ class QueuePublisher:
                     failure = error
                     break
                 for entry in batch:
-                    entry.tell(None)
+                    entry.settle(None)
         finally:
             self._sending = None
             left, self._waiting = [*batch, *self._waiting], []
             for entry in left:
-                entry.tell(failure)
+                entry.settle(failure)
 
     async def _send(self, batch: list[_Waiting]) -> Exception | None:
         """Send a batch; None if all of it was taken, else why not."""
@@ -164,7 +164,7 @@ class QueuePublisher:
         return None
 
     def _drop_sender(self) -> None:
-        """Let go of the sender; nobody waits for its link to close, which takes a second."""
+        """Drop the sender and close its link in the background: that takes a second."""
         sender, self._sender = self._sender, None
         if sender is not None:
             closing = asyncio.get_running_loop().create_task(_close(sender))

@@ -70,7 +70,7 @@ class SigningKeys:
         held = self._tenants.setdefault(tenant, _Held())
         if not self._knows(held, key_id):
             async with held.lock:
-                # Whoever waited here finds that it was tried just now.
+                # A caller that waited here finds that it was tried just now.
                 if self._now() >= held.next_try:
                     await self._fetch(held, tenant)
         if not held.keys:

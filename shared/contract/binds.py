@@ -1,7 +1,7 @@
 """References to other entities: binds (`...@odata.bind`) and inline entities, read as ids.
 
-Nothing is looked up here. An id is a GUID or a built-in word, so that whoever looks it up asks for
-nothing else.
+Nothing is looked up here. An id is a GUID or a built-in word, so that no
+lookup is made for anything else.
 """
 
 from __future__ import annotations

@@ -274,7 +274,7 @@ _DATA: dict[str, Schema] = {
 
 
 def read_event(body: bytes, now: datetime | None = None) -> ReadinessEvent | CatalogChanged:
-    """Parse a queue message; raises InvalidEvent with every fault, for whoever sent it.
+    """Parse a queue message; raises InvalidEvent with every fault, for its sender.
 
     `now` is the present time where it is not the clock's.
     """

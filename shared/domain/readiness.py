@@ -35,7 +35,7 @@ MAY_SET: dict[EventType, frozenset[Status]] = {
     EventType.CHECK_REQUESTED: frozenset({Status.READY, Status.FAILED, Status.DISABLED}),
     EventType.REPORTED: frozenset({Status.READY, Status.FAILED, Status.DISABLED, Status.EXPIRED}),
 }
-"""Which statuses each type of event may set. Nobody sets notReady: a change of the flow does."""
+"""Which statuses each type of event may set. Only a change of the flow sets notReady."""
 
 
 CATALOG_CHANGED = "industryData.catalogChanged"

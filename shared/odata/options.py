@@ -1,4 +1,4 @@
-"""Reads the query options of a request: each is checked, and all faults are told at once."""
+"""Reads the query options of a request: each is checked, and all faults are reported at once."""
 
 from __future__ import annotations
 

@@ -87,6 +87,21 @@ async def test_what_a_batch_creates_is_found_at_its_location(service: Api) -> No
     assert (await service.get(location)).json() == inside["body"]
 
 
+@pytest.mark.parametrize(
+    ("url", "status"),
+    [
+        ("/beta", 200),
+        ("/external/industryData/roleGroups('%73taff')", 200),
+        ("/external/industryData/roleGroups('%2573taff')", 404),
+        ("/external/industryData/roleGroups/%2573taff", 404),
+    ],
+)
+async def test_the_path_of_a_part_is_decoded_once(service: Api, url: str, status: int) -> None:
+    answer = await service.post(f"{service.root}/$batch", {"requests": [part(url=url)]})
+    [inside] = answer.json()["responses"]
+    assert inside["status"] == status
+
+
 async def test_links_in_a_batch_lead_on(service: Api) -> None:
     for number in range(3):
         await service.new_set(f"batch link {number}")

@@ -206,7 +206,7 @@ def item(operator: str, argument: Any) -> str:
             return f"(?{behind}{'=' if operator == 'ASSERT' else '!'}{javascript(inner)})"
         case "GROUPREF":
             return rf"(?:\{argument})"
-    raise NotImplementedError(f"{operator} has no counterpart in JavaScript")
+    raise ValueError(f"{operator} has no counterpart in JavaScript")
 
 
 def in_class(operator: str, argument: Any) -> str:
@@ -219,7 +219,7 @@ def in_class(operator: str, argument: Any) -> str:
             return rf"\u{{{argument[0]:x}}}-\u{{{argument[1]:x}}}"
         case "CATEGORY":
             return CLASSES[str(argument)]
-    raise NotImplementedError(f"{operator} has no counterpart in JavaScript")
+    raise ValueError(f"{operator} has no counterpart in JavaScript")
 
 
 def translated(expression: Expression) -> tuple[str, str]:
