@@ -46,6 +46,7 @@ CONDITIONS = [
     f"{FLOW}.revision <= @b",
     "c.id IN (@a, @id)",
     "c.id = @id",
+    "c[@id] = @a",
     f"({NAME} BETWEEN @a AND @id)",
     f"({NAME} IN (@a) ? true : false)",
     "EXISTS(SELECT VALUE e FROM e IN c.entries WHERE e.code = @a)",
@@ -59,6 +60,9 @@ CONDITIONS = [
     "LENGTH(c.id, 1) = @b",
     "NOSUCH(c.id)",
     "d.id = @a",
+    "c[null] = @a",
+    "c[c.id] = @a",
+    "c[@missing] = @a",
     "EXISTS(SELECT VALUE c FROM c IN c.entries)",
     "(SELECT VALUE e FROM e IN c.entries) = @a",
 ]
@@ -80,6 +84,7 @@ SELECTIONS = [
     "COUNT(1) AS n, c.id",
     "VALUE {'a': 1, 'a': 2}",
     "TOP -1 *",
+    "TOP 4294967296 *",
     "TOP 1 DISTINCT c.id",
 ]
 ENDINGS = [
@@ -93,6 +98,8 @@ ENDINGS = [
     "ORDER BY LOWER(c.id)",
     "ORDER BY c.id ASC DESC",
     "OFFSET 1.5 LIMIT 2",
+    "OFFSET 4294967296 LIMIT 2",
+    "OFFSET 1 LIMIT 4294967296",
 ]
 
 
@@ -115,7 +122,7 @@ def _near() -> Iterator[str]:
         yield f"SELECT * FROM c WHERE {condition}"  # noqa: S608 - ours
         yield f"SELECT TOP 2 * FROM c WHERE NOT ({condition}) ORDER BY c.id"  # noqa: S608 - ours
     for (one, other), operator in itertools.product(
-        itertools.permutations(CONDITIONS[:12], 2), ("AND", "OR")
+        itertools.permutations(CONDITIONS[:13], 2), ("AND", "OR")
     ):
         yield f"SELECT * FROM c WHERE {one} {operator} {other}"  # noqa: S608 - ours
 

@@ -7,11 +7,12 @@ const { rowOrder } = require('./order.cjs');
 const { planOf } = require('./plan.cjs');
 const { effectiveKey } = require('./ranges.cjs');
 const { record } = require('./record.cjs');
-const { parseQuery } = require('./sql-parser.cjs');
+const { isKey, parseQuery } = require('./sql-parser.cjs');
 const { Compiler, compileSelect, composesAggregates } = require('./sql-compiler.cjs');
 
 const CACHED_QUERIES = 500;
 const DEFAULT_PAGE = 1000;
+const MAX_COUNT = 2 ** 32 - 1;
 const NOT_SERVABLE = 1004;
 const RANGE_IS_GONE = 1002;
 // How many items are looked at in order, and which part of all, before all are and what is found is sorted.
@@ -238,7 +239,9 @@ function* results(query, container, request, token) {
 function countOf(count, parameters) {
   if (count === null) return undefined;
   const value = count({}, parameters);
-  if (!Number.isSafeInteger(value) || value < 0) throw badRequest('TOP, OFFSET and LIMIT take whole numbers from 0.');
+  if (!Number.isInteger(value) || value < 0 || value > MAX_COUNT) {
+    throw badRequest(`TOP, OFFSET and LIMIT take whole numbers from 0 to ${MAX_COUNT}.`);
+  }
   return value;
 }
 
@@ -251,6 +254,14 @@ function parameterMap(parameters) {
       return [parameter.name, parameter.value];
     }),
   );
+}
+
+/** A query's parameters by their names; raises 400 for one in c[ ] that is neither text nor a number. */
+function parametersOf({ tree }, given) {
+  const parameters = parameterMap(given);
+  const other = tree.keys.find((name) => !isKey(parameters.get(name)));
+  if (other !== undefined) throw badRequest(`The parameter ${other} in [ ] must be a string or a number.`);
+  return parameters;
 }
 
 function countsOf(query, parameters) {
@@ -300,7 +311,7 @@ function sourceOf(query, container, parameters, { partition, rangeId, crossParti
 function page(container, request) {
   const { query: sql, parameters: given, rangeId, pageSize, continuation, seenBy } = request;
   const query = prepare(sql, rangeId !== undefined);
-  const parameters = parameterMap(given);
+  const parameters = parametersOf(query, given);
   const token = continuation === undefined ? null : decodeToken(continuation);
   const { next, ...source } = sourceOf(query, container, parameters, request, token);
   const further = next < container.ranges.length ? encodeToken({ range: next, taken: 0 }) : null;
@@ -337,7 +348,7 @@ function page(container, request) {
 /** The plan by which a client asks each range of a container, and what it makes of the parts. */
 function plan(container, { query: sql, parameters: given }) {
   const query = prepare(sql);
-  const parameters = parameterMap(given);
+  const parameters = parametersOf(query, given);
   const keys = partitionsOf(query, container, parameters)?.map((key) => effectiveKey(JSON.parse(key)[0]));
   const ranges = (keys ?? [null]).sort().map((key) => ({
     min: key ?? '',

@@ -15,6 +15,9 @@ const RESERVED = new Set(
 const CONSTANTS = new Map([['true', true], ['false', false], ['null', null], ['undefined', undefined]]);
 const isReserved = ({ text, word }) => RESERVED.has(word) || CONSTANTS.has(text);
 
+/** Whether a value may stand in c[ ]. */
+const isKey = (value) => typeof value === 'string' || typeof value === 'number';
+
 const TOKEN = new RegExp(
   [
     /\s+|--[^\n]*/,
@@ -70,6 +73,7 @@ class Parser {
     this.tokens = tokens(sql);
     this.index = 0;
     this.depth = 0;
+    this.keys = []; // parameters in [ ]
     this.openBetween = false; // whether what was read last ends with a BETWEEN outside parentheses
   }
 
@@ -147,7 +151,7 @@ class Parser {
   query() {
     const query = this.select(true);
     if (this.token.type !== 'end') this.fail('the end of the query');
-    return query;
+    return { ...query, keys: this.keys };
   }
 
   select(outermost = false) {
@@ -326,13 +330,19 @@ class Parser {
       if (this.take('.')) {
         value = { type: 'member', object: value, key: { type: 'constant', value: this.name('a property') } };
       } else if (this.take('[')) {
-        value = { type: 'member', object: value, key: this.expression() };
-        if (!['constant', 'param'].includes(value.key.type)) this.fail('a constant or a parameter in [ ]');
+        value = { type: 'member', object: value, key: this.key() };
         this.expect(']');
       } else {
         return value;
       }
     }
+  }
+
+  key() {
+    const key = this.expression();
+    if (key.type === 'param') this.keys.push(key.name);
+    else if (key.type !== 'constant' || !isKey(key.value)) this.fail('a string, a number or a parameter in [ ]');
+    return key;
   }
 
   primary() {
@@ -380,4 +390,4 @@ class Parser {
 /** The tree of a whole query; raises 400 with the place of a syntax error. */
 const parseQuery = (sql) => new Parser(sql).query();
 
-module.exports = { parseQuery };
+module.exports = { isKey, parseQuery };
