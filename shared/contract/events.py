@@ -18,6 +18,7 @@ from marshmallow import (
     validates_schema,
 )
 
+from shared.contract.cloudevents import with_plain_data
 from shared.contract.json_body import parse, repeated_members, write_json
 from shared.contract.redaction import redacted_text
 from shared.contract.schemas import FLOW_SCHEMAS
@@ -252,6 +253,13 @@ class _CatalogChanged(Schema):
             raise ValidationError("Give roleGroupId or roleCode, one of the two.")
 
 
+class _Time(fields.AwareDateTime):
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> datetime:
+        # RFC 3339 allows "t" and "z".
+        text = value.upper() if isinstance(value, str) else value
+        return super()._deserialize(text, attr, data, **kwargs)
+
+
 class _Envelope(Schema):
     class Meta:
         unknown = EXCLUDE  # extension attributes, which CloudEvents allows any producer to add
@@ -260,7 +268,7 @@ class _Envelope(Schema):
     id = fields.String(required=True, validate=validate.Length(1, 128))
     source = fields.String(required=True, validate=validate.Length(1, 1024))
     type = fields.String(required=True, validate=validate.OneOf([*EventType, CATALOG_CHANGED]))
-    time = fields.AwareDateTime(format="iso", required=True)
+    time = _Time(format="iso", required=True)
     data = fields.Dict(required=True)
     traceparent = fields.String(load_default=None)
 
@@ -288,6 +296,10 @@ def read_event(body: bytes, now: datetime | None = None) -> ReadinessEvent | Cat
         raise InvalidEvent("The message is JSON inside a JSON string; send the object itself.")
     if repeated := repeated_members(value):
         raise InvalidEvent(f"The message has a member more than once: {', '.join(repeated[:5])}.")
+    if isinstance(value, dict) and "data_base64" in value:
+        value = with_plain_data(value)
+        if repeated := repeated_members(value["data"]):
+            raise InvalidEvent(f"The data has a member more than once: {', '.join(repeated[:5])}.")
     faults: dict[Any, Any] = {}
     event: dict[str, Any] = _loaded(_ENVELOPE, value, faults)
     if "time" in event and event["time"] - (now or datetime.now(UTC)) > MAX_CLOCK_SKEW:

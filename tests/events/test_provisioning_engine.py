@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import re
@@ -127,6 +128,7 @@ EDGES: list[tuple[list[str], Any]] = [
     (["time"], "2026-03-22T21:28:02Z"),
     (["time"], "2026-03-22T21:28:02.716422+05:45"),
     (["time"], "2024-02-29T23:59:59.999999999-07:00"),
+    (["time"], "2026-03-22t21:28:02.716422z"),
     (["traceparent"], None),
     (["traceparent"], "not one"),
     (["partitionkey"], {"an": "extension"}),
@@ -136,6 +138,16 @@ EDGES: list[tuple[list[str], Any]] = [
 @pytest.mark.parametrize(("path", "value"), EDGES)
 def test_schema_and_service_accept_the_same(path: list[str], value: Any) -> None:
     body = changed(path, value)
+    assert (is_valid(body), is_read(body)) == (True, True)
+
+
+def test_data_may_come_in_base64_and_comes_once() -> None:
+    plain = json.dumps(REPORT["data"]).encode()
+    in_base64 = {**REPORT, "data_base64": base64.b64encode(plain).decode()}
+    body = json.dumps(in_base64).encode()
+    assert (is_valid(body), is_read(body)) == (False, False)
+    del in_base64["data"]
+    body = json.dumps(in_base64).encode()
     assert (is_valid(body), is_read(body)) == (True, True)
 
 
@@ -228,6 +240,6 @@ def test_the_csharp_of_the_page_sends_the_same_members() -> None:
     [code] = blocks("csharp")
     assert re.search(r'CreateSender\("readiness"\)', code)
     assert f'CreateSender("{READINESS_QUEUE}")' in code
-    for member in [*SCHEMA["required"], *SCHEMA["$defs"]["report"]["required"]]:
+    for member in ["data", *SCHEMA["required"], *SCHEMA["$defs"]["report"]["required"]]:
         assert re.search(rf"\b{member}\b", code), member
     assert events.CONTENT_TYPE in code

@@ -1,0 +1,79 @@
+"""Reads CloudEvents 1.0 in each form that a message may have, as one event in structured JSON.
+
+Sources: the AMQP protocol binding 1.0.2 (binary mode) and the JSON format 1.0.2 (data_base64).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from shared.contract.json_body import parse
+from shared.domain.errors import InvalidEvent, UnreadableBody
+
+_BOM: Final = b"\xef\xbb\xbf"
+_PREFIXES: Final = ("cloudEvents:", "cloudEvents_")
+# The attributes that are read. Any number of extensions may stand beside them.
+_ATTRIBUTES: Final = ("specversion", "id", "source", "type", "time", "subject", "traceparent")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def as_structured(body: bytes, properties: Mapping[str, Any], content_type: str | None) -> bytes:
+    """Return a message's event as structured JSON: unchanged, but for one in binary mode.
+
+    In binary mode the attributes are application properties and the body is the data. Raises
+    InvalidEvent where that is not JSON.
+    """
+    media_type = (content_type or "").partition(";")[0].strip().lower()
+    attributes = {
+        name: properties[prefix + name]
+        for prefix in _PREFIXES
+        for name in _ATTRIBUTES
+        if prefix + name in properties
+    }
+    if "specversion" not in attributes or media_type.startswith("application/cloudevents"):
+        return body
+    if media_type not in ("", "application/json", "text/json") and not media_type.endswith("+json"):
+        raise InvalidEvent(
+            "The message is a CloudEvent in binary mode whose content type is not JSON; "
+            "send the data as application/json."
+        )
+    try:
+        parse(body)
+    except UnreadableBody as exc:
+        raise InvalidEvent(
+            "The message is a CloudEvent in binary mode whose body is not JSON in UTF-8."
+        ) from exc
+    if "time" in attributes:
+        attributes["time"] = _time(attributes["time"])
+    # The data goes in as it came, so that a member that is repeated in it is still found.
+    text = json.dumps(attributes, default=str).encode()
+    return b'%s,"data":%s}' % (text[:-1], body.removeprefix(_BOM))
+
+
+def with_plain_data(event: dict[str, Any]) -> dict[str, Any]:
+    """Return an event with `data` in place of `data_base64`; raises InvalidEvent."""
+    encoded = event["data_base64"]
+    if "data" in event:
+        raise InvalidEvent("The message has both data and data_base64; send one of the two.")
+    try:
+        if not isinstance(encoded, str):
+            raise InvalidEvent("The message's data_base64 is not a string.")
+        data = parse(base64.b64decode(encoded, validate=True))
+    except (UnreadableBody, ValueError) as exc:
+        raise InvalidEvent("The message's data_base64 is not JSON in base64.") from exc
+    members = {name: value for name, value in event.items() if name != "data_base64"}
+    return {**members, "data": data}
+
+
+def _time(value: Any) -> Any:
+    """Return an AMQP timestamp, which is in milliseconds, as text; all else as it is."""
+    if type(value) is not int:
+        return value
+    try:
+        return (_EPOCH + timedelta(milliseconds=value)).isoformat()
+    except OverflowError:
+        return value
