@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -17,7 +17,7 @@ from functions.http.replies import ok
 from functions.http.requests import json_body
 from shared.contract.json_body import repeated_names
 from shared.description.operations import Contract
-from shared.domain.errors import Fault, InvalidRequest
+from shared.domain.errors import Fault, InvalidRequest, UnsupportedBatch
 from shared.domain.permissions import SIGNED_IN
 
 bp = func.Blueprint()
@@ -38,7 +38,8 @@ _INHERITED: Final = ("authorization", "client-request-id", "traceparent")
 class Part:
     """One request of a batch; `depends_on` has the ids of those that must succeed before it.
 
-    `path` and `query` are what its URL has behind the service root.
+    `path` and `query` are what its URL has behind the service root. A path may begin with `$` and
+    one of these ids: it stands for what that request created or addressed.
     """
 
     id: str
@@ -56,6 +57,8 @@ async def batch(req: func.HttpRequest) -> func.HttpResponse:
 
     It needs a valid access token; each request in it is checked for the permission of its own.
     """
+    if req.headers.get("content-type", "").lstrip().lower().startswith("multipart/"):
+        raise UnsupportedBatch
     root = req.url.partition("?")[0].rstrip("/").rpartition("/")[0]
     parts = read_parts(json_body(req), root)
     return ok(req, {"responses": await _answers(req, parts, root)})
@@ -63,6 +66,7 @@ async def batch(req: func.HttpRequest) -> func.HttpResponse:
 
 async def _answers(req: func.HttpRequest, parts: Sequence[Part], root: str) -> list[dict[str, Any]]:
     done: dict[str, asyncio.Task[dict[str, Any]]] = {}
+    addresses: dict[str, str] = {}
     left = MAX_ANSWER_BYTES
 
     async def carried_out(part: Part) -> dict[str, Any]:
@@ -72,7 +76,12 @@ async def _answers(req: func.HttpRequest, parts: Sequence[Part], root: str) -> l
                 return _dependency_failed(part, needed)
         if left < 0:
             return _too_long(part, "It was not carried out")
+        reference, slash, rest = part.path.partition("/")
+        if _referenced(reference) in part.depends_on:
+            part = replace(part, path=f"{addresses[reference[1:]]}{slash}{rest}")
         response = await dispatch(_request(req, part, root), f"{ROOT}/{part.path}")
+        location = response.headers.get("Location", "")
+        addresses[part.id] = location.removeprefix(f"{root}/") or part.path
         left -= len(response.get_body())
         if left < 0:
             return _too_long(part, "It was carried out")
@@ -142,7 +151,17 @@ def _read_part(
     ):
         # Only earlier ones: so nothing can wait for itself.
         fault("Give an array of ids of requests that come before this one.", ".dependsOn")
-    for name in sorted(given.keys() - _MEMBERS):
+    elif relative is not None:
+        needed = _referenced(relative[0].partition("/")[0])
+        if needed in earlier and needed not in depends_on:
+            fault(f"A URL with ${needed} needs '{needed}' in dependsOn.", ".dependsOn")
+    if "atomicityGroup" in given:
+        fault(
+            "Requests of a batch are carried out one by one, never all or none: remove "
+            "atomicityGroup.",
+            ".atomicityGroup",
+        )
+    for name in sorted(given.keys() - _MEMBERS - {"atomicityGroup"}):
         fault(f"A request has {', '.join(sorted(_MEMBERS))}; remove '{name[:64]}'.")
     if _is_deep(given):
         fault(f"A body is nested at most {MAX_DEPTH} deep here.", ".body")
@@ -164,7 +183,7 @@ def _read_part(
 
 def _relative(url: object, root: str) -> tuple[str, str] | None:
     """Return path and query of a URL behind the service root; None for any other value."""
-    if not isinstance(url, str) or not url.strip("/"):
+    if not isinstance(url, str) or not url:
         return None
     if root and url.lower().startswith(f"{root.lower()}/"):
         url = url[len(root) :]
@@ -177,6 +196,11 @@ def _relative(url: object, root: str) -> tuple[str, str] | None:
     first, slash, rest = parts.path.strip("/").partition("/")
     path = rest if first.lower() == ROOT else f"{first}{slash}{rest}"
     return path, parts.query
+
+
+def _referenced(segment: str) -> str | None:
+    """Return the id of the request that the first segment of a path refers to, if it does."""
+    return segment[1:] if segment.startswith("$") else None
 
 
 def _segments(path: str) -> list[str]:

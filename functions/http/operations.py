@@ -17,6 +17,13 @@ from urllib.parse import unquote
 import azure.functions as func
 
 from functions.http.errors import refusal
+from functions.http.negotiation import (
+    apply_preference,
+    check_accepted,
+    check_values,
+    check_versions,
+    is_format,
+)
 from functions.http.requests import client_request_id
 from shared import bootstrap
 from shared.description.operations import Contract, Operation
@@ -174,8 +181,7 @@ async def answered(route: Route, req: func.HttpRequest) -> func.HttpResponse:
             authorization = req.headers.get("authorization")
             caller = await bootstrap.authorizer().authorize(authorization, route.needs)
         current_caller.set(caller)
-        if req.params and route.optionless:
-            raise _unknown_options(req)  # noqa: TRY301 - answered below
+        _check(route, req)
         with within(DEADLINE_SECONDS):
             response = await route.handler(req)
     except ServiceError as exc:
@@ -193,6 +199,7 @@ async def answered(route: Route, req: func.HttpRequest) -> func.HttpResponse:
     headers["request-id"] = request_id
     headers["client-request-id"] = client_id
     headers["OData-Version"] = "4.0"
+    apply_preference(req, response)
     log_event(
         "request",
         operation=route.name,
@@ -205,10 +212,22 @@ async def answered(route: Route, req: func.HttpRequest) -> func.HttpResponse:
     return response
 
 
-def _unknown_options(req: func.HttpRequest) -> InvalidRequest:
-    text = "The query option '{}' is not supported here; omit it."
-    names = [name[:64] for name in req.params]
-    return InvalidRequest(*(Fault("UnknownOption", text.format(name), name) for name in names))
+def _check(route: Route, req: func.HttpRequest) -> None:
+    """Check what is the same for all operations of the API: versions, formats, options."""
+    if route.contract is None or route.segments[:1] != (ROOT,):
+        return
+    check_versions(req)
+    check_values(req)
+    media_type = route.contract.media_type
+    if media_type is not None:
+        check_accepted(req, media_type)
+    if not route.optionless:
+        return
+    formats = route.method == "GET"
+    names = [name[:64] for name in req.params if not (formats and is_format(name))]
+    if names:
+        text = "The query option '{}' is not supported here; omit it."
+        raise InvalidRequest(*(Fault("UnknownOption", text.format(name), name) for name in names))
 
 
 async def dispatch(req: func.HttpRequest, path: str) -> func.HttpResponse:

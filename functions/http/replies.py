@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 import azure.functions as func
 
+from functions.http.negotiation import metadata_level
 from shared.contract.json_body import write_json
 from shared.domain.conditions import names_tag
 
@@ -21,18 +22,22 @@ JSON: Final = {
 }
 """Content-Type by the metadata that a client asks for."""
 
-_METADATA = re.compile(r"odata\.metadata\s{0,8}=\s{0,8}(minimal|full|none)", re.IGNORECASE)
-_MAX_ACCEPT: Final = 1000
+# Of a URL, what may stand in a header as it is.
+_URL_SAFE: Final = "%/:?#[]@!$&'()*+,;=~"
 
 
 def ok(req: func.HttpRequest, body: Mapping[str, Any]) -> func.HttpResponse:
     """Answer 200 with an object that has no ETag."""
-    return _json(200, body, _metadata_level(req))
+    return _json(200, body, metadata_level(req))
 
 
 def collection(req: func.HttpRequest, page: Collection) -> func.HttpResponse:
     """Answer 200 with a page of a collection."""
     response = ok(req, page.body)
+    link = page.body.get("@odata.nextLink")
+    if link is not None:
+        # PowerShell's -FollowRelLink reads this one.
+        response.headers["Link"] = f'<{quote(link, safe=_URL_SAFE)}>; rel="next"'
     if page.preference_applied is not None:
         response.headers["Preference-Applied"] = page.preference_applied
     return response
@@ -44,7 +49,7 @@ def entity(req: func.HttpRequest, found: Representation, status: int = 200) -> f
     The documented bodies hold no ETag: it is given only to callers that ask for full metadata or
     send a conditional header.
     """
-    level = _metadata_level(req)
+    level = metadata_level(req)
     if found.tag is None:
         return _json(status, found.body, level)
     if_none_match = req.headers.get("if-none-match")
@@ -108,13 +113,6 @@ def _preferred(req: func.HttpRequest) -> str | None:
     from shared.odata.prefer import parse_prefer
 
     return parse_prefer(header).returns
-
-
-def _metadata_level(req: func.HttpRequest) -> str:
-    """Return minimal, full or none, as the Accept header asks."""
-    accept = req.headers.get("accept")
-    match = _METADATA.search(accept[:_MAX_ACCEPT]) if accept else None
-    return match[1].lower() if match else "minimal"
 
 
 def _json(status: int, body: Mapping[str, Any], level: str) -> func.HttpResponse:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import azure.functions as func
 
+from functions.http.negotiation import is_format
 from shared.contract.json_body import MAX_BODY_BYTES, read_json
 from shared.domain.conditions import IfMatch
 from shared.domain.errors import (
@@ -78,4 +79,5 @@ def asked(req: func.HttpRequest) -> Asked:
     """Return what a request asks for by its query options and its Prefer header."""
     from shared.services.representations import Asked
 
-    return Asked(req.params, req.headers.get("prefer"), req.url)
+    params = {name: text for name, text in req.params.items() if not is_format(name)}
+    return Asked(params, req.headers.get("prefer"), req.url)

@@ -138,7 +138,11 @@ def _check_content_type(content_type: str | None) -> None:
         raise UnreadableBody("Entity only allows writes with a JSON Content-Type header.")
     for parameter in parameters:
         name, _, value = parameter.partition("=")
-        if name.strip() == "charset" and value.strip().strip('"') not in ("utf-8", "us-ascii"):
+        if name.strip() == "charset" and value.strip().strip('"') not in (
+            "utf-8",
+            "utf8",
+            "us-ascii",
+        ):
             raise UnreadableBody("Send JSON in UTF-8; no other charset is read.")
 
 

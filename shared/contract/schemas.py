@@ -76,7 +76,8 @@ class FlowSet(Wire):
             raise ValidationError(
                 Message(
                     "InvalidValue",
-                    "Create the set first, then POST each flow to its provisioningFlows.",
+                    "Flows are not written with their set: omit provisioningFlows here, and POST "
+                    "or PATCH each flow in the set's collection of that name.",
                 ),
                 "provisioningFlows",
             )

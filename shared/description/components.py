@@ -43,6 +43,7 @@ _FIXED_PARAMETERS: Final = {
     "definition_id": _path(
         "definition_id", "The list and the code, such as RefRole-teacher.", {"type": "string"}
     ),
+    "$format": _query("$format", "`json`, or the media type with a level of metadata.", TEXT),
     "client-request-id": _header(
         "client-request-id", "An id of the caller's own, which the answer repeats."
     ),
@@ -106,6 +107,8 @@ HEADERS: Final = {
         "request-id": "This request's id, as the logs have it.",
         "client-request-id": "The caller's own id, or the request-id.",
         "OData-Version": "4.0",
+        "Link": 'The next page, with rel="next", as in `@odata.nextLink`.',
+        "Preference-Applied": "What of Prefer was followed.",
         "Location": "Where the new entity is read.",
         "ETag": "The version; sent to conditional requests and with full metadata.",
         "Retry-After": "Seconds to wait before repeating the request.",
@@ -124,12 +127,13 @@ MEANINGS: Final = {
     401: "There is no valid access token.",
     403: "The token lacks the permission.",
     404: "There is no such thing.",
+    406: "The caller takes no JSON.",
     409: "The state of what is stored forbids it.",
     411: "The body came without a Content-Length.",
     412: "The entity has changed since it was read.",
     413: "The body is too long.",
     414: "The URL is too long.",
-    415: "The Content-Encoding is not supported.",
+    415: "The Content-Encoding or, of a batch, the Content-Type is not supported.",
     500: "The service failed unexpectedly.",
     503: "A service behind this one does not answer just now; repeat later.",
 }

@@ -90,6 +90,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         *re.findall(r"\{(\w+)\}", operation.path),
         *(f"{contract.entity}-{name}" for name in sorted(options)),
         *contract.headers,
+        *(("$format",) if operation.method == "GET" and _in_api(operation) else ()),
         "client-request-id",
     ]
     described["parameters"] = [
@@ -123,10 +124,16 @@ def _operation(operation: Operation) -> dict[str, Any]:
     return described
 
 
+def _in_api(operation: Operation) -> bool:
+    return operation.path.startswith("/beta")
+
+
 def _errors(operation: Operation) -> set[int]:
     found = {*operation.contract.errors, 500}
-    if operation.path.startswith("/beta"):
+    if _in_api(operation):
         found |= {400, 414}
+        if operation.contract.media_type is not None:
+            found.add(406)
     if operation.needs is not None:
         # Keys of the issuer, or the store, may be out of reach.
         found |= {401, 403, 503}
@@ -139,6 +146,10 @@ def _answer(status: int, schema: str | None, contract: Contract) -> dict[str, An
     headers = ["request-id", "client-request-id", "OData-Version"]
     if status == 201 or (status == 204 and "Prefer-create" in contract.headers):
         headers.append("Location")
+    if "Prefer-page" in contract.headers:
+        headers.append("Link")
+    if any(name.startswith("Prefer-") for name in contract.headers):
+        headers.append("Preference-Applied")
     if status in (200, 201) and {"If-Match", "If-None-Match"} & set(contract.headers):
         headers.append("ETag")
     answer: dict[str, Any] = {

@@ -33,6 +33,14 @@ class Contract:
     headers: tuple[str, ...] = ()
     errors: tuple[int, ...] = ()
 
+    @property
+    def media_type(self) -> str | None:
+        """The format of the answer's body; None where no answer but an error has one."""
+        for schema in self.answers.values():
+            if schema is not None:
+                return schema if "/" in schema else "application/json"
+        return None
+
     def failing(self, *errors: int) -> Contract:
         """Return this contract with more statuses in the error envelope."""
         return replace(self, errors=(*self.errors, *errors))

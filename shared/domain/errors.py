@@ -15,6 +15,8 @@ ServiceError
     BodyTooLarge            the body is longer than the service reads
     UrlTooLong              the URL is longer than the service reads
     UnsupportedEncoding     the body is compressed in a way that the service cannot read
+    UnsupportedBatch        the batch is multipart, not JSON
+    NotAcceptable           the caller takes no JSON, or no format that the service writes
     Unavailable             something behind the service does not answer; `retry_after` says when
         StoreUnavailable    Cosmos DB or Blob Storage
         PublishFailed       Service Bus did not take an event
@@ -99,6 +101,25 @@ class UnsupportedEncoding(ServiceError):
     def __init__(self, given: str) -> None:
         super().__init__(
             f"The Content-Encoding '{given[:64]}' is not supported; send gzip, or no encoding."
+        )
+
+
+class UnsupportedBatch(ServiceError):
+    """The batch is multipart, which OData allows and Graph does not read."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Multipart batches are not supported; send the requests as a JSON batch, with "
+            "Content-Type: application/json."
+        )
+
+
+class NotAcceptable(ServiceError):
+    """The caller takes none of the formats that the answer could have."""
+
+    def __init__(self, given: str) -> None:
+        super().__init__(
+            f"'{given[:64]}' is not a format of this answer; ask for application/json."
         )
 
 

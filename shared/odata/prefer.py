@@ -1,4 +1,8 @@
-"""Reads the Prefer header (RFC 7240), of which OData's maxpagesize and return count here."""
+"""Reads the Prefer header (RFC 7240).
+
+Of OData's preferences, maxpagesize and return count here, and of Graph's own,
+include-unknown-enum-members: every member is written in any case.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 MAX_LENGTH = 1000
+UNKNOWN_MEMBERS = "include-unknown-enum-members"
 
 
 _Returns = Literal["minimal", "representation"]
@@ -20,6 +25,7 @@ class Preferences:
     returns: _Returns | None = None
     max_page_size: int | None = None
     _page_size_name: str = "odata.maxpagesize"
+    unknown_members: bool = False
 
     @property
     def returns_applied(self) -> str | None:
@@ -54,7 +60,9 @@ def parse_prefer(header: str | None) -> Preferences:
     size = found[name] if name is not None else ""
     number = int(size) if re.fullmatch("[0-9]{1,9}", size) else 0
     returns = _RETURNS.get(found.get("return", "").lower())
-    return Preferences(returns, number or None, name or "odata.maxpagesize")
+    return Preferences(
+        returns, number or None, name or "odata.maxpagesize", UNKNOWN_MEMBERS in found
+    )
 
 
 def _split(text: str, separator: str) -> list[str]:

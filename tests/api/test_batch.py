@@ -237,3 +237,53 @@ async def test_the_types_that_answers_name_are_the_concrete_ones_of_metadata(
         and base not in ("microsoft.graph.entity", "microsoft.graph.industryData.referenceValue")
     }
     assert named == expected
+
+
+def read(part_id: str, url: str, *needed: str, method: str = "GET") -> str:
+    """A request without a body, as JSON text."""
+    return json.dumps({"id": part_id, "method": method, "url": url, "dependsOn": list(needed)})
+
+
+async def test_a_url_may_refer_to_what_an_earlier_request_created(service: Api) -> None:
+    requests = [
+        create('{"displayName": "a"}'),
+        read("2", "/$1", "1"),
+        read("3", "/$2/provisioningFlows", "2"),
+    ]
+    made, whole, below = (await send(service, ",".join(requests))).json()["responses"]
+    assert made["status"] == 201, made
+    assert (whole["status"], whole["body"]["id"]) == (200, made["body"]["id"])
+    assert (below["status"], below["body"]["value"]) == (200, [])
+
+
+async def test_a_reference_needs_a_dependency(service: Api) -> None:
+    requests = f"{create(json.dumps({'displayName': 'a'}))}, {read('2', '/$1')}"
+    error = assert_envelope(await send(service, requests), 400, "BadRequest")
+    assert [detail["target"] for detail in error["details"]] == ["$.requests[1].dependsOn"]
+
+
+@pytest.mark.parametrize("first", ["/", "/external"])
+@pytest.mark.parametrize("behind", ["$batch", "/$batch", "../$batch", "%24batch"])
+async def test_a_reference_does_not_lead_to_a_batch(service: Api, first: str, behind: str) -> None:
+    requests = f"{read('1', first)}, {read('2', f'/$1/{behind}', '1', method='POST')}"
+    *_, inside = (await send(service, requests)).json()["responses"]
+    assert inside["status"] in (400, 424), inside
+
+
+async def test_an_atomicity_group_is_refused_before_anything_is_carried_out(service: Api) -> None:
+    name = "all or none"
+    group = create(json.dumps({"displayName": name})).replace(
+        '{"id"', '{"atomicityGroup": "g", "id"'
+    )
+    error = assert_envelope(await send(service, group), 400, "BadRequest")
+    [detail] = error["details"]
+    assert detail["target"] == "$.requests[0].atomicityGroup"
+    assert "one by one" in detail["message"]
+    found = await service.get(service.sets, {"$filter": f"displayName eq '{name}'"})
+    assert found.json()["value"] == []
+
+
+async def test_a_multipart_batch_is_415_in_words(service: Api) -> None:
+    media_type = {"Content-Type": "multipart/mixed; boundary=b"}
+    answer = await service.send("POST", f"{service.root}/$batch", b"--b--", **media_type)
+    assert "JSON batch" in assert_envelope(answer, 415, "UnsupportedMediaType")["message"]

@@ -459,12 +459,12 @@ async def test_head_and_options_are_answered_wherever_a_path_leads(
         ("/v1.0/external/industryData", "v1.0"),
     ],
 )
-async def test_an_unknown_path_is_404_and_names_the_segment(
+async def test_an_unknown_path_is_400_as_at_graphs_gateway(
     service: Api, path: str, segment: str
 ) -> None:
     for method in ("GET", "POST", "DELETE"):
         answer = await service.send(method, service.root.removesuffix("/beta") + path)
-        assert f"'{segment}'" in assert_envelope(answer, 404, "ResourceNotFound")["message"]
+        assert f"'{segment}'" in assert_envelope(answer, 400, "BadRequest")["message"]
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 400, 404, 405, 412])

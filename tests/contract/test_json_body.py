@@ -191,6 +191,7 @@ def test_only_the_json_media_type_is_read(content_type: str) -> None:
         "application/json;charset=UTF-8",
         'application/json; charset="utf-8"',
         "application/json; charset=us-ascii",
+        "application/json;charset=utf8",
         "application/json;odata.metadata=minimal;IEEE754Compatible=false;charset=utf-8",
     ],
 )
