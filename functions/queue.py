@@ -16,8 +16,12 @@ bp = func.Blueprint()
 )
 async def update_readiness_status(msg: func.ServiceBusMessage) -> None:
     """Apply one event of the readiness queue; raising gives it back to the queue."""
-    properties = msg.application_properties or {}
-    await bootstrap.readiness().receive(msg.get_body(), properties, msg.delivery_count or 1)
+    await bootstrap.readiness().receive(
+        msg.get_body(),
+        msg.application_properties or {},
+        msg.content_type,
+        msg.delivery_count or 1,
+    )
 
 
 @bp.service_bus_queue_trigger(

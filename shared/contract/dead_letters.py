@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from shared.contract.cloudevents import as_structured, with_plain_data
 from shared.contract.events import read_event
-from shared.contract.redaction import redacted
+from shared.contract.redaction import HIDDEN, redacted
 from shared.domain.errors import InvalidEvent
 
 
@@ -37,11 +38,11 @@ def record(letter: DeadLetter, archived: datetime) -> dict[str, Any]:
     """Return what is kept of a dead letter. Nothing that may be a secret is.
 
     Values of members with a telling name and texts that look like keys or tokens are hidden, and so
-    is what is nested very deep. A body that is no JSON object is kept as its size and its SHA-256
-    only, since it cannot be searched for secrets.
+    is what is nested very deep. `body` is the event, in whichever mode it came. A body that is no
+    JSON object is kept as its size and its SHA-256 only, since it cannot be searched for secrets.
     """
     properties = dict(letter.properties)
-    body = _json_object(letter.body)
+    body, fault = _read(letter)
     return {
         "archivedDateTime": archived.isoformat(),
         "messageId": redacted(letter.message_id),
@@ -51,7 +52,7 @@ def record(letter: DeadLetter, archived: datetime) -> dict[str, Any]:
         "contentType": letter.content_type,
         "deadLetterReason": redacted(properties.pop("DeadLetterReason", None)),
         "deadLetterDescription": redacted(properties.pop("DeadLetterErrorDescription", None)),
-        "fault": _fault(letter.body),
+        "fault": fault,
         "properties": redacted(properties),
         "body": None if body is None else redacted(body),
         "bodySize": len(letter.body),
@@ -59,13 +60,25 @@ def record(letter: DeadLetter, archived: datetime) -> dict[str, Any]:
     }
 
 
-def _fault(body: bytes) -> str | None:
-    """Say what is wrong with a message; None where it is well-formed."""
+def _read(letter: DeadLetter) -> tuple[dict[str, Any] | None, str | None]:
+    """Return the JSON object of a message, if it has one, and what is wrong, if anything is."""
+    body = letter.body
     try:
+        body = as_structured(body, letter.properties, letter.content_type)
         read_event(body)
     except InvalidEvent as exc:
-        return str(exc)
-    return None
+        return _searchable(_json_object(body)), str(exc)
+    return _searchable(_json_object(body)), None
+
+
+def _searchable(event: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return an event with its data in plain JSON, where secrets are found, or else hidden."""
+    if event is None or "data_base64" not in event:
+        return event
+    try:
+        return with_plain_data(event)
+    except InvalidEvent:
+        return {**event, "data_base64": HIDDEN}
 
 
 def _json_object(body: bytes) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.contract import events
+from shared.contract.cloudevents import as_structured
 from shared.contract.events import CatalogChanged, ReadinessEvent
 from shared.domain import readiness
 from shared.domain.context import current_trace
@@ -46,13 +47,18 @@ class Readiness:
     sets_at_once: int = SETS_AT_ONCE
 
     async def receive(
-        self, body: bytes, properties: Mapping[str, Any], delivery_count: int
+        self,
+        body: bytes,
+        properties: Mapping[str, Any],
+        content_type: str | None,
+        delivery_count: int,
     ) -> None:
         """Apply one message of the queue, or put it back for later while the store is away.
 
         Raises InvalidEvent for a message that can never be processed. Raises StoreUnavailable or
         PublishFailed where the queue must deliver it again.
         """
+        body = as_structured(body, properties, content_type)
         event = events.read_event(body)
         current_trace.set(event.traceparent)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
 import json
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from shared.contract import events
 from shared.contract.dead_letters import DeadLetter, letter_name, record
+from shared.contract.redaction import HIDDEN
 
 ARCHIVED = datetime(2026, 11, 24, 9, 16, tzinfo=UTC)
 LETTER = DeadLetter(
@@ -106,6 +108,20 @@ def test_what_a_telling_name_has_is_hidden_at_any_depth(name: str, value: Any) -
     assert kept({name: value})["body"] == {name: "[hidden]"}
     assert kept({"data": [{"in": {name: value}}]})["body"] == {"data": [{"in": {name: "[hidden]"}}]}
     assert kept({}, **{name: value})["properties"] == {name: "[hidden]"}
+
+
+@pytest.mark.parametrize("given", ["%%%", 7, base64.b64encode(b'{"password": "x"').decode()])
+def test_base64_that_cannot_be_searched_is_hidden(given: Any) -> None:
+    assert kept({"type": "x", "data_base64": given})["body"] == {
+        "type": "x",
+        "data_base64": HIDDEN,
+    }
+
+
+def test_data_in_base64_is_kept_as_json_and_searched() -> None:
+    data = base64.b64encode(b'{"password": "hunter2", "kind": "a"}').decode()
+    found = kept({"type": "x", "data_base64": data})["body"]
+    assert found == {"type": "x", "data": {"password": HIDDEN, "kind": "a"}}
 
 
 @pytest.mark.parametrize("depth", [51, 300, 480, 900])

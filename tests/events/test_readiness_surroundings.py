@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import secrets
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from azure.servicebus import ServiceBusMessage
 
 from local.stack import Stack
 from shared.contract.dead_letters import DeadLetter
+from shared.contract.redaction import HIDDEN
 from shared.domain.flows import HISTORY_ENTRIES
 from tests.support.api import (
     DATE_TIME,
@@ -48,6 +51,40 @@ async def reported(queue: Queue, flow: Flow, status: str, **about: Any) -> str:
     await queue.send(flow.event("readinessReported", event_id, datetime.now(UTC), data))
     assert await queue.outcomes(event_id) == ["applied"]
     return event_id
+
+
+def in_base64(message: ServiceBusMessage) -> ServiceBusMessage:
+    """The same event, its data in base64."""
+    event = json.loads(str(message))
+    data = json.dumps(event.pop("data")).encode()
+    body = json.dumps(event | {"data_base64": base64.b64encode(data).decode()})
+    return ServiceBusMessage(body, message_id=message.message_id)
+
+
+def in_binary_mode(message: ServiceBusMessage) -> ServiceBusMessage:
+    """The same event, its attributes beside the data instead of around it."""
+    event = json.loads(str(message))
+    data = json.dumps(event.pop("data"))
+    return ServiceBusMessage(
+        data,
+        message_id=message.message_id,
+        content_type="application/json",
+        application_properties={f"cloudEvents:{name}": value for name, value in event.items()},
+    )
+
+
+FORMS = pytest.mark.parametrize("form", [in_base64, in_binary_mode])
+Form = Callable[[ServiceBusMessage], ServiceBusMessage]
+
+
+@FORMS
+async def test_a_report_counts_in_each_form_of_a_cloudevent(
+    queue: Queue, ready_flow: Flow, form: Form
+) -> None:
+    event_id, message = ready_flow.report("failed", datetime.now(UTC))
+    await queue.send(form(message))
+    assert await queue.outcomes(event_id) == ["applied"]
+    await ready_flow.until_status("failed")
 
 
 # --- the history -------------------------------------------------------------------------------
@@ -320,6 +357,19 @@ async def test_the_archive_keeps_no_secret(queue: Queue, ready_flow: Flow) -> No
     bodies = {letter["messageId"]: letter["body"] for letter in letters}
     assert bodies[opaque.message_id] is None
     assert bodies[message.message_id]["data"]["note"].startswith("Endpoint=sb://a/;")
+
+
+@FORMS
+async def test_the_archive_keeps_the_event_and_no_secret_in_each_form(
+    queue: Queue, ready_flow: Flow, form: Form
+) -> None:
+    secret = secrets.token_urlsafe(18)
+    plain = poison(ready_flow, password=secret)
+    await queue.send(form(plain))
+    [letter] = await queue.dead_lettered(plain.message_id)
+    hidden = json.loads(str(plain).replace(secret, HIDDEN))
+    assert letter["body"] == hidden
+    assert '"readinessStatus"' in letter["fault"]
 
 
 async def test_a_letter_is_named_by_its_day_and_written_once(queue: Queue) -> None:
