@@ -66,18 +66,20 @@ def check_values(req: func.HttpRequest) -> None:
 def check_accepted(req: func.HttpRequest, media_type: str) -> None:
     """Raise NotAcceptable where the answer's format is none that the caller takes.
 
-    JSON counts everywhere: it is the format of errors, and clients name it for counts, too.
+    In Accept, JSON counts everywhere: it is the format of errors, and clients name it always.
     """
     chosen = _format(req)
     if chosen is not None:
         name = chosen.partition(";")[0].strip().lower()
-        if name not in ("json", JSON, media_type):
-            raise NotAcceptable(chosen)
+        # A count is text whatever is asked; query builders add $format=json to its URL, too.
+        written = JSON if media_type == "text/plain" else media_type
+        if name not in (media_type, written, written.partition("/")[2]):
+            raise NotAcceptable(chosen, media_type)
         return
     accept = req.headers.get("accept", "")[:_MAX_ACCEPT]
     ranges = [part for part in accept.split(",") if part.strip()]
     if ranges and not any(_takes(each, media_type) for each in ranges):
-        raise NotAcceptable(accept)
+        raise NotAcceptable(accept, media_type)
 
 
 def metadata_level(req: func.HttpRequest) -> str:

@@ -16,7 +16,7 @@ ServiceError
     UrlTooLong              the URL is longer than the service reads
     UnsupportedEncoding     the body is compressed in a way that the service cannot read
     UnsupportedBatch        the batch is multipart, not JSON
-    NotAcceptable           the caller takes no JSON, or no format that the service writes
+    NotAcceptable           the caller takes no format that the service writes
     Unavailable             something behind the service does not answer; `retry_after` says when
         StoreUnavailable    Cosmos DB or Blob Storage
         PublishFailed       Service Bus did not take an event
@@ -117,10 +117,8 @@ class UnsupportedBatch(ServiceError):
 class NotAcceptable(ServiceError):
     """The caller takes none of the formats that the answer could have."""
 
-    def __init__(self, given: str) -> None:
-        super().__init__(
-            f"'{given[:64]}' is not a format of this answer; ask for application/json."
-        )
+    def __init__(self, given: str, written: str) -> None:
+        super().__init__(f"'{given[:64]}' is not a format of this answer; ask for {written}.")
 
 
 class BodyTooLarge(ServiceError):

@@ -47,7 +47,25 @@ async def test_the_metadata_is_taken_as_xml(service: Api) -> None:
     answer = await service.get(f"{service.root}/$metadata", Accept="application/xml")
     assert answer.status == 200, answer.text
     answer = await service.get(f"{service.root}/$metadata", Accept="image/png")
-    assert_envelope(answer, 406, "NotAcceptable")
+    assert "application/xml" in assert_envelope(answer, 406, "NotAcceptable")["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "format_", "status"),
+    [
+        ("$metadata", "xml", 200),
+        ("$metadata", "application/xml", 200),
+        ("$metadata", "json", 406),
+        ("external/industryData/roleGroups/$count", "json", 200),
+        ("external/industryData/roleGroups/$count", "text/plain", 200),
+        ("external/industryData/roleGroups/$count", "xml", 406),
+    ],
+)
+async def test_a_format_is_the_one_that_is_written(
+    service: Api, path: str, format_: str, status: int
+) -> None:
+    answer = await service.get(f"{service.root}/{path}", {"$format": format_})
+    assert answer.status == status, answer.text
 
 
 @pytest.mark.parametrize("option", ["$format", "format"])
