@@ -16,7 +16,7 @@ from functions.http.replies import (
     plain_count,
     updated,
 )
-from functions.http.requests import asked, guid_param, if_match, json_body
+from functions.http.requests import asked, conditions, guid_param, json_body
 from shared import bootstrap
 from shared.description.operations import Noun
 from shared.domain.permissions import OUTBOUND_FLOW_READ, OUTBOUND_FLOW_WRITE, PASSWORD_READ
@@ -25,7 +25,7 @@ bp = func.Blueprint()
 
 FLOWS = SET + "/provisioningFlows"
 FLOW = FLOWS + "/{flow_id}"
-NOUN = Noun("Provisioning flows", "provisioningFlow", tagged=True)
+NOUN = Noun("Provisioning flows", "provisioningFlow")
 _RESET = NOUN.conditional_act({202: None})
 
 
@@ -71,20 +71,20 @@ async def update_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     """Change a flow's configuration, which is then checked again."""
     set_id, flow_id = guid_param(req, "set_id"), guid_param(req, "flow_id")
     flows = bootstrap.provisioning_flows()
-    return updated(req, await flows.update(set_id, flow_id, json_body(req), if_match(req)))
+    return updated(req, await flows.update(set_id, flow_id, json_body(req), conditions(req)))
 
 
 @operation(bp, "DELETE", FLOW, OUTBOUND_FLOW_WRITE, NOUN.delete())
 async def delete_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     """Remove a flow from its set."""
     set_id, flow_id = guid_param(req, "set_id"), guid_param(req, "flow_id")
-    await bootstrap.provisioning_flows().delete(set_id, flow_id, if_match(req))
+    await bootstrap.provisioning_flows().delete(set_id, flow_id, conditions(req))
     return no_content()
 
 
 async def _reset(req: func.HttpRequest) -> func.HttpResponse:
     set_id, flow_id = guid_param(req, "set_id"), guid_param(req, "flow_id")
-    await bootstrap.provisioning_flows().reset(set_id, flow_id, if_match(req))
+    await bootstrap.provisioning_flows().reset(set_id, flow_id, conditions(req))
     return accepted()
 
 

@@ -18,7 +18,6 @@ from shared.adapters.keyring import Keyring
 from tests.support.api import (
     NAMES,
     ONE_QUERY,
-    Answer,
     Api,
     Counted,
     Flow,
@@ -417,9 +416,7 @@ async def test_of_concurrent_updates_none_is_lost(service: Api) -> None:
     assert max(entry["revision"] for entry in await history(flow)) == 3
 
 
-# --- ETags -------------------------------------------------------------------------------------
-
-FULL = "application/json;odata.metadata=full"
+# --- Prefer, metadata and keys in parentheses --------------------------------------------------
 
 
 @pytest.fixture(params=["set", "flow"])
@@ -428,72 +425,6 @@ async def url(request: pytest.FixtureRequest, service: Api) -> str:
     flow = await service.new_flow()
     await flow.until_status("ready")
     return service.set(flow.set_id) if request.param == "set" else flow.url
-
-
-async def tag_of(service: Api, url: str) -> str:
-    """The ETag of what is at a URL now."""
-    answer = await service.get(url, Accept=FULL)
-    tag: str = answer.json()["@odata.etag"]
-    assert answer.headers["ETag"] == tag
-    return tag
-
-
-async def test_no_etag_unless_it_is_asked_for(service: Api, url: str) -> None:
-    plain = await service.get(url)
-    assert "ETag" not in plain.headers
-    assert "@odata.etag" not in plain.json()
-    tag = await tag_of(service, url)
-    conditional = await service.get(url, If_None_Match='"another"')
-    assert conditional.status == 200
-    assert list(conditional.json())[:2] == ["@odata.context", "@odata.etag"]
-    assert conditional.json()["@odata.etag"] == tag
-
-
-async def test_if_none_match_of_this_version_is_304(service: Api, url: str) -> None:
-    tag = await tag_of(service, url)
-    for given in (tag, tag.removeprefix("W/"), f'"x", {tag}', "*"):
-        answer = await service.get(url, If_None_Match=given)
-        assert (answer.status, answer.text, answer.headers["ETag"]) == (304, "", tag)
-
-
-async def write(service: Api, method: str, url: str, tag: str) -> Answer:
-    """Change what is at a URL if it has a tag."""
-    method, _, action = method.partition(" ")
-    body = b"{}" if method == "PATCH" else None
-    return await service.send(method, url + action, body, If_Match=tag)
-
-
-@pytest.mark.parametrize("method", ["PATCH", "DELETE", "POST /reset"])
-async def test_if_match_of_another_version_is_412_and_changes_nothing(
-    service: Api, url: str, method: str
-) -> None:
-    if "provisioningFlows" not in url and method.startswith("POST"):
-        url = (await service.new_flow()).url
-    old = await tag_of(service, url)
-    assert (await service.patch(url, {})).status == 204
-    if "provisioningFlows" in url:
-        await until_ready(service, url)
-    before = (await service.get(url)).text
-    assert_envelope(await write(service, method, url, old), 412, "PreconditionFailed")
-    assert (await service.get(url)).text == before
-    answer = await write(service, method, url, await tag_of(service, url))
-    assert answer.status in (202, 204)
-
-
-async def until_ready(service: Api, url: str) -> None:
-    """Wait for the flow at a URL."""
-
-    async def ready() -> bool:
-        return bool((await service.get(url)).json()["readinessStatus"] == "ready")
-
-    await until(ready, f"{url} is ready")
-
-
-async def test_if_match_of_any_version_writes(service: Api, url: str) -> None:
-    assert (await write(service, "PATCH", url, "*")).status == 204
-
-
-# --- Prefer, metadata and keys in parentheses --------------------------------------------------
 
 
 async def test_prefer_representation_answers_an_update_with_what_is_read(
