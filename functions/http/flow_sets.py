@@ -6,7 +6,7 @@ import azure.functions as func
 
 from functions.http.operations import INDUSTRY_DATA, operation
 from functions.http.replies import collection, created, entity, no_content, plain_count, updated
-from functions.http.requests import asked, conditions, guid_param, json_body
+from functions.http.requests import asked, client_request_id, conditions, guid_param, json_body
 from shared import bootstrap
 from shared.description.operations import Noun
 from shared.domain.permissions import OUTBOUND_FLOW_READ, OUTBOUND_FLOW_WRITE
@@ -21,7 +21,8 @@ NOUN = Noun("Flow sets", "outboundProvisioningFlowSet")
 @operation(bp, "POST", SETS, OUTBOUND_FLOW_WRITE, NOUN.create())
 async def create_flow_set(req: func.HttpRequest) -> func.HttpResponse:
     """Create an empty flow set."""
-    return created(req, await bootstrap.flow_sets().create(json_body(req)))
+    new = await bootstrap.flow_sets().create(json_body(req), client_request_id(req))
+    return created(req, new)
 
 
 @operation(bp, "GET", SETS, OUTBOUND_FLOW_READ, NOUN.page())

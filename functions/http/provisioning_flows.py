@@ -16,7 +16,7 @@ from functions.http.replies import (
     plain_count,
     updated,
 )
-from functions.http.requests import asked, conditions, guid_param, json_body
+from functions.http.requests import asked, client_request_id, conditions, guid_param, json_body
 from shared import bootstrap
 from shared.description.operations import Noun
 from shared.domain.permissions import OUTBOUND_FLOW_READ, OUTBOUND_FLOW_WRITE, PASSWORD_READ
@@ -32,8 +32,8 @@ _RESET = NOUN.conditional_act({202: None})
 @operation(bp, "POST", FLOWS, OUTBOUND_FLOW_WRITE, NOUN.create().failing(404, 409))
 async def create_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     """Create a flow of one of the four kinds and request its readiness check."""
-    set_id = guid_param(req, "set_id")
-    return created(req, await bootstrap.provisioning_flows().create(set_id, json_body(req)))
+    set_id, flows = guid_param(req, "set_id"), bootstrap.provisioning_flows()
+    return created(req, await flows.create(set_id, json_body(req), client_request_id(req)))
 
 
 @operation(bp, "GET", FLOWS, OUTBOUND_FLOW_READ, NOUN.page().failing(404))

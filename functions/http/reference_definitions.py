@@ -8,7 +8,7 @@ import azure.functions as func
 
 from functions.http.operations import INDUSTRY_DATA, operation
 from functions.http.replies import collection, created, entity, no_content, plain_count, updated
-from functions.http.requests import asked, conditions, json_body
+from functions.http.requests import asked, client_request_id, conditions, json_body
 from shared import bootstrap
 from shared.description.operations import Noun
 from shared.domain.errors import NotFound
@@ -44,7 +44,8 @@ async def get_reference_definition(req: func.HttpRequest) -> func.HttpResponse:
 @operation(bp, "POST", DEFINITIONS, REFERENCE_WRITE, NOUN.create().failing(409))
 async def create_reference_definition(req: func.HttpRequest) -> func.HttpResponse:
     """Add an entry to one of the code lists that can be extended."""
-    return created(req, await bootstrap.reference_definitions().create(json_body(req)))
+    new = await bootstrap.reference_definitions().create(json_body(req), client_request_id(req))
+    return created(req, new)
 
 
 @operation(bp, "PATCH", DEFINITION, REFERENCE_WRITE, NOUN.update().failing(409))

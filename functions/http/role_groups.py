@@ -6,7 +6,7 @@ import azure.functions as func
 
 from functions.http.operations import INDUSTRY_DATA, operation
 from functions.http.replies import collection, created, entity, no_content, plain_count, updated
-from functions.http.requests import asked, conditions, json_body
+from functions.http.requests import asked, client_request_id, conditions, json_body
 from shared import bootstrap
 from shared.description.operations import Noun
 from shared.domain.catalog import is_role_group_id
@@ -41,7 +41,8 @@ async def get_role_group(req: func.HttpRequest) -> func.HttpResponse:
 @operation(bp, "POST", GROUPS, ROLE_GROUP_WRITE, NOUN.create())
 async def create_role_group(req: func.HttpRequest) -> func.HttpResponse:
     """Create a role group beside the built-in ones."""
-    return created(req, await bootstrap.role_groups().create(json_body(req)))
+    new = await bootstrap.role_groups().create(json_body(req), client_request_id(req))
+    return created(req, new)
 
 
 @operation(bp, "PATCH", GROUP, ROLE_GROUP_WRITE, NOUN.update().failing(409))

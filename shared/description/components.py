@@ -43,7 +43,9 @@ _FIXED_PARAMETERS: Final = {
     ),
     "$format": _query("$format", "`json`, or the media type with a level of metadata.", TEXT),
     "client-request-id": _header(
-        "client-request-id", "An id of the caller's own, which the answer repeats."
+        "client-request-id",
+        "An id of the caller's own, which the answer repeats. A create that is sent again with it "
+        "and the same body is answered with what the first one made.",
     ),
     "If-Match": _header(
         "If-Match", "ETags that were read, or `*`; another version of the entity: 412."

@@ -13,6 +13,7 @@ from shared.domain.flows import Stored, new_flow_set
 from shared.odata.cosmos import count_query, page_query
 from shared.odata.model import FLOW_SET
 from shared.odata.options import QueryOptions
+from shared.services.repeats import Repeats
 from shared.services.representations import Asked, Collection, Representation, Representations
 from shared.services.role_groups import inline_role_groups
 from shared.services.writing import until_written
@@ -29,12 +30,13 @@ class FlowSets:
     store: FlowStore
     catalog: CatalogStore
     answers: Representations
+    repeats: Repeats
 
-    async def create(self, body: Any) -> Representation:
-        """Store an empty flow set. Raises InvalidRequest."""
-        document = new_flow_set(flow_set_members(body))
-        await self.store.create_set(document)
-        return self._whole(document)
+    async def create(self, body: Any, client_request_id: str | None = None) -> Representation:
+        """Store an empty flow set, unless a repeat of the request did. Raises InvalidRequest."""
+        members = flow_set_members(body)
+        document = new_flow_set(members, self.repeats.digest(SETS, client_request_id, body))
+        return self._whole(await until_written(lambda: self.store.create_set(document)))
 
     async def page(self, asked: Asked) -> Collection:
         """Return a page of flow sets, with their flows where they are to be expanded."""

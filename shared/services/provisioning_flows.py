@@ -30,6 +30,7 @@ from shared.domain.flows import (
 from shared.domain.ids import new_id
 from shared.domain.secrets import Ring, Seals, Secret, StoredPassword
 from shared.odata.model import PROVISIONING_FLOW
+from shared.services.repeats import Repeats
 from shared.services.representations import (
     Asked,
     Collection,
@@ -48,11 +49,17 @@ if TYPE_CHECKING:
     from shared.services.announcing import Announcer
 
 
-def new_flow(kind: str, values: dict[str, Any], keyring: Seals) -> dict[str, Any]:
-    """Make the stored form of a new flow from its loaded values, its passwords sealed."""
+def new_flow(
+    kind: str, values: dict[str, Any], keyring: Seals, request: str | None = None
+) -> dict[str, Any]:
+    """Make the stored form of a new flow from its loaded values, its passwords sealed.
+
+    `request` is the digest of the request that creates it, by which its repeats are known.
+    """
     flow_id = new_id()
     _seal_passwords(values, flow_id, keyring)
-    return first_revision(flow_id, flow_configuration(kind, values))
+    flow = first_revision(flow_id, flow_configuration(kind, values))
+    return flow if request is None else {**flow, "request": request}
 
 
 def _seal_passwords(values: dict[str, Any], flow_id: str, keyring: Seals) -> None:
@@ -73,17 +80,23 @@ class ProvisioningFlows:
     answers: Representations
     keyring: Ring
     audit: Callable[[], PasswordAudit]
+    repeats: Repeats
 
-    async def create(self, set_id: str, body: Any) -> Representation:
+    async def create(
+        self, set_id: str, body: Any, client_request_id: str | None = None
+    ) -> Representation:
         """Store a flow of one of the four kinds and request its readiness check.
 
-        Raises InvalidRequest, NotFound for the set, or Conflict for a second flow of a kind.
+        Raises InvalidRequest, NotFound for the set, or Conflict for a second flow of a kind, unless
+        a repeat of the request stored that one.
         """
         kind, values = load_flow(body)
         await self._refuse_unknown_groups(values, set())
-        flow = new_flow(kind, values, self.keyring)
-        await self.store.add_flow(set_id, kind, flow)
-        await self.announcer.flow_written(set_id, kind, flow)
+        request = self.repeats.digest(flows_path(set_id), client_request_id, body)
+        new = new_flow(kind, values, self.keyring, request)
+        flow = await until_written(lambda: self.store.add_flow(set_id, kind, new))
+        if flow["id"] == new["id"]:
+            await self.announcer.flow_written(set_id, kind, flow)
         printed = self.answers.printer.flow(set_id, kind, flow, None)
         return self.answers.whole(flows_path(set_id), printed, self._version(set_id, kind, flow))
 

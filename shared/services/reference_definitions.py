@@ -13,6 +13,7 @@ from shared.domain.catalog import ROLE_REFERENCE_TYPE
 from shared.domain.conditions import Conditions
 from shared.domain.flows import Stored
 from shared.odata.model import REFERENCE_DEFINITION
+from shared.services.repeats import Repeats
 from shared.services.representations import (
     Asked,
     Collection,
@@ -34,6 +35,7 @@ class ReferenceDefinitions:
     catalog: CatalogStore
     announcer: Announcer
     answers: Representations
+    repeats: Repeats
 
     async def page(self, asked: Asked) -> Collection:
         """Return a page of the reference definitions, built in and added."""
@@ -51,13 +53,14 @@ class ReferenceDefinitions:
         found = await self.catalog.definition(definition_id)
         return self.answers.item(DEFINITIONS, options, reference_definition(found))
 
-    async def create(self, body: Any) -> Representation:
+    async def create(self, body: Any, client_request_id: str | None = None) -> Representation:
         """Add an entry to one of the code lists that can be extended.
 
-        Raises InvalidRequest, or Conflict where its code or its sort index is taken.
+        Raises InvalidRequest, or Conflict where its code or its sort index is taken, unless by a
+        repeat of the request.
         """
-        document = new_definition(body)
-        await self.catalog.create_definition(document)
+        request = self.repeats.digest(DEFINITIONS, client_request_id, body)
+        document = await self.catalog.create_definition(new_definition(body, request))
         # The documented answer to this operation, unlike all others, prints the declared type.
         declared = {TYPE_MEMBER: f"#{NAMESPACE}referenceDefinition"}
         printed = reference_definition(document)

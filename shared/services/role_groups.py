@@ -12,6 +12,7 @@ from shared.domain.catalog import BUILT_IN_ROLE_GROUPS
 from shared.domain.conditions import Conditions
 from shared.domain.errors import Conflict
 from shared.odata.model import ROLE_GROUP
+from shared.services.repeats import Repeats
 from shared.services.representations import (
     Asked,
     Collection,
@@ -39,6 +40,7 @@ class RoleGroups:
     catalog: CatalogStore
     announcer: Announcer
     answers: Representations
+    repeats: Repeats
 
     async def page(self, asked: Asked) -> Collection:
         """Return a page of the role groups, built in and created."""
@@ -56,11 +58,15 @@ class RoleGroups:
         group = await self.catalog.role_group(group_id)
         return self.answers.item(ROLE_GROUPS, options, role_group(group))
 
-    async def create(self, body: Any) -> Representation:
-        """Store a role group beside the built-in ones. Raises InvalidRequest."""
-        document = new_role_group(body)
-        await self.catalog.create_role_group(document)
-        return self.answers.whole(ROLE_GROUPS, document)
+    async def create(self, body: Any, client_request_id: str | None = None) -> Representation:
+        """Store a role group beside the built-in ones, unless a repeat of the request did.
+
+        Raises InvalidRequest.
+        """
+        request = self.repeats.digest(ROLE_GROUPS, client_request_id, body)
+        document = new_role_group(body, request)
+        stored = await until_written(lambda: self.catalog.create_role_group(document))
+        return self.answers.whole(ROLE_GROUPS, role_group(stored))
 
     async def update(self, group_id: str, body: Any, conditions: Conditions) -> Representation:
         """Change the name or the roles of a role group.
