@@ -91,25 +91,6 @@ async def test_a_new_flow_was_created_and_last_modified_at_the_same_time_just_no
     assert before <= datetime.fromisoformat(flow["createdDateTime"]) <= datetime.now(UTC)
 
 
-async def test_the_answer_to_create_has_graphs_headers(service: Api, set_id: str) -> None:
-    mine = str(uuid.uuid4())
-    answer = await service.send(
-        "POST", service.flows(set_id), request_body("user"), client_request_id=mine
-    )
-    assert answer.headers["Content-Type"] == CONTENT_TYPE
-    assert answer.headers["OData-Version"] == "4.0"
-    assert answer.headers["client-request-id"] == mine
-    assert str(uuid.UUID(answer.headers["request-id"])) == answer.headers["request-id"]
-    assert answer.headers["request-id"] != mine
-
-
-async def test_without_a_client_request_id_the_request_id_stands_in(
-    service: Api, set_id: str
-) -> None:
-    answer = await service.create(set_id)
-    assert answer.headers["client-request-id"] == answer.headers["request-id"]
-
-
 async def test_location_is_where_the_flow_is_read(service: Api, set_id: str) -> None:
     created = await service.create(set_id)
     read = await service.send("GET", created.headers["Location"])
