@@ -29,7 +29,6 @@ from tests.support.api import (
     PAYLOADS,
     UNKNOWN,
     Api,
-    Counted,
     Flow,
     Queue,
     assert_envelope,
@@ -374,7 +373,7 @@ async def test_a_caller_that_hangs_up_in_the_middle_creates_nothing(
     assert (await service.create(set_id)).status == 201
 
 
-# --- concurrency and cost ----------------------------------------------------------------------
+# --- concurrency -------------------------------------------------------------------------------
 
 
 async def test_of_twenty_concurrent_creates_of_one_kind_exactly_one_succeeds(
@@ -395,58 +394,6 @@ async def test_the_four_kinds_never_collide(service: Api) -> None:
         assert [answer.status for answer in answers] == [201] * 4
         listed = (await service.send("GET", service.flows(set_id))).json()["value"]
         assert len(listed) == 4
-
-
-async def test_creating_a_set_is_one_request(service: Api, counted: Counted) -> None:
-    await service.new_set()
-    assert await counted.read() == ["POST"]
-
-
-async def test_creating_a_flow_and_making_it_ready_is_one_request_each(
-    service: Api, counted: Counted
-) -> None:
-    created = await service.create(counted.set_id, "user")
-
-    async def both() -> bool:
-        return len(await counted.read()) >= 2
-
-    await until(both, "the flow is created and its readiness written")
-    flow = Flow(service, counted.set_id, created.json()["id"], "userProvisioningFlow")
-    await flow.until_status("ready")
-    methods = await counted.read()
-    assert methods[:2] == ["PATCH", "PATCH"]
-    assert set(methods[2:]) == {"GET"}
-    assert len(methods) == 3
-
-
-@pytest.mark.parametrize("name", ["administrative_unit", "user"])
-async def test_reading_a_flow_is_one_request(service: Api, counted: Counted, name: str) -> None:
-    created = await service.create(counted.set_id, name)
-    flow = Flow(service, counted.set_id, created.json()["id"], "")
-    await flow.until_status("ready")
-    await counted.requests.reset()
-    assert (await service.send("GET", flow.url)).status == 200
-    assert await counted.read() == ["GET"]
-
-
-async def test_listing_flows_is_one_request(service: Api, counted: Counted) -> None:
-    created = await service.create(counted.set_id, "user")
-    await Flow(service, counted.set_id, created.json()["id"], "").until_status("ready")
-    await counted.requests.reset()
-    assert (await service.send("GET", service.flows(counted.set_id))).status == 200
-    assert await counted.read() == ["GET"]
-
-
-async def test_a_refused_body_asks_nothing_of_cosmos(service: Api, counted: Counted) -> None:
-    answer = await service.send("POST", service.flows(counted.set_id), b'{"@odata.type": 1}')
-    assert answer.status == 400
-    assert await counted.read() == []
-
-
-async def test_an_unknown_set_is_one_request(service: Api, counted: Counted) -> None:
-    unknown = str(uuid.uuid4())
-    assert (await service.create(unknown)).status == 404
-    assert await Counted(counted.requests, unknown).read() == ["PATCH"]
 
 
 # --- the queue ---------------------------------------------------------------------------------

@@ -13,16 +13,13 @@ from azure.cosmos.aio import ContainerProxy
 from shared.adapters.keyring import Keyring
 from tests.support.api import (
     NAMES,
-    ONE_QUERY,
     UNKNOWN,
     Answer,
     Api,
-    Counted,
     Flow,
     Queue,
     assert_envelope,
     request_body,
-    until,
 )
 from tests.support.stored import stored_passwords
 
@@ -617,50 +614,3 @@ async def test_keys_may_stand_in_parentheses(service: Api) -> None:
     assert (await service.patch(url, {})).status == 204
     assert (await service.delete(url)).status == 204
     assert (await service.delete(set_url)).status == 204
-
-
-# --- what Cosmos DB is asked -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "body", "asked"),
-    [
-        ("PATCH", "", {"displayName": "Cheap"}, ["GET", "PATCH"]),
-        ("DELETE", "", None, ["DELETE"]),
-        ("PATCH", "/provisioningFlows/{}", {}, ["GET", "PATCH"]),
-        ("DELETE", "/provisioningFlows/{}", None, ["GET", "PATCH"]),
-        ("POST", "/provisioningFlows/{}/reset", None, ["GET", "PATCH"]),
-        ("GET", "", None, ["GET"]),
-        ("GET", "/provisioningFlows", None, ["GET"]),
-        ("GET", "/provisioningFlows/$count", None, ["GET"]),
-        ("GET", "/provisioningFlows/{}/readinessHistory", None, ["GET"]),
-    ],
-)
-async def test_an_operation_asks_for_little(
-    service: Api, counted: Counted, method: str, path: str, body: Any, asked: list[str]
-) -> None:
-    created = await service.create(counted.set_id)
-    flow = Flow(service, counted.set_id, created.json()["id"], "")
-    await flow.until_status("ready")
-    await counted.requests.reset()
-    url = service.set(counted.set_id) + path.format(flow.id)
-    payload = None if body is None else json.dumps(body).encode()
-    assert (await service.send(method, url, payload)).status < 300
-    # What follows is the check of the new revision: one more PATCH.
-    assert (await counted.read())[: len(asked)] == asked
-    assert len(await counted.read()) - len(asked) <= (
-        asked == ["GET", "PATCH"] and method != "DELETE"
-    )
-
-
-@pytest.mark.parametrize("path", ["", "/$count"])
-async def test_listing_and_counting_sets_is_one_query(
-    service: Api, counted: Counted, path: str
-) -> None:
-    # The clock and checks of other flows query too: what the request asks for is always there.
-    async def one_query() -> bool:
-        await counted.requests.reset()
-        assert (await service.get(service.sets + path)).status == 200
-        return [each["operation"] for each in await counted.requests.read()] == ONE_QUERY
-
-    await until(one_query, f"GET {path or 'of the sets'} asks Cosmos DB once")
