@@ -1,4 +1,4 @@
-"""What each operation asks of Cosmos DB: one request, after a read where it changes what is there."""
+"""What operations ask of Cosmos DB: one request, after a read where they change what is there."""
 
 from __future__ import annotations
 
