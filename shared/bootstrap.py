@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from shared.services.readiness import Readiness
     from shared.services.reconciliation import Reconciler
     from shared.services.reference_definitions import ReferenceDefinitions
+    from shared.services.repeats import Repeats
     from shared.services.representations import Representations
     from shared.services.role_groups import RoleGroups
 
@@ -221,7 +222,7 @@ def flow_sets() -> FlowSets:
     """Return the use cases of flow sets."""
     from shared.services.flow_sets import FlowSets
 
-    return FlowSets(flow_store(), catalog(), _answers())
+    return FlowSets(flow_store(), catalog(), _answers(), _repeats())
 
 
 @functools.cache
@@ -231,7 +232,13 @@ def provisioning_flows() -> ProvisioningFlows:
 
     # The audit is opened by the first reading of passwords: nothing else here needs that SDK.
     return ProvisioningFlows(
-        flow_store(), catalog(), _announcer(), _answers(), settings().keyring, _password_audit
+        flow_store(),
+        catalog(),
+        _announcer(),
+        _answers(),
+        settings().keyring,
+        _password_audit,
+        _repeats(),
     )
 
 
@@ -240,7 +247,7 @@ def role_groups() -> RoleGroups:
     """Return the use cases of role groups."""
     from shared.services.role_groups import RoleGroups
 
-    return RoleGroups(catalog(), _announcer(), _answers())
+    return RoleGroups(catalog(), _announcer(), _answers(), _repeats())
 
 
 @functools.cache
@@ -248,7 +255,7 @@ def reference_definitions() -> ReferenceDefinitions:
     """Return the use cases of reference definitions."""
     from shared.services.reference_definitions import ReferenceDefinitions
 
-    return ReferenceDefinitions(catalog(), _announcer(), _answers())
+    return ReferenceDefinitions(catalog(), _announcer(), _answers(), _repeats())
 
 
 @functools.cache
@@ -295,6 +302,13 @@ def _answers() -> Representations:
     from shared.services.representations import Representations
 
     return Representations(printer(), settings().keyring.signing_key("skiptoken"))
+
+
+@functools.cache
+def _repeats() -> Repeats:
+    from shared.services.repeats import Repeats
+
+    return Repeats(settings().keyring.signing_key("repeats"))
 
 
 async def close() -> None:

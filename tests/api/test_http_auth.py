@@ -280,19 +280,6 @@ async def test_control_characters_reach_neither_headers_nor_log(
             assert not _CONTROL.search(line), line
 
 
-async def test_an_id_of_the_client_that_can_be_echoed_is(service: Api) -> None:
-    answer = await service.get(service.sets, client_request_id="mine-7")
-    assert answer.headers["client-request-id"] == "mine-7"
-
-
-@pytest.mark.parametrize("given", ["x" * 129, "a b", "é"])
-async def test_an_id_of_the_client_that_cannot_be_echoed_is_replaced(
-    service: Api, given: str
-) -> None:
-    answer = await service.get(service.sets, client_request_id=given)
-    assert answer.headers["client-request-id"] == answer.headers["request-id"]
-
-
 # --- what answers show -------------------------------------------------------------------------
 
 
