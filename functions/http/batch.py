@@ -185,7 +185,7 @@ def _relative(url: object, root: str) -> tuple[str, str] | None:
     """Return path and query of a URL behind the service root; None for any other value."""
     if not isinstance(url, str) or not url:
         return None
-    if root and url.lower().startswith(f"{root.lower()}/"):
+    if root and url.lower().startswith(root.lower()) and url[len(root) : len(root) + 1] in "/?":
         url = url[len(root) :]
     try:
         parts = urlsplit(url)
