@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from shared.services.reference_definitions import ReferenceDefinitions
     from shared.services.representations import Representations
     from shared.services.role_groups import RoleGroups
+    from shared.services.roots import Roots
 
 
 # --- settings and adapters ---------------------------------------------------------------------
@@ -244,6 +245,14 @@ def reference_definitions() -> ReferenceDefinitions:
 
 
 @functools.cache
+def roots() -> Roots:
+    """Return the use cases of what leads to the collections."""
+    from shared.services.roots import Roots
+
+    return Roots(_answers(), flow_sets(), role_groups(), reference_definitions())
+
+
+@functools.cache
 def readiness() -> Readiness:
     """Return what applies the events of the readiness queue."""
     from shared.services.readiness import Readiness
@@ -304,6 +313,7 @@ async def close() -> None:
         provisioning_flows,
         role_groups,
         reference_definitions,
+        roots,
         readiness,
         reconciler,
         dead_letters,

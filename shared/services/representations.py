@@ -11,10 +11,10 @@ from typing import Any
 
 from shared.contract.printing import Printer
 from shared.domain.conditions import Tag
-from shared.odata.listing import list_page, passing
+from shared.odata.listing import list_page, matcher_of, passing
 from shared.odata.model import EntityType
-from shared.odata.options import COLLECTION, COUNT, ITEM, QueryOptions
-from shared.odata.paging import Page, check_room, next_link, next_token, open_page
+from shared.odata.options import COLLECTION, COUNT, ITEM, Expand, QueryOptions
+from shared.odata.paging import PAGE_SIZE, Page, check_room, next_link, next_token, open_page
 from shared.odata.prefer import Preferences, parse_prefer
 
 
@@ -128,6 +128,32 @@ class Representations:
             body["@odata.nextLink"] = next_link(request.url, token)
         body["value"] = [options.project(each) for each in printed]
         return Collection(body, request.preferences.page_size_applied)
+
+
+class Expansion:
+    """Prints the entities of one $expand inside others; all share one budget of filter steps."""
+
+    def __init__(self, printer: Printer, expand: Expand) -> None:
+        self._printer = printer
+        self._expand = expand
+        self._matcher = matcher_of(expand.options)
+
+    def inside(self, path: str, printed: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the members that one entity gets: those entities of it that are asked for.
+
+        `path` is their collection, as context URLs have it. Raises InvalidRequest.
+        """
+        name, options = self._expand.navigation.path, self._expand.options
+        page = Page(PAGE_SIZE if options.top is None else options.top, options.skip)
+        listing = list_page(options, page, printed, self._matcher)
+        context = self._printer.context(
+            path if options.cast is None else f"{path}/{options.cast}",
+            selected=options.context_suffix(),
+        )
+        members: dict[str, Any] = {f"{name}@odata.context": context}
+        if options.count:
+            members[f"{name}@odata.count"] = listing.total
+        return {**members, name: [options.project(each) for each in listing.entities]}
 
 
 def counted(options: QueryOptions, printed: Iterable[Mapping[str, Any]]) -> int:

@@ -33,10 +33,10 @@ FILTERS = [
     "id in ('a','b')",
     "displayName in ('a','b') and createdDateTime ge 2024-03-02",
     "createdDateTime lt 2024-03-02T00:00:00Z or (displayName gt 'M' and id ne '4')",
-    "filter/in/any()",
-    "not filter/in/any(x:x eq '10' or x eq '20')",
+    "filter/microsoft.graph.industryData.basicFilter/in/any()",
+    "not filter/microsoft.graph.industryData.basicFilter/in/any(x:x eq '10' or x eq '20')",
     "filter/microsoft.graph.industryData.basicFilter/in/all(x:x in ('10','20'))",
-    "filter/attribute in ('orgExternalId', null) and filter/in/any(x:x lt '15')",
+    "filter/microsoft.graph.industryData.basicFilter/attribute in ('orgExternalId', null)",
 ]
 ORDERS = ["", "id desc", "displayName", "createdDateTime desc", "lastModifiedDateTime,id"]
 CONDITIONS = [

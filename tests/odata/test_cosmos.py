@@ -31,6 +31,7 @@ from shared.odata.sql import Parameters
 
 SERVER = Path(__file__).parents[2] / "local" / "emulators" / "cosmos" / "server.cjs"
 KEY = b"k" * 32
+BASIC = "filter/microsoft.graph.industryData.basicFilter"
 
 
 @pytest.fixture(scope="module")
@@ -340,9 +341,9 @@ def options(**params: str) -> QueryOptions:
     [
         {},
         {"filter": "filter eq null"},
-        {"filter": "filter/attribute eq 'orgExternalId' and displayName ne 'West'"},
-        {"filter": "filter/in/any(x:x eq '10')"},
-        {"filter": "filter/microsoft.graph.industryData.basicFilter/in/all(x:x in ('0', '20'))"},
+        {"filter": f"{BASIC}/attribute eq 'orgExternalId' and displayName ne 'West'"},
+        {"filter": f"{BASIC}/in/any(x:x eq '10')"},
+        {"filter": f"{BASIC}/in/all(x:x in ('0', '20'))"},
         {"filter": "createdDateTime gt 2024-03-04T01:00:00+02:00", "orderby": "createdDateTime"},
         {"filter": "startswith(tolower(displayName), 'north')", "orderby": "displayName desc"},
         {"filter": f"id in ('{SETS[3]['id']}', '{SETS[4]['id']}', 'x')"},

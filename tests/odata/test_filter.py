@@ -24,6 +24,12 @@ from shared.odata.syntax import MAX_LENGTH
 from shared.odata.values import stored_time
 
 PAYLOADS = Path(__file__).parents[2] / "shared" / "contract" / "examples"
+NAMESPACE = "microsoft.graph.industryData"
+BASIC = f"filter/{NAMESPACE}.basicFilter"
+UNIT = f"{NAMESPACE}.administrativeUnitProvisioningFlow"
+CLASS = f"{NAMESPACE}.classGroupProvisioningFlow"
+SECURITY = f"{NAMESPACE}.securityGroupProvisioningFlow"
+USER = f"{NAMESPACE}.userProvisioningFlow"
 KINDS = ("administrative_unit", "class_group", "security_group", "user")
 FLOWS = {
     kind: json.loads((PAYLOADS / f"{kind}.response.json").read_text("utf-8")) for kind in KINDS
@@ -87,15 +93,15 @@ def found(text: str, entity: EntityType, printed: dict[str, Any]) -> bool:
         "NOT (displayName eq 'x') AND (displayName ne 'y' or displayName eq 'x')",
         "displayName eq 'x' and displayName eq 'y' or displayName ne 'z'",
         "filter ne null",
-        "filter/attribute eq 'orgExternalId'",
-        "filter/attribute eq microsoft.graph.industryData.filterOptions'orgExternalId'",
-        "filter/attribute in ('orgExternalId', 'unknownFutureValue')",
+        "filter/microsoft.graph.industryData.basicFilter/attribute eq 'orgExternalId'",
+        f"{BASIC}/attribute eq microsoft.graph.industryData.filterOptions'orgExternalId'",
+        f"{BASIC}/attribute in ('orgExternalId', 'unknownFutureValue')",
         "filter/microsoft.graph.industryData.basicFilter/attribute ne null",
         "microsoft.graph.industryData.outboundProvisioningFlowSet/displayName ne null",
-        "filter/in/any(x:x eq '10')",
-        "filter/in/all(org:org in ('10','20'))",
-        "filter/in/any()",
-        "filter/in/any(x:x lt '15' and contains(displayName,'North'))",
+        "filter/microsoft.graph.industryData.basicFilter/in/any(x:x eq '10')",
+        "filter/microsoft.graph.industryData.basicFilter/in/all(org:org in ('10','20'))",
+        "filter/microsoft.graph.industryData.basicFilter/in/any()",
+        f"{BASIC}/in/any(x:x lt '15' and contains(displayName,'North'))",
         "createdDateTime eq 2024-03-22T21:28:02.50Z",
         "createdDateTime eq 2024-03-22T23:28:02.5+02:00",
         "createdDateTime lt lastModifiedDateTime",
@@ -116,8 +122,8 @@ def test_finds_a_set(text: str) -> None:
         "startswith(displayName,'o')",
         "displayName gt null",
         "displayName eq null",
-        "filter/in/any(x:x eq '1')",
-        "filter/in/all(x:x eq '10')",
+        "filter/microsoft.graph.industryData.basicFilter/in/any(x:x eq '1')",
+        "filter/microsoft.graph.industryData.basicFilter/in/all(x:x eq '10')",
         "filter/microsoft.graph.industryData.basicFilter/attribute eq 'unknownFutureValue'",
         "createdDateTime lt 2024-03-22T21:28:02.4999999Z",
         "not true",
@@ -131,14 +137,20 @@ def test_does_not_find_a_set(text: str) -> None:
     ("text", "expected"),
     [
         ("filter eq null", True),
-        ("filter/attribute eq null", True),
-        ("filter/attribute ne 'orgExternalId'", True),
-        ("not (filter/attribute eq 'orgExternalId')", True),
-        ("filter/attribute in ('orgExternalId')", False),
-        ("filter/attribute in ('orgExternalId', null)", True),
-        ("filter/in/any(x:x eq '10')", False),
-        ("filter/in/all(x:x eq '10')", True),
-        ("filter/in/any()", False),
+        ("filter/microsoft.graph.industryData.basicFilter/attribute eq null", True),
+        ("filter/microsoft.graph.industryData.basicFilter/attribute ne 'orgExternalId'", True),
+        (
+            "not (filter/microsoft.graph.industryData.basicFilter/attribute eq 'orgExternalId')",
+            True,
+        ),
+        (f"{BASIC}/attribute in ('orgExternalId')", False),
+        (
+            f"{BASIC}/attribute in ('orgExternalId', null)",
+            True,
+        ),
+        ("filter/microsoft.graph.industryData.basicFilter/in/any(x:x eq '10')", False),
+        ("filter/microsoft.graph.industryData.basicFilter/in/all(x:x eq '10')", True),
+        ("filter/microsoft.graph.industryData.basicFilter/in/any()", False),
     ],
 )
 def test_a_missing_value_is_null_and_a_missing_collection_is_empty(
@@ -167,10 +179,11 @@ def test_a_function_of_null_is_null_and_neither_true_nor_false(text: str, expect
 @pytest.mark.parametrize(
     ("text", "kinds"),
     [
-        ("creationOptions/createBasedOnOrg eq true", ["administrative_unit"]),
-        ("creationOptions/createBasedOnRoleGroup eq true", ["security_group"]),
+        (f"{UNIT}/creationOptions/createBasedOnOrg eq true", ["administrative_unit"]),
+        (f"{SECURITY}/creationOptions/createBasedOnRoleGroup eq true", ["security_group"]),
         (
-            "creationOptions/createBasedOnOrgPlusRoleGroup ne null",
+            f"{UNIT}/creationOptions/createBasedOnOrgPlusRoleGroup ne null or "
+            f"{SECURITY}/creationOptions/createBasedOnOrgPlusRoleGroup ne null",
             ["administrative_unit", "security_group"],
         ),
         (
@@ -179,17 +192,25 @@ def test_a_function_of_null_is_null_and_neither_true_nor_false(text: str, expect
             ["security_group"],
         ),
         ("microsoft.graph.industryData.userProvisioningFlow/createUnmatchedUsers", ["user"]),
-        ("createUnmatchedUsers eq null", ["administrative_unit", "class_group", "security_group"]),
-        ("managementOptions/additionalOptions/markAllStudentsAsMinors eq true", ["user"]),
-        ("managementOptions/additionalOptions/allowStudentContactAssociation ne null", ["user"]),
-        ("managementOptions/additionalAttributes/any(a:a eq 'userGradeLevel')", ["user"]),
         (
-            "configuration/enrollmentMappings/ownerEnrollmentMappings/any(o:o/code eq 'teacher')",
+            f"{USER}/createUnmatchedUsers eq null",
+            ["administrative_unit", "class_group", "security_group"],
+        ),
+        (f"{USER}/managementOptions/additionalOptions/markAllStudentsAsMinors eq true", ["user"]),
+        (
+            f"{USER}/managementOptions/additionalOptions/allowStudentContactAssociation ne null",
+            ["user"],
+        ),
+        (f"{USER}/managementOptions/additionalAttributes/any(a:a eq 'userGradeLevel')", ["user"]),
+        (
+            f"{CLASS}/configuration/enrollmentMappings/ownerEnrollmentMappings"
+            "/any(o:o/code eq 'teacher')",
             ["class_group"],
         ),
-        ("creationOptions/configurations/any(c:c/roleGroup/id eq 'staff')", ["user"]),
+        (f"{USER}/creationOptions/configurations/any(c:c/roleGroup/id eq 'staff')", ["user"]),
         (
-            "creationOptions/configurations/any(c:c/roleGroup/roles/any(r:r/code eq 'teacher'))",
+            f"{USER}/creationOptions/configurations"
+            "/any(c:c/roleGroup/roles/any(r:r/code eq 'teacher'))",
             ["user"],
         ),
         ("readinessStatus eq 'ready'", ["security_group"]),
@@ -229,12 +250,23 @@ def test_finds_role_groups_by_their_roles() -> None:
     ("text", "entity", "names"),
     [
         ("colour eq 'x'", FLOW_SET, ["'colour'", "displayName"]),
-        ("filter/colour eq 'x'", FLOW_SET, ["'colour'", "attribute"]),
+        (
+            "filter/microsoft.graph.industryData.basicFilter/colour eq 'x'",
+            FLOW_SET,
+            ["'colour'", "attribute"],
+        ),
         ("displayName/x eq 'x'", FLOW_SET, ["'displayName'", "'x'"]),
         ("provisioningFlows/any(f:f/id eq 'x')", FLOW_SET, ["'provisioningFlows'"]),
         ("filter/microsoft.graph.industryData.other/in/any()", FLOW_SET, ["other", "basicFilter"]),
         ("microsoft.graph.industryData.userProvisioningFlow eq null", PROVISIONING_FLOW, ["type"]),
-        ("filter/any eq 'x'", FLOW_SET, ["'any'", "attribute"]),
+        (
+            "filter/microsoft.graph.industryData.basicFilter/any eq 'x'",
+            FLOW_SET,
+            ["'any'", "attribute"],
+        ),
+        ("filter/in/any()", FLOW_SET, ["'in'", "industryData.basicFilter/in"]),
+        ("createUnmatchedUsers", PROVISIONING_FLOW, [f"{USER}/createUnmatchedUsers"]),
+        ("creationOptions ne null", PROVISIONING_FLOW, [f"{UNIT}/creationOptions"]),
         ("soundex(displayName) eq 'x'", FLOW_SET, ["'soundex'", "contains", "tolower"]),
         ("concat(displayName,'x') eq 'x'", FLOW_SET, ["'concat'", "contains"]),
         ("any(x:x eq 'a')", FLOW_SET, ["':x eq"]),
@@ -250,16 +282,36 @@ def test_finds_role_groups_by_their_roles() -> None:
         ("createdDateTime gt 0001-01-01T00:00:00+01:00", FLOW_SET, ["0001"]),
         ("createdDateTime eq displayName", FLOW_SET, ["Edm.DateTimeOffset", "Edm.String"]),
         ("id eq aa050bbc-c4b3-4b2f-b1de-0a8d3ac7f1f1", FLOW_SET, ["'id'", "single quotes"]),
-        ("filter/attribute eq 'orgexternalid'", FLOW_SET, ["'orgexternalid'", "orgExternalId"]),
-        ("filter/attribute eq other'orgExternalId'", FLOW_SET, ["other'orgExternalId'"]),
-        ("filter/attribute gt 'orgExternalId'", FLOW_SET, ["'filter/attribute'", "eq, ne or in"]),
+        (
+            "filter/microsoft.graph.industryData.basicFilter/attribute eq 'orgexternalid'",
+            FLOW_SET,
+            ["'orgexternalid'", "orgExternalId"],
+        ),
+        (
+            "filter/microsoft.graph.industryData.basicFilter/attribute eq other'orgExternalId'",
+            FLOW_SET,
+            ["other'orgExternalId'"],
+        ),
+        (
+            "filter/microsoft.graph.industryData.basicFilter/attribute gt 'orgExternalId'",
+            FLOW_SET,
+            ["'filter/m", "eq, ne or in"],
+        ),
         ("filter eq 'x'", FLOW_SET, ["'filter'", "null"]),
         ("filter gt null", FLOW_SET, ["'filter'"]),
         ("filter in ('x')", FLOW_SET, ["'filter'"]),
-        ("filter/in eq '10'", FLOW_SET, ["'filter/in'", "any"]),
-        ("filter/in/any(x:x/code eq '10')", FLOW_SET, ["'x'"]),
         (
-            "creationOptions/configurations/any(x:x/licenseSkus/any(x:x eq '1'))",
+            "filter/microsoft.graph.industryData.basicFilter/in eq '10'",
+            FLOW_SET,
+            ["'filter/m", "any"],
+        ),
+        (
+            "filter/microsoft.graph.industryData.basicFilter/in/any(x:x/code eq '10')",
+            FLOW_SET,
+            ["'x'"],
+        ),
+        (
+            f"{USER}/creationOptions/configurations/any(x:x/licenseSkus/any(x:x eq '1'))",
             PROVISIONING_FLOW,
             ["'x'", "name of its own"],
         ),
@@ -278,12 +330,13 @@ def test_finds_role_groups_by_their_roles() -> None:
         ("sortIndex eq int'60'", REFERENCE_DEFINITION, ["a number"]),
         ("sortIndex eq 1e999", REFERENCE_DEFINITION, ["1e999"]),
         (
-            "creationOptions/configurations/any(c:c/defaultPasswordSettings/password eq 'x')",
+            f"{USER}/creationOptions/configurations"
+            "/any(c:c/defaultPasswordSettings/password eq 'x')",
             PROVISIONING_FLOW,
             ["'password'"],
         ),
         (
-            "creationOptions/configurations/any(c:c/defaultPasswordSettings"
+            f"{USER}/creationOptions/configurations/any(c:c/defaultPasswordSettings"
             "/microsoft.graph.industryData.simplePasswordSettings/password ge 'a')",
             PROVISIONING_FLOW,
             ["'password'"],
@@ -342,12 +395,13 @@ NESTED = "roles/any(a:roles/any(b:roles/any(c:roles/any(d:roles/any(e:e/code eq 
         ("roles/any(a:roles/any(b:b/code eq 'x'))", ROLE_GROUP),
         ("not (roles/all(a:a/code eq 'x' or roles/any()))", ROLE_GROUP),
         (
-            "configuration/enrollmentMappings/ownerEnrollmentMappings/any(o:"
-            "configuration/enrollmentMappings/memberEnrollmentMappings/any(m:m/code eq o/code))",
+            f"{CLASS}/configuration/enrollmentMappings/ownerEnrollmentMappings/any(o:"
+            f"{CLASS}/configuration/enrollmentMappings/memberEnrollmentMappings"
+            "/any(m:m/code eq o/code))",
             PROVISIONING_FLOW,
         ),
         (
-            "creationOptions/configurations/any(c:c/roleGroup/roles/any(r:"
+            f"{USER}/creationOptions/configurations/any(c:c/roleGroup/roles/any(r:"
             "c/roleGroup/roles/any(s:s/code eq r/code)))",
             PROVISIONING_FLOW,
         ),
