@@ -12,7 +12,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import azure.functions as func
 
-from functions.http.operations import ROOT, dispatch, matching, operation, path_segments
+from functions.http.operations import ROOT, dispatch, matching, operation
+from functions.http.paths import path_segments
 from functions.http.replies import ok
 from functions.http.requests import json_body
 from shared.contract.json_body import repeated_names

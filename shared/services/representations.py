@@ -5,12 +5,14 @@ Requests for them come as `Asked`: the query options and preferences of a reques
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.contract.names import TYPE_MEMBER
 from shared.contract.printing import Printer
 from shared.domain.conditions import Tag
+from shared.domain.errors import NotFound
 from shared.odata.listing import list_page, matcher_of, passing
 from shared.odata.model import EntityType
 from shared.odata.options import COLLECTION, COUNT, ITEM, Expand, QueryOptions
@@ -20,11 +22,23 @@ from shared.odata.prefer import Preferences, parse_prefer
 
 @dataclass(frozen=True)
 class Asked:
-    """What a request for entities asks for: its query options, Prefer header and URL."""
+    """What a request for entities asks for: its query options, Prefer header and URL.
+
+    `cast` is the derived type that its path casts the entities to.
+    """
 
     params: Mapping[str, str] = field(default_factory=dict)
     prefer: str | None = None
     url: str = ""
+    cast: str | None = None
+
+    def options(self, allowed: Set[str], entity_type: EntityType) -> QueryOptions:
+        """Read the query options, about the type that the path casts to. Raises InvalidRequest."""
+        if self.cast is None:
+            return QueryOptions.parse(self.params, allowed, entity_type)
+        target = entity_type.narrowed(self.cast)
+        assert target is not None  # noqa: S101 - the path was read as one that casts to it
+        return QueryOptions.parse(self.params, allowed, target, self.cast)
 
 
 @dataclass(frozen=True)
@@ -64,11 +78,11 @@ class Representations:
 
     def item_options(self, asked: Asked, entity_type: EntityType) -> QueryOptions:
         """Read the options of a request for one entity; raises InvalidRequest."""
-        return QueryOptions.parse(asked.params, ITEM, entity_type)
+        return asked.options(ITEM, entity_type)
 
     def count_options(self, asked: Asked, entity_type: EntityType) -> QueryOptions:
         """Read the options of a request for a plain count; raises InvalidRequest."""
-        return QueryOptions.parse(asked.params, COUNT, entity_type)
+        return asked.options(COUNT, entity_type)
 
     def list_request(self, asked: Asked, entity_type: EntityType, path: str) -> ListRequest:
         """Read options, page size and token; raises InvalidRequest with every fault.
@@ -76,7 +90,8 @@ class Representations:
         `path` is the collection in context URLs; it also keeps tokens of one set from use in
         another.
         """
-        options = QueryOptions.parse(asked.params, COLLECTION, entity_type)
+        options = asked.options(COLLECTION, entity_type)
+        path = _cast(path, options)
         check_room(asked.url, options)
         preferences = parse_prefer(asked.prefer)
         page = open_page(
@@ -98,7 +113,13 @@ class Representations:
         printed: Mapping[str, Any],
         tag: Tag | None = None,
     ) -> Representation:
-        """Return one entity of a collection, or what $select keeps of it."""
+        """Return one entity of a collection, or what $select keeps of it.
+
+        Raises NotFound for one of another type than that which the request casts to.
+        """
+        if options.cast is not None and printed.get(TYPE_MEMBER) != f"#{options.cast}":
+            raise NotFound(printed["id"])
+        path = _cast(path, options)
         context = self.printer.context(path, selected=options.context_suffix(), entity=True)
         return Representation({"@odata.context": context, **options.project(printed)}, tag)
 
@@ -146,14 +167,15 @@ class Expansion:
         name, options = self._expand.navigation.path, self._expand.options
         page = Page(PAGE_SIZE if options.top is None else options.top, options.skip)
         listing = list_page(options, page, printed, self._matcher)
-        context = self._printer.context(
-            path if options.cast is None else f"{path}/{options.cast}",
-            selected=options.context_suffix(),
-        )
+        context = self._printer.context(_cast(path, options), selected=options.context_suffix())
         members: dict[str, Any] = {f"{name}@odata.context": context}
         if options.count:
             members[f"{name}@odata.count"] = listing.total
         return {**members, name: [options.project(each) for each in listing.entities]}
+
+
+def _cast(path: str, options: QueryOptions) -> str:
+    return path if options.cast is None else f"{path}/{options.cast}"
 
 
 def counted(options: QueryOptions, printed: Iterable[Mapping[str, Any]]) -> int:
