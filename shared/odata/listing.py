@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from shared.contract.names import TYPE_MEMBER
 from shared.odata.options import QueryOptions, Sort
 from shared.odata.paging import Page
-from shared.odata.search import written_forms
 from shared.odata.values import Value, value_at
 
 if TYPE_CHECKING:
@@ -57,8 +56,12 @@ def passing(
     if options.cast is not None:
         declared = f"#{options.cast}"
         printed = [entity for entity in printed if entity.get(TYPE_MEMBER) == declared]
-    terms = [[form.lower() for form in written_forms(term)] for term in options.search]
-    found = [entity for entity in printed if _has_all(terms, entity)]
+    found = list(printed)
+    if options.search is not None:
+        from shared.odata.memory import MAX_SEARCH_STEPS, Matcher
+
+        search = Matcher(options.search, MAX_SEARCH_STEPS, "$search")
+        found = [entity for entity in found if search.matches(entity)]
     matcher = matcher or matcher_of(options)
     if matcher is None:
         return found
@@ -72,11 +75,6 @@ def matcher_of(options: QueryOptions) -> Matcher | None:
     from shared.odata.memory import Matcher
 
     return Matcher(options.filter)
-
-
-def _has_all(terms: Iterable[Iterable[str]], entity: Mapping[str, Any]) -> bool:
-    name = (entity.get("displayName") or "").lower()
-    return all(any(form in name for form in forms) for forms in terms)
 
 
 def _rank(value: Value) -> tuple[bool, Any]:

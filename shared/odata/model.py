@@ -32,6 +32,7 @@ class Edm(StrEnum):
     BOOLEAN = "Edm.Boolean"
     INT32 = "Edm.Int32"
     DATE_TIME_OFFSET = "Edm.DateTimeOffset"
+    DATE = "Edm.Date"
 
 
 @dataclass(frozen=True)
@@ -247,7 +248,15 @@ PROVISIONING_FLOW = _flow()
 
 FLOW_SET = EntityType(
     "outboundProvisioningFlowSet",
-    _table([_ID, *_TIMES, *_from_schema(FlowSet).members.values()]),
+    _table(
+        [
+            _ID,
+            *_TIMES,
+            *_from_schema(FlowSet).members.values(),
+            # For filters; it is printed only where it is expanded.
+            Property("provisioningFlows", PROVISIONING_FLOW, collection=True),
+        ]
+    ),
     orderable=("id", "displayName", "createdDateTime", "lastModifiedDateTime"),
     navigations=(Navigation("provisioningFlows", PROVISIONING_FLOW),),
 )

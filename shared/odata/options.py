@@ -97,7 +97,7 @@ class QueryOptions:
     expand: tuple[Expand, ...] = ()
     filter: Predicate | None = None
     orderby: tuple[Sort, ...] = ()
-    search: tuple[str, ...] = ()
+    search: Predicate | None = None
     top: int | None = None
     skip: int = 0
     count: bool = False
@@ -120,9 +120,14 @@ class QueryOptions:
         faults: list[Fault] = []
         read: dict[str, Any] = {}
         texts: dict[str, str] = {}
+        aliases = {name: text for name, text in params.items() if name.startswith("@")}
         for name, text in params.items():
             bare = name.removeprefix("$").lower()
             try:
+                if name in aliases and "filter" in allowed:
+                    _check_alias(name, text, params)
+                    texts[name] = text
+                    continue
                 if bare not in allowed:
                     raise _not_an_option(name, allowed)
                 if bare in texts:
@@ -130,13 +135,13 @@ class QueryOptions:
                         f"${bare}", f"'{shown(name)}' is given twice; keep one.", "DuplicateOption"
                     )
                 texts[bare] = text
-                read[bare] = _read(bare, text, entity)
+                read[bare] = _read(bare, text, entity, aliases)
             except InvalidRequest as exc:
                 faults += exc.faults
         if faults:
             raise InvalidRequest(*faults)
         ordering = ("filter", "orderby", "search", "skip")
-        given = tuple((name, texts[name]) for name in ordering if name in texts)
+        given = tuple((name, texts[name]) for name in (*ordering, *aliases) if name in texts)
         return cls(entity, cast, **read, given=given)
 
     @property
@@ -166,7 +171,28 @@ class QueryOptions:
         return self.select.project(printed, [expand.steps for expand in self.expand])
 
 
+def _check_alias(name: str, text: str, params: Mapping[str, str]) -> None:
+    """Check that $filter uses a parameter alias: whatever is not used is a mistake."""
+    filters = [text for key, text in params.items() if key.removeprefix("$").lower() == "filter"]
+    if not any(name in text for text in filters):
+        raise refusal(
+            shown(name),
+            f"The parameter alias '{shown(name)}' is not used in $filter; omit it.",
+            "UnknownOption",
+        )
+    _check_text(shown(name), text)
+
+
+_LEFT_OUT: Final = {
+    "apply": "This service does not aggregate: read the entities, or count them with $count.",
+    "compute": "This service computes no properties: compute them from what is answered.",
+}
+
+
 def _not_an_option(name: str, allowed: Collection[str]) -> InvalidRequest:
+    reason = _LEFT_OUT.get(name.removeprefix("$").lower())
+    if reason is not None:
+        return refusal(shown(name), f"'{name}' is not supported. {reason}", "UnknownOption")
     use = ", ".join(f"${each}" for each in sorted(allowed)) if allowed else "none"
     return refusal(
         shown(name),
@@ -175,26 +201,31 @@ def _not_an_option(name: str, allowed: Collection[str]) -> InvalidRequest:
     )
 
 
-def _read(name: str, text: str, entity: EntityType) -> Any:
-    option = f"${name}"
+def _read(name: str, text: str, entity: EntityType, aliases: Mapping[str, str]) -> Any:
+    _check_text(f"${name}", text)
+    if name == "filter":
+        return _filter(text, entity, aliases)
+    return _READERS[name](text, entity)
+
+
+def _check_text(option: str, text: str) -> None:
     if len(text) > MAX_LENGTH:
         raise refusal(option, f"The value has {len(text)} characters; at most {MAX_LENGTH} count.")
     try:
         text.encode()
     except UnicodeEncodeError as exc:
         raise refusal(option, "The value is not valid UTF-8.") from exc
-    return _READERS[name](text, entity)
 
 
 def _select(text: str, entity: EntityType) -> Selection:
     return parse_select(text, entity)
 
 
-def _filter(text: str, entity: EntityType) -> Predicate:
+def _filter(text: str, entity: EntityType, aliases: Mapping[str, str]) -> Predicate:
     # All that filters need is imported with the first one: a cold start seldom has one.
     from shared.odata.filters import parse_filter
 
-    return parse_filter(text, entity)
+    return parse_filter(text, entity, aliases)
 
 
 def _top(text: str, entity: EntityType) -> int:
@@ -314,7 +345,6 @@ def _skiptoken(text: str, entity: EntityType) -> str:
 _READERS: dict[str, Callable[[str, EntityType], Any]] = {
     "select": _select,
     "expand": _expand,
-    "filter": _filter,
     "orderby": _orderby,
     "search": parse_search,
     "top": _top,

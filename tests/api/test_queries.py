@@ -14,6 +14,7 @@ from tests.support.api import NAMES, Api, Flow, assert_envelope, sort_index
 
 NAMESPACE = "#microsoft.graph.industryData."
 TYPE = "microsoft.graph.industryData."
+USER = f"{TYPE}userProvisioningFlow"
 BASIC = f"filter/{TYPE}basicFilter"
 
 
@@ -122,6 +123,17 @@ FOUND: list[tuple[str, dict[str, object], list[str]]] = [
     ("sets", {"filter": MINE, "top": 0}, []),
     ("sets", {"search": '"WORD no 6"'}, ["6"]),
     ("sets", {"search": 'WORD "no 2"'}, ["2"]),
+    ("sets", {"filter": f"{MINE} and provisioningFlows/$count eq 4"}, ["0"]),
+    ("sets", {"filter": f"{MINE} and provisioningFlows/any(f:isof(f,'{USER}'))"}, ["0"]),
+    ("sets", {"filter": f"{MINE} and not provisioningFlows/any()"}, list("123456")),
+    ("sets", {"filter": f"{MINE} and endswith(displayName,@p)", "@p": "'5'"}, ["5"]),
+    ("sets", {"filter": "displayName eq @p", "@p": "'WORD No 5'"}, ["5"]),
+    ("sets", {"filter": f"{MINE} and year(createdDateTime) lt 2024"}, []),
+    ("sets", {"search": '"WORD no 6" OR "WORD no 2" NOT 6'}, ["2", "6"]),
+    ("sets", {"search": 'WORD NOT ("no 1" OR "no 2" OR "no 3" OR "no 4")'}, ["0", "5", "6"]),
+    ("flows", {"filter": f"isof({USER})"}, ["user"]),
+    ("groups", {"filter": f"{MINE} and roles/$count lt 2"}, ["mine"]),
+    ("definitions", {"filter": f"{MINE} and sortIndex mod 2 ge 0 and isDisabled"}, ["2"]),
     ("flows", {"filter": "readinessStatus eq 'ready'", "orderby": "createdDateTime"}, list(NAMES)),
     ("flows", {"filter": "readinessStatus eq 'failed'"}, []),
     ("flows", {"filter": f"{TYPE}userProvisioningFlow/createUnmatchedUsers eq true"}, ["user"]),
@@ -155,7 +167,10 @@ async def test_options_find_the_same_with_and_without_dollar(
     ordered = "orderby" in options
     names = found(stored, name, plain.json())
     assert (names if ordered else sorted(names)) == (expected if ordered else sorted(expected))
-    dollar = await service.get(url, {f"${option}": value for option, value in options.items()})
+    dollar = await service.get(
+        url,
+        {f"{'' if name[0] == '@' else '$'}{name}": value for name, value in options.items()},
+    )
     assert dollar.json()["value"] == plain.json()["value"]
 
 
@@ -226,6 +241,8 @@ REFUSED: list[tuple[str, str, str, object, str]] = [
     ("flows", "", "$orderby", "createUnmatchedUsers", f"{TYPE}userProvisioningFlow/create"),
     ("sets", "", "$filter", "displayName eq", "character 13"),
     ("sets", "", "$orderby", "filter", "filter"),
+    ("sets", "", "$apply", "aggregate($count as n)", "aggregate"),
+    ("sets", "", "$compute", "displayName as n", "computes"),
     ("sets", "", "$expand", "provisioningFlows($select=nosuch)", "nosuch"),
     ("sets", "", "$expand", "provisioningFlows($filter=nosuch eq 'x')", "nosuch"),
     ("sets", "", "$top", "-1", "-1"),

@@ -109,6 +109,27 @@ def found(text: str, entity: EntityType, printed: dict[str, Any]) -> bool:
         "createdDateTime ge 2024-03-22 and createdDateTime lt 2024-03-23",
         "createdDateTime gt 0001-01-01T00:00Z",
         "true",
+        "startswith(concat(concat(displayName,'!'),id),'O''Neil North!aa05')",
+        "indexof(displayName,'North') eq 7 and indexof(displayName,'x') eq -1",
+        "substring(displayName,7) eq 'North' and substring(displayName,2,4) eq 'Neil'",
+        "substring(displayName,99) eq '' and substring(displayName,0,1) eq 'O'",
+        "year(createdDateTime) eq 2024 and month(createdDateTime) eq 3",
+        "day(createdDateTime) eq 22 and hour(createdDateTime) eq 21",
+        "minute(createdDateTime) eq 28 and second(createdDateTime) eq 2",
+        "date(createdDateTime) eq 2024-03-22 and date(createdDateTime) lt 2024-04-01",
+        "createdDateTime lt now() and now() gt lastModifiedDateTime",
+        "length(displayName) add 1 mul 2 eq 14",
+        "length(displayName) sub 20 div 3 eq 6",
+        "(length(displayName) sub 20) div 3 eq -2",
+        "(length(displayName) sub 20) mod 3 eq -2",
+        f"{BASIC}/in/$count eq 2 and {BASIC}/in/$count mod 2 eq 0",
+        "$it/displayName eq displayName",
+        "isof($it,microsoft.graph.industryData.outboundProvisioningFlowSet)",
+        f"{BASIC}/in/any(x:x eq '10' and startswith($it/displayName,'O'))",
+        "isof(filter,microsoft.graph.industryData.basicFilter)",
+        "isof(filter,'microsoft.graph.industryData.filter')",
+        "not isof(filter,microsoft.graph.industryData.basicFilter) eq false",
+        f"{BASIC}/attribute has microsoft.graph.industryData.filterOptions'orgExternalId'",
     ],
 )
 def test_finds_a_set(text: str) -> None:
@@ -256,7 +277,20 @@ def test_finds_role_groups_by_their_roles() -> None:
             ["'colour'", "attribute"],
         ),
         ("displayName/x eq 'x'", FLOW_SET, ["'displayName'", "'x'"]),
-        ("provisioningFlows/any(f:f/id eq 'x')", FLOW_SET, ["'provisioningFlows'"]),
+        ("provisioningFlows/id eq 'x'", FLOW_SET, ["'provisioningFlows'", "any"]),
+        ("provisioningFlows eq null", FLOW_SET, ["'provisioningFlows'", "any"]),
+        ("provisioningFlows/any(f:f/createUnmatchedUsers)", FLOW_SET, [f"{USER}/create"]),
+        (f"provisioningFlows/{NAMESPACE}.roleGroup/any()", FLOW_SET, [USER]),
+        ("displayName/$count gt 1", FLOW_SET, ["'displayName'"]),
+        ("roles/$count eq 'x'", ROLE_GROUP, ["roles/$count", "a number"]),
+        ("roles/$count", ROLE_GROUP, ["roles/$count", "compare"]),
+        ("$it eq 'x'", FLOW_SET, ["'$it'"]),
+        ("isof($it)", FLOW_SET, ["'$it'", "cast"]),
+        ("isof(displayName,Edm.String)", FLOW_SET, ["'displayName'", "no object"]),
+        (f"isof({USER})", FLOW_SET, [USER]),
+        ("isof(1,2)", FLOW_SET, ["isof"]),
+        ("cast(displayName,'x') eq 'x'", FLOW_SET, ["'cast'"]),
+        ("displayName eq @name", FLOW_SET, ["'@name'"]),
         ("filter/microsoft.graph.industryData.other/in/any()", FLOW_SET, ["other", "basicFilter"]),
         ("microsoft.graph.industryData.userProvisioningFlow eq null", PROVISIONING_FLOW, ["type"]),
         (
@@ -268,10 +302,26 @@ def test_finds_role_groups_by_their_roles() -> None:
         ("createUnmatchedUsers", PROVISIONING_FLOW, [f"{USER}/createUnmatchedUsers"]),
         ("creationOptions ne null", PROVISIONING_FLOW, [f"{UNIT}/creationOptions"]),
         ("soundex(displayName) eq 'x'", FLOW_SET, ["'soundex'", "contains", "tolower"]),
-        ("concat(displayName,'x') eq 'x'", FLOW_SET, ["'concat'", "contains"]),
+        ("round(sortIndex) eq 1", REFERENCE_DEFINITION, ["'round'", "contains"]),
+        ("concat(displayName,1) eq 'x'", FLOW_SET, ["single quotes", "1"]),
+        ("concat(displayName) eq 'x'", FLOW_SET, ["'concat'", "1 arguments"]),
+        ("substring(displayName,'1') eq 'x'", FLOW_SET, ["number", "'1'"]),
+        ("substring(displayName,1.5) eq 'x'", FLOW_SET, ["number", "1.5"]),
+        ("substring(displayName,-1) eq 'x'", FLOW_SET, ["substring", "not negative"]),
+        ("substring(displayName,length(id)) eq 'x'", FLOW_SET, ["substring", "not negative"]),
+        ("year(displayName) eq 1", FLOW_SET, ["Edm.DateTimeOffset", "'displayName'"]),
+        ("date(createdDateTime) eq '2024-03-22'", FLOW_SET, ["a date without quotes"]),
+        ("date(createdDateTime) eq 2024-03-22T00:00:00Z", FLOW_SET, ["a date without quotes"]),
         ("any(x:x eq 'a')", FLOW_SET, ["':x eq"]),
-        ("displayName has 'x'", FLOW_SET, ["'has'", "eq"]),
-        ("length(displayName) add 1 eq 2", FLOW_SET, ["'add'"]),
+        ("displayName has 'x'", FLOW_SET, ["'displayName'", "has"]),
+        ("readinessStatus has null", PROVISIONING_FLOW, ["'readinessStatus'", "has"]),
+        ("'ready' has readinessStatus", PROVISIONING_FLOW, ["has"]),
+        ("displayName add 1 eq 2", FLOW_SET, ["Edm.Int32", "'displayName'"]),
+        ("length(displayName) add 99999999999 eq 2", FLOW_SET, ["number", "99999999999"]),
+        ("length(displayName) divby 2 eq 2", FLOW_SET, ["'divby'", "div"]),
+        ("length(displayName) div 0 eq 2", FLOW_SET, ["other than 0"]),
+        ("length(displayName) mod length(id) eq 2", FLOW_SET, ["other than 0"]),
+        ("length(displayName) add 1", FLOW_SET, ["true nor false"]),
         ("contains(displayName)", FLOW_SET, ["'contains'", "1 arguments"]),
         ("displayName eq 1", FLOW_SET, ["'displayName'", "Edm.String", "1"]),
         ("createdDateTime gt 'yesterday'", FLOW_SET, ["'createdDateTime'", "'yesterday'"]),
@@ -435,9 +485,54 @@ def test_parts_that_decide_nothing_any_more_are_not_looked_at() -> None:
         assert Matcher(parse_filter(text, ROLE_GROUP), most=10).matches(group)
 
 
+@pytest.mark.parametrize(
+    ("aliases", "expected"),
+    [
+        ({"@name": "'O''Neil North'"}, True),
+        ({"@name": " 'x' "}, False),
+        ({"@name": "null"}, False),
+    ],
+)
+def test_a_parameter_alias_stands_for_a_literal(aliases: dict[str, str], expected: bool) -> None:
+    assert Matcher(parse_filter("displayName eq @name", FLOW_SET, aliases)).matches(SET) is expected
+
+
+@pytest.mark.parametrize(
+    "text", ["displayName", "'a' or true", "('a','b')", "", "@name", "'" + "a" * MAX_LENGTH + "'"]
+)
+def test_a_parameter_alias_stands_for_nothing_else(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="one literal") as refused:
+        parse_filter("displayName eq @name", FLOW_SET, {"@name": text})
+    assert refused.value.faults[0].target == "@name"
+
+
+def test_texts_are_counted_as_cosmos_db_counts_them() -> None:
+    printed = {**SET, "displayName": "\U0001f600x"}
+    for text in (
+        "length(displayName) eq 3",
+        "indexof(displayName,'x') eq 2",
+        "substring(displayName,2) eq 'x'",
+        "substring(displayName,0,2) eq '\U0001f600'",
+    ):
+        assert found(text, FLOW_SET, printed), text
+
+
+def test_entries_that_a_cast_skips_take_steps_too() -> None:
+    flow_set = {"id": "x", "provisioningFlows": [{"id": "a"}] * 100}
+    for text in (
+        f"provisioningFlows/{USER}/any(f:f/id eq 'b')",
+        f"provisioningFlows/{USER}/$count gt 0",
+    ):
+        predicate = parse_filter(text, FLOW_SET)
+        assert not Matcher(predicate, most=105).matches(flow_set)
+        with pytest.raises(InvalidRequest, match="too many steps"):
+            Matcher(predicate, most=99).matches(flow_set)
+
+
 PIECES = (
     *("displayName", "filter", "/in", "/any(", "x:x", "'a'", "1", "2024-01-01", "true", "null"),
     *("eq", "ne", "not", "and", "or", "in", "(", ")", ",", "contains(", "tolower(", "/", "'", ":"),
+    *("add", "mod", "has", "/$count", "$it", "@p", "substring(", "isof(", "provisioningFlows"),
     *("microsoft.graph.industryData.basicFilter", "$", "é", "\x00", "\ud800", "any(", "length("),
 )
 

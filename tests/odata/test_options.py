@@ -52,7 +52,6 @@ def test_names_count_with_and_without_dollar_in_any_case(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "allowed"),
     [
-        ("$apply", COLLECTION),
         ("api-version", COLLECTION),
         ("$$top", COLLECTION),
         ("$", COLLECTION),
@@ -69,6 +68,27 @@ def test_refuses_other_options_and_names_those_supported(
     assert fault.target == name
     assert name in fault.message
     assert all(f"${each}" in fault.message for each in allowed)
+
+
+@pytest.mark.parametrize(("name", "instead"), [("$apply", "$count"), ("compute", "properties")])
+def test_refuses_in_words_what_is_left_out(name: str, instead: str) -> None:
+    (fault,) = faults({name: "1"})
+    assert (fault.code, fault.target) == ("UnknownOption", name)
+    assert instead in fault.message
+
+
+def test_parameter_aliases_count_for_the_filter_only() -> None:
+    options = parse(**{"$filter": "displayName eq @p", "@p": "'x'"})
+    assert options.given == (("filter", "displayName eq @p"), ("@p", "'x'"))
+    for params, allowed, target in (
+        ({"@p": "'x'"}, COLLECTION, "@p"),
+        ({"$filter": "id eq '1'", "@p": "'x'"}, COLLECTION, "@p"),
+        ({"@p": "'x'"}, ITEM, "@p"),
+        ({"$filter": "id eq @p"}, COLLECTION, "$filter"),
+        ({"$filter": "id eq @p", "@p": "'\ud800'"}, COLLECTION, "@p"),
+    ):
+        found = faults(params, allowed)
+        assert target in [fault.target for fault in found]
 
 
 def test_refuses_an_option_in_two_spellings() -> None:
@@ -220,6 +240,14 @@ def test_lists_and_counts_stop_where_a_filter_takes_too_many_steps(ask: Any) -> 
         ('"displayName:north e"', ["North East"]),
         ("displayName:east", ["North East", "East"]),
         (r'"say \"x\""', ['Say "X"']),
+        ("northern OR say", ["northern", 'Say "X"']),
+        ("NOT north", ["East", 'Say "X"']),
+        ("east NOT north", ["East"]),
+        ("east AND NOT north OR say", ["East", 'Say "X"']),
+        ("north AND (east OR northern)", ["North East", "northern"]),
+        ("NOT (north OR say)", ["East"]),
+        ('NOT "north east" north', ["northern"]),
+        ("or", ["North East", "northern"]),
     ],
 )
 def test_searches_for_all_words_and_phrases(text: str, names: list[str]) -> None:
@@ -241,10 +269,17 @@ def test_searches_for_all_words_and_phrases(text: str, names: list[str]) -> None
         '"a',
         'a"b"',
         '"a"b',
-        "a OR b",
-        "NOT a",
-        "(a)",
         "a AND",
+        "a OR",
+        "OR a",
+        "AND a",
+        "NOT",
+        "a NOT",
+        "(a",
+        "a)",
+        "()",
+        "NOT " * 12 + "a",
+        "(" * 12 + "a" + ")" * 12,
         "displayName:",
         "a " * 11,
         '"\u0301"',
