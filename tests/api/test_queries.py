@@ -129,7 +129,7 @@ FOUND: list[tuple[str, dict[str, object], list[str]]] = [
     ("sets", {"filter": f"{MINE} and endswith(displayName,@p)", "@p": "'5'"}, ["5"]),
     ("sets", {"filter": "displayName eq @p", "@p": "'WORD No 5'"}, ["5"]),
     ("sets", {"filter": f"{MINE} and year(createdDateTime) lt 2024"}, []),
-    ("sets", {"search": '"WORD no 6" OR "WORD no 2" NOT 6'}, ["2", "6"]),
+    ("sets", {"search": '"WORD no 6" OR "WORD no 2" NOT "no 6"'}, ["2", "6"]),
     ("sets", {"search": 'WORD NOT ("no 1" OR "no 2" OR "no 3" OR "no 4")'}, ["0", "5", "6"]),
     ("flows", {"filter": f"isof({USER})"}, ["user"]),
     ("groups", {"filter": f"{MINE} and roles/$count lt 2"}, ["mine"]),
