@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from shared.services.repeats import Repeats
     from shared.services.representations import Representations
     from shared.services.role_groups import RoleGroups
+    from shared.services.roots import Roots
 
 
 # --- settings and adapters ---------------------------------------------------------------------
@@ -259,6 +260,14 @@ def reference_definitions() -> ReferenceDefinitions:
 
 
 @functools.cache
+def roots() -> Roots:
+    """Return the use cases of what leads to the collections."""
+    from shared.services.roots import Roots
+
+    return Roots(_answers(), flow_sets(), role_groups(), reference_definitions())
+
+
+@functools.cache
 def readiness() -> Readiness:
     """Return what applies the events of the readiness queue."""
     from shared.services.readiness import Readiness
@@ -327,6 +336,7 @@ async def close() -> None:
         provisioning_flows,
         role_groups,
         reference_definitions,
+        roots,
         readiness,
         reconciler,
         dead_letters,

@@ -80,4 +80,4 @@ def asked(req: func.HttpRequest) -> Asked:
     from shared.services.representations import Asked
 
     params = {name: text for name, text in req.params.items() if not is_format(name)}
-    return Asked(params, req.headers.get("prefer"), req.url)
+    return Asked(params, req.headers.get("prefer"), req.url, req.route_params.get("cast"))

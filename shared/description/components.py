@@ -9,7 +9,7 @@ from shared.description.json_schema import GUID, TEXT
 from shared.description.other_types import STATUS
 from shared.description.types import SCHEMAS
 from shared.odata.model import ENTITY_TYPES, EntityType
-from shared.odata.options import COLLECTION, MAX_SKIP, MAX_TOP
+from shared.odata.options import COLLECTION, ITEM, MAX_SKIP, MAX_TOP
 from shared.services.overview import MAX_SETS
 
 JSON: Final = "application/json"
@@ -70,18 +70,20 @@ def parameters() -> dict[str, Any]:
         **{
             f"{entity.name}-{name}": _option(name, entity)
             for entity in ENTITY_TYPES.values()
-            for name in sorted(COLLECTION)
+            for name in sorted(COLLECTION if entity.listed else ITEM)
         },
     }
 
 
 def _option(name: str, entity: EntityType) -> dict[str, Any]:
     text: dict[str, Any] = dict(TEXT)
-    expands = ", ".join(entity.navigation) or "nothing"
     orders = ", ".join(entity.orderable) if entity.orderable else "any single value"
     options: dict[str, tuple[str, dict[str, Any]]] = {
         "select": (f"Members to answer, by comma: {entity.names}.", text),
-        "expand": (f"What to put inside: {expands}; `($select=...)` may follow.", text),
+        "expand": (
+            f"What to put inside: {entity.expands}; options such as `($select=id)` may follow.",
+            text,
+        ),
         "filter": ("An OData condition, such as `id eq '...'`.", text),
         "orderby": (f"Keys of the order, each with asc or desc: {orders}.", text),
         "search": (

@@ -14,7 +14,13 @@ from shared.odata.cosmos import count_query, page_query
 from shared.odata.model import FLOW_SET
 from shared.odata.options import QueryOptions
 from shared.services.repeats import Repeats
-from shared.services.representations import Asked, Collection, Representation, Representations
+from shared.services.representations import (
+    Asked,
+    Collection,
+    Expansion,
+    Representation,
+    Representations,
+)
 from shared.services.role_groups import inline_role_groups
 from shared.services.writing import until_written
 
@@ -113,17 +119,11 @@ class FlowSets:
         groups = await inline_role_groups(
             self.catalog, *(flow for doc in documents for flow in doc["flows"].values())
         )
+        flows = Expansion(printer, expand)
         return [
             {
                 **printer.flow_set(document),
-                "provisioningFlows@odata.context": printer.context(
-                    flows_path(document["id"]),
-                    selected=f"({expand.select.context})" if expand.select else "",
-                ),
-                "provisioningFlows": [
-                    expand.select.project(flow) if expand.select else flow
-                    for flow in printer.flows(document, groups)
-                ],
+                **flows.inside(flows_path(document["id"]), printer.flows(document, groups)),
             }
             for document in documents
         ]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shared.contract.printing import ROLE_GROUPS, role_group, version
+from shared.contract.printing import ROLE_GROUPS, reference_definition, role_group, version
 from shared.contract.stored import changed_role_group, new_role_group
 from shared.domain import flows
-from shared.domain.catalog import BUILT_IN_ROLE_GROUPS
+from shared.domain.catalog import BUILT_IN_ROLE_GROUPS, ROLE_REFERENCE_TYPE
 from shared.domain.conditions import Conditions
 from shared.domain.errors import Conflict
 from shared.odata.model import ROLE_GROUP
+from shared.odata.options import QueryOptions
 from shared.services.repeats import Repeats
 from shared.services.representations import (
     Asked,
@@ -45,7 +46,9 @@ class RoleGroups:
     async def page(self, asked: Asked) -> Collection:
         """Return a page of the role groups, built in and created."""
         request = self.answers.list_request(asked, ROLE_GROUP, ROLE_GROUPS)
-        return self.answers.list_of(request, await self._all())
+        return self.answers.list_of(
+            request, await self._expanded(request.options, await self._all())
+        )
 
     async def count(self, asked: Asked) -> int:
         """Return the number of role groups that pass $filter and $search."""
@@ -56,7 +59,8 @@ class RoleGroups:
         """Return one role group. Raises NotFound."""
         options = self.answers.item_options(asked, ROLE_GROUP)
         group = await self.catalog.role_group(group_id)
-        return self.answers.item(ROLE_GROUPS, options, role_group(group))
+        (printed,) = await self._expanded(options, [role_group(group)])
+        return self.answers.item(ROLE_GROUPS, options, printed)
 
     async def create(self, body: Any, client_request_id: str | None = None) -> Representation:
         """Store a role group beside the built-in ones, unless a repeat of the request did.
@@ -105,6 +109,26 @@ class RoleGroups:
 
         written = await until_written(attempt)
         await self.announcer.catalog_changed(written.unannounced)
+
+    async def _expanded(
+        self, options: QueryOptions, printed: list[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """Print the definition of each role inside it, where it is to be expanded."""
+        expand = options.expands("roles/value")
+        if expand is None:
+            return printed
+        definitions = {
+            each["code"]: expand.options.project(reference_definition(each))
+            for each in await self.catalog.definitions()
+            if each["referenceType"] == ROLE_REFERENCE_TYPE
+        }
+        return [
+            {
+                **group,
+                "roles": [{**role, "value": definitions[role["code"]]} for role in group["roles"]],
+            }
+            for group in printed
+        ]
 
     async def _all(self) -> list[dict[str, Any]]:
         return [role_group(group) for group in await self.catalog.role_groups()]

@@ -500,3 +500,20 @@ async def test_a_body_over_the_limit_is_refused_and_one_at_it_is_read(service: A
     assert (await send_large(service, service.sets, fits)).status == 201
     answer = await send_large(service, service.sets, fits + b" ")
     assert_envelope(answer, 413, "RequestEntityTooLarge")
+
+
+async def test_each_collection_that_a_root_expands_needs_its_own_permission(
+    anyone: Api, forge: Forge
+) -> None:
+    statuses = [
+        (
+            await anyone.get(
+                anyone.industry_data,
+                {"$expand": f"{name}($top=1)"},
+                authorization=application(forge, *roles),
+            )
+        ).status
+        for name in ("outboundProvisioningFlowSets", "roleGroups", "referenceDefinitions")
+        for roles in ((FLOW_READ,), (FLOW_READ, READ_BASIC))
+    ]
+    assert statuses == [200, 200, 403, 200, 403, 200]
