@@ -178,7 +178,7 @@ function answerQuery(container, { method, headers }, body, parts) {
   const text = JSON.stringify(answered);
   return {
     status: 200,
-    charge: pageCharge(documents, text.length),
+    charge: pageCharge(documents, Buffer.byteLength(text)),
     headers: {
       'x-ms-continuation': continuation ?? undefined,
       'x-ms-item-count': String(items.length),
