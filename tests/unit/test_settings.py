@@ -17,6 +17,7 @@ from shared.adapters.entra import IN_AZURE
 from shared.domain.errors import SettingsError
 from shared.domain.secrets import Secret
 from shared.settings import Settings
+from tests.support.sources import parsed
 
 KEYS = f"k1:{base64.b64encode(b'k' * 32).decode()}"
 LOCAL = {
@@ -243,7 +244,7 @@ def test_every_setting_that_the_code_names_is_in_the_example_or_known_to_be_opti
     named = {
         node.value
         for module in modules
-        for node in ast.walk(ast.parse(module.read_text("utf-8")))
+        for node in ast.walk(parsed(module))
         if isinstance(node, ast.Constant)
         and isinstance(node.value, str)
         and re.fullmatch(
