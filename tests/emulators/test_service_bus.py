@@ -663,6 +663,13 @@ def test_a_message_may_expire_before_its_queue_says(queue: QueueEnds) -> None:
     eventually(lambda: bodies(queue.kept()) == ["young"])
 
 
+def test_a_longer_time_to_live_than_the_queues_is_shown_cut_to_it(queue: QueueEnds) -> None:
+    queue.send("long", time_to_live=dt.timedelta(hours=2))
+    message = queue.receive()
+    assert message.time_to_live == dt.timedelta(hours=1)
+    assert soon(3600 - PATIENCE) < instant(message.expires_at_utc) < soon(3601)
+
+
 # ---------------------------------------------------------------- peek
 
 
