@@ -33,7 +33,7 @@ KINDS = {
 }
 NPM_PACKAGES = {
     "local": "Azurite and the Cosmos DB emulator",
-    "tests": "the checkers axe and recheck, and a Graph client",
+    "tests": "the JavaScript SDKs and the checkers that the tests use",
 }
 # By any of these names tests/pages/browser.py finds the browser in which the pages are tested.
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -275,6 +275,17 @@ function partitionsOf({ tree, item }, container, parameters) {
   return values && [...new Set(values.map((value) => JSON.stringify([value])))];
 }
 
+function planFor(query, container, parameters) {
+  const keys = partitionsOf(query, container, parameters)?.map((key) => effectiveKey(JSON.parse(key)[0]));
+  const ranges = (keys ?? [null]).sort().map((key) => ({
+    min: key ?? '',
+    max: key ?? 'FF',
+    isMinInclusive: true,
+    isMaxInclusive: key !== null,
+  }));
+  return planOf(query, countsOf(query, parameters), ranges);
+}
+
 /** Which items a page is of: {range, partition}, where the partition may be undefined. */
 function sourceOf(query, container, parameters, { partition, rangeId, crossPartition }, token) {
   const { ranges } = container;
@@ -293,7 +304,10 @@ function sourceOf(query, container, parameters, { partition, rangeId, crossParti
   }
   const { tree, grouped } = query;
   if (ranges.length > 1 && (grouped || tree.distinct || tree.top || tree.limit || tree.orderBy.length > 0)) {
-    throw badRequest('The gateway cannot serve this query across partitions: ask for its plan.', NOT_SERVABLE);
+    // JavaScript's SDK goes on with a plan only where the body has one, although it then requests it again.
+    const additionalErrorInfo = JSON.stringify(planFor(query, container, parameters));
+    const message = 'The gateway cannot serve this query across partitions: request its plan.';
+    throw badRequest(message, NOT_SERVABLE, { additionalErrorInfo });
   }
   const range = ranges[token?.range ?? 0];
   if (range === undefined) throw badRequest('The continuation token names no range.');
@@ -348,15 +362,7 @@ function page(container, request) {
 /** The plan by which a client asks each range of a container, and what it makes of the parts. */
 function plan(container, { query: sql, parameters: given }) {
   const query = prepare(sql);
-  const parameters = parametersOf(query, given);
-  const keys = partitionsOf(query, container, parameters)?.map((key) => effectiveKey(JSON.parse(key)[0]));
-  const ranges = (keys ?? [null]).sort().map((key) => ({
-    min: key ?? '',
-    max: key ?? 'FF',
-    isMinInclusive: true,
-    isMaxInclusive: key !== null,
-  }));
-  const made = planOf(query, countsOf(query, parameters), ranges);
+  const made = planFor(query, container, parametersOf(query, given));
   record(sql, given, `/${container.partitionPath.join('/')}`);
   return made;
 }

@@ -156,6 +156,7 @@ function sessionHeaders(container, parts, range, seen) {
     'x-ms-session-token': `${range.id}:-1#${Math.min(container.writes, ...oldest)}`,
     'x-ms-documentdb-partitionkeyrangeid': range.id,
     'x-ms-alt-content-path': encodeURI(`dbs/${parts[1]}/colls/${parts[3]}`),
+    'x-ms-content-path': container.rid,
   };
 }
 
