@@ -20,7 +20,6 @@ class Begin:
 
     app_dir: Path
     settings: HostSettings
-    threads: int | None
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,6 @@ class Call:
     name: str
     value: Datum
     metadata: Mapping[str, Datum] | None
-    trace_parent: str
-    trace_state: str
     reason: str
 
 

@@ -102,12 +102,6 @@ class QueueListener:
             if late:
                 await asyncio.wait(late, timeout=2 * _CLOSE_WAIT)
 
-    async def run_by_hand(self, text: str) -> None:
-        """Run the function with a body given by hand; a failure is logged only."""
-        value, metadata = wire.by_hand(text, self._binary)
-        with suppress(InvocationFailed):
-            await self._worker.invoke(self._function, value, metadata, reason="by hand")
-
     def _have_slots(self, count: int) -> None:
         while len(self._slots) < count and not self._stopping:
             task = asyncio.get_running_loop().create_task(self._slot())
@@ -210,7 +204,6 @@ class QueueListener:
                 self._function,
                 value,
                 metadata,
-                trace_parent=wire.trace_parent(message),
                 reason=reason,
             )
         except InvocationFailed:

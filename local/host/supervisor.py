@@ -72,8 +72,6 @@ class Supervisor:
         value: Datum,
         metadata: Mapping[str, Datum] | None = None,
         *,
-        trace_parent: str = "",
-        trace_state: str = "",
         reason: str,
     ) -> Any:
         """Run a function; what it answered. Raises InvocationFailed, which is logged already."""
@@ -84,9 +82,7 @@ class Supervisor:
         if self._channel is None:
             raise InvocationFailed
         loop = asyncio.get_running_loop()
-        call = Call(
-            str(uuid.uuid4()), function.name, value, metadata, trace_parent, trace_state, reason
-        )
+        call = Call(str(uuid.uuid4()), function.name, value, metadata, reason)
         answer: asyncio.Future[Any] = loop.create_future()
         self._calls[call.id] = call, answer
         limit = self._timeout and loop.call_later(

@@ -98,17 +98,6 @@ async def test_taken_port_is_told_in_one_sentence(tmp_path: Path) -> None:
     assert "choose another by --port" in last
 
 
-async def test_bad_thread_count_is_refused(tmp_path: Path) -> None:
-    process = HostProcess(
-        APPS / "web", tmp_path / "log", {"PYTHON_THREADPOOL_THREAD_COUNT": "many"}
-    )
-    try:
-        assert await process.ended() == 2
-        assert "PYTHON_THREADPOOL_THREAD_COUNT='many'" in process.output
-    finally:
-        process.kill()
-
-
 async def test_apps_own_package_is_last_on_the_path(tmp_path: Path) -> None:
     # A module of the app that is named like a known one is hidden, as in the real worker.
     app = app_with(tmp_path, "import colorsys\n" + cases.ACCEPTED["no annotations"])

@@ -57,15 +57,6 @@ async def test_call_that_takes_too_long_costs_the_worker_its_process(
     )
 
 
-async def test_plain_function_that_takes_too_long_does_so_too(
-    client: aiohttp.ClientSession,
-) -> None:
-    before = await process(client)
-    async with client.get("/api/sleepy") as answer:
-        assert answer.status == 500
-    assert await process(client) != before
-
-
 async def test_every_call_in_flight_fails_with_the_process(
     client: aiohttp.ClientSession, host: HostProcess
 ) -> None:
