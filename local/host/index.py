@@ -84,7 +84,7 @@ def import_app(app_dir: Path) -> ModuleType:
     except (Exception, SystemExit) as exc:
         raise HostError(
             f"{_SCRIPT} cannot be imported: {type(exc).__name__}: {exc} "
-            f"({_origin(exc, app_dir)}). Mend it: no function of the app is served otherwise."
+            f"({_origin(exc, app_dir)}). Correct it: until then no function of the app is served."
         ) from exc
 
 

@@ -15,7 +15,7 @@ from azure.servicebus import ServiceBusReceivedMessage
 from azure.servicebus.amqp import AmqpMessageBodyType
 
 _EPOCH = datetime(1970, 1, 1)
-#: the largest .NET time, which stands for "never"
+#: the largest .NET time, which means "never"
 _NEVER = "9999-12-31T23:59:59.9999999"
 #: sent as text, the others as JSON
 _STRINGS = frozenset(

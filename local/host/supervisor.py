@@ -41,7 +41,7 @@ class Supervisor:
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
         self._app: asyncio.Future[App] = asyncio.get_running_loop().create_future()
-        #: the pipe whose end tells the worker that this process is gone
+        #: the pipe whose end tells the worker process that this one has ended
         self._life = -1
         self._restart: asyncio.Task[None] | None = None
 

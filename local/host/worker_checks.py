@@ -40,7 +40,7 @@ class IndexedFunction:
     file: Path
 
     def __getstate__(self) -> dict[str, Any]:
-        """What the worker process tells the host of it: all but the code."""
+        """What the worker process sends the host of it: all but the code."""
         return {**self.__dict__, "call": None, "return_type": None}
 
     @property

@@ -21,7 +21,7 @@ class Store {
     this.account = new Account(address.address, address.port);
     const endpoint = `http://${address.address}:${address.port}/`;
     for (const location of [...this.account.read().writableLocations, ...this.account.read().readableLocations]) {
-      location.databaseAccountEndpoint = endpoint; // the package says https, which nobody serves here
+      location.databaseAccountEndpoint = endpoint; // the package says https, which is not served
     }
     this.containers = new Map(); // resource id -> Container
     Object.assign(this, { rangeCount, lag });
