@@ -455,7 +455,7 @@ def test_the_trace_goes_with_the_event() -> None:
     assert message.traceparent == read(message.body).traceparent == traceparent
 
 
-def test_every_fault_is_told_at_once() -> None:
+def test_every_fault_is_reported_at_once() -> None:
     event = {**REPORT, "specversion": "2", "time": "never"}
     event["data"] = {**REPORT["data"], "kind": "none", "revision": 0}
     text = refusal(json.dumps(event).encode())

@@ -251,7 +251,7 @@ async def test_a_missing_database_is_404(client: CosmosClient) -> None:
         await missing.create_container("a", PartitionKey("/id"))
 
 
-async def test_the_sub_status_tells_a_missing_container_from_a_missing_item(
+async def test_a_missing_container_has_another_sub_status_than_a_missing_item(
     web: aiohttp.ClientSession, box: ContainerProxy
 ) -> None:
     found = []
@@ -1144,7 +1144,7 @@ async def fault(web: aiohttp.ClientSession, **given: Any) -> AsyncIterator[None]
             assert response.status == 204
 
 
-async def test_throttling_can_be_asked_for(web: aiohttp.ClientSession, box: ContainerProxy) -> None:
+async def test_throttling_can_be_injected(web: aiohttp.ClientSession, box: ContainerProxy) -> None:
     await box.create_item({"id": "a"})
     async with web.delete("/_emulator/requests"):
         pass

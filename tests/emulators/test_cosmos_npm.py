@@ -55,7 +55,7 @@ async def results(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) 
         ("pages", [5, 5, 2]),
     ],
 )
-async def test_what_it_asks_is_answered(
+async def test_each_scenario_gets_its_result(
     results: dict[str, Any], scenario: str, expected: Any
 ) -> None:
     assert results[scenario] == expected

@@ -63,7 +63,7 @@ async def test_run_delayed_by_the_one_before_is_past_due_and_does_not_overlap(
     assert runs[1]["began"] >= runs[0]["ended"]
 
 
-async def test_timer_runs_on_startup_if_asked(client: aiohttp.ClientSession) -> None:
+async def test_timer_runs_on_startup_if_its_binding_says_so(client: aiohttp.ClientSession) -> None:
     assert len(await runs_with(client, "start", 1)) == 1
 
 

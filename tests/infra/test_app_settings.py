@@ -141,7 +141,7 @@ def test_bindings_name_connections_and_settings_that_are_set() -> None:
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_an_operators_command_gets_what_it_asks_for(environment: str) -> None:
+def test_an_operators_command_gets_the_settings_that_it_reads(environment: str) -> None:
     """`azd env get-values` prints the outputs, and among them the app's settings of those names."""
     made = read(environment)
     outputs = {name: made.plain(value) for name, value in made.outputs.items()}

@@ -238,7 +238,7 @@ def test_compose_has_the_same_queues() -> None:
     assert target == "/ServiceBus_Emulator/ConfigFiles/Config.json"
 
 
-def test_compose_asks_for_the_password_of_sql_server() -> None:
+def test_compose_requires_the_password_of_sql_server() -> None:
     for name in ("sql", "service-bus"):
         password = compose_services()[name]["environment"]["MSSQL_SA_PASSWORD"]
         assert password.startswith("${MSSQL_SA_PASSWORD:?")

@@ -107,7 +107,7 @@ def test_the_password_keys_are_read() -> None:
     assert sealed["keyId"] == "k1"
 
 
-def test_contexts_name_graph_unless_told_otherwise() -> None:
+def test_contexts_name_graph_unless_a_setting_names_another_root() -> None:
     assert Settings.read(LOCAL).graph_root == "https://graph.microsoft.com/beta"
 
 
@@ -126,7 +126,7 @@ def test_settings_of_others_are_ignored() -> None:
     assert Settings.read({**LOCAL, "PATH": "/bin", "HOSTNAME": "x"}).cosmos_key == "a2V5"
 
 
-def test_the_faults_of_authentication_are_told_with_the_others() -> None:
+def test_the_faults_of_authentication_are_reported_with_the_others() -> None:
     text = faults({"COSMOS_DATABASE": "industryData"})
     assert "Set COSMOS_ENDPOINT." in text
     assert "Set AUTH_TENANTS" in text
@@ -229,7 +229,7 @@ def test_the_example_is_enough_to_run_the_app() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(EXAMPLE) - OF_THE_HOST))
-def test_the_example_has_no_setting_that_nobody_reads(name: str) -> None:
+def test_every_setting_of_the_example_is_read(name: str) -> None:
     values = example_values()
     full = Settings.read(values)
     del values[name]
