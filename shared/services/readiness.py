@@ -6,16 +6,17 @@ import asyncio
 import logging
 import random
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.contract import events
 from shared.contract.cloudevents import as_structured
+from shared.contract.dead_letters import QueueMessage
 from shared.contract.events import CatalogChanged, ReadinessEvent
 from shared.domain import readiness
 from shared.domain.context import current_trace
-from shared.domain.errors import PublishFailed, StoreUnavailable
+from shared.domain.errors import InvalidEvent, PublishFailed, StoreUnavailable
 from shared.domain.flows import role_codes_of, role_groups_of
 from shared.domain.ids import microseconds
 from shared.domain.readiness import Change, Outcome, Surroundings, Verdict
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from shared.adapters.catalog_store import CatalogStore
     from shared.adapters.flow_store import FlowStore
     from shared.adapters.service_bus import QueuePublisher
+    from shared.services.dead_letters import DeadLetters
 
 SETS_AT_ONCE: Final = 200
 
@@ -44,34 +46,36 @@ class Readiness:
     store: FlowStore
     catalog: CatalogStore
     publisher: QueuePublisher
+    dead_letters: Callable[[], DeadLetters]
     sets_at_once: int = SETS_AT_ONCE
 
-    async def receive(
-        self,
-        body: bytes,
-        properties: Mapping[str, Any],
-        content_type: str | None,
-        delivery_count: int,
-    ) -> None:
-        """Apply one message of the queue, or put it back for later while the store is away.
+    async def receive(self, message: QueueMessage) -> None:
+        """Apply one message, archive one that can never be, or put it back for later.
 
-        Raises InvalidEvent for a message that can never be processed. Raises StoreUnavailable or
-        PublishFailed where the queue must deliver it again.
+        Raises StoreUnavailable or PublishFailed, after a pause, where the queue must deliver it
+        again.
         """
-        body = as_structured(body, properties, content_type)
-        event = events.read_event(body)
-        current_trace.set(event.traceparent)
         try:
-            try:
-                await self.process(event, delivery_count)
-            except StoreUnavailable:
-                attempts = attempts_of(properties) + 1
-                if attempts > MAX_ATTEMPTS:
-                    raise
-                await self._put_back(event, body, attempts)
-        except PublishFailed:
+            await self._receive(message)
+        except (PublishFailed, StoreUnavailable):
             await asyncio.sleep(PAUSE_SECONDS)
             raise
+
+    async def _receive(self, message: QueueMessage) -> None:
+        try:
+            body = as_structured(message.body, message.properties, message.content_type)
+            event = events.read_event(body)
+        except InvalidEvent:
+            await self.dead_letters().keep(message)
+            return
+        current_trace.set(event.traceparent)
+        try:
+            await self.process(event, message.delivery_count)
+        except StoreUnavailable:
+            attempts = attempts_of(message.properties) + 1
+            if attempts > MAX_ATTEMPTS:
+                raise
+            await self._put_back(event, body, attempts)
 
     async def process(self, event: ReadinessEvent | CatalogChanged, delivery_count: int) -> None:
         """Apply one event, whatever was applied before it. Raises as `receive` does."""

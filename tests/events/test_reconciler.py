@@ -34,6 +34,7 @@ from shared.domain import flows
 from shared.domain.catalog import CatalogChange
 from shared.domain.ids import microseconds
 from shared.services.announcing import Announcer
+from shared.services.dead_letters import DeadLetters
 from shared.services.provisioning_flows import new_flow as stored_form
 from shared.services.readiness import Readiness
 from shared.services.reconciliation import Reconciler
@@ -136,7 +137,11 @@ async def parts(
     cosmos = Cosmos(client, DATABASE)
     publisher = publisher_to(emulator.connection_string())
     store, catalog = FlowStore(cosmos), CatalogStore(cosmos)
-    readiness = Readiness(store, catalog, publisher)
+
+    def no_dead_letters() -> DeadLetters:
+        raise AssertionError("every event here can be understood")
+
+    readiness = Readiness(store, catalog, publisher, no_dead_letters)
     reconciler = Reconciler(store, catalog, publisher, Announcer(publisher, catalog))
     async with (
         ServiceBusClient.from_connection_string(emulator.connection_string()) as looking,
