@@ -31,6 +31,7 @@ from local.host.settings import apply_local_settings
 from local.settings import SETTINGS_FILE, new_password_key
 from shared import bootstrap
 from shared.contract import events
+from shared.contract.discards import MAX_REASON as MAX_WHY
 from shared.contract.events import MAX_REASON, read_event
 from shared.contract.schemas import FLOW_SCHEMAS
 from shared.domain.errors import (
@@ -43,7 +44,6 @@ from shared.domain.errors import (
 from shared.domain.ids import as_guid
 from shared.domain.readiness import MAY_SET, EventType
 from shared.services import rotation
-from shared.services.dead_letters import MAX_REASON as MAX_WHY
 
 INTERRUPTED = 130
 PASSES = 3

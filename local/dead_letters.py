@@ -10,7 +10,7 @@ from typing import Any
 from local.console import DONE, FAILED, AdminError, say, short
 from shared import bootstrap
 from shared.domain.errors import Conflict, InvalidEvent, NotFound
-from shared.services.dead_letters import Listed
+from shared.services.dead_letters import Listed, summary
 
 
 async def list_letters(given: argparse.Namespace) -> int:
@@ -28,14 +28,8 @@ async def list_letters(given: argparse.Namespace) -> int:
 
 
 def _row(entry: Listed) -> dict[str, Any]:
-    letter = entry.letter
-    event = letter["body"] if isinstance(letter["body"], dict) else letter.get("readable") or {}
     return {
-        "name": entry.name,
-        "messageId": letter["messageId"],
-        "type": event.get("type"),
-        "reason": letter["deadLetterReason"],
-        "fault": letter["fault"],
+        **summary(entry.name, entry.letter),
         "replayed": entry.replayed,
         "discarded": entry.discarded,
     }

@@ -7,14 +7,16 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from shared.contract.dead_letters import QueueMessage, fault_of
+from shared.contract.discards import read_discard
 from shared.contract.events import Message, read_event
 from shared.contract.redaction import redacted
-from shared.domain.errors import Conflict, InvalidEvent, Unavailable
+from shared.domain.errors import Conflict, InvalidEvent, NotFound, StoreUnavailable, Unavailable
 from shared.domain.readiness import EventType
 from shared.telemetry import log_event
 
@@ -23,14 +25,19 @@ if TYPE_CHECKING:
     from shared.adapters.dead_letter_queue import DeadLetterQueue
     from shared.adapters.service_bus import QueuePublisher
 
-MAX_REASON: Final = 1024
 # One run of the timer: passes of so many messages, as long as a pass is full and there is time.
 # With a last pass that just began, less than functionTimeout in host.json.
 PASS_MESSAGES: Final = 100
 PASS_SECONDS: Final = 20.0
 RUN_SECONDS: Final = 30.0
-_READS_AT_ONCE: Final = 16
+_AT_ONCE: Final = 16
+# One request of an operator's.
+PAGE: Final = 50
+DISCARDED_AT_ONCE: Final = 500
+_REQUEST_SECONDS: Final = 10.0
 _LOGGED_FAULT: Final = 300
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -81,9 +88,9 @@ class DeadLetters:
         """Yield the archived dead letters, or those of a day (2026/11/24), oldest first."""
         replayed, discarded = await self.archive.replayed(), await self.archive.discarded()
         names = [name async for name in self.archive.names(day)]
-        for start in range(0, len(names), _READS_AT_ONCE):
-            some = names[start : start + _READS_AT_ONCE]
-            letters = await asyncio.gather(*map(self.archive.read, some))
+        for start in range(0, len(names), _AT_ONCE):
+            some = names[start : start + _AT_ONCE]
+            letters = await self._several(some, self.archive.read)
             for name, letter in zip(some, letters, strict=True):
                 yield Listed(name, letter, name in replayed, name in discarded)
 
@@ -128,9 +135,79 @@ class DeadLetters:
         await self.archive.read(name)
         if await self.archive.was_replayed(name):
             raise Conflict("It was put back before.")
-        if not await self.archive.discard(name, reason[:MAX_REASON]):
+        if not await self.archive.discard(name, reason):
             raise Conflict("It was discarded before.")
         log_event("deadLetterDiscarded", name=name)
+
+    async def oldest(self) -> dict[str, Any]:
+        """Return the PAGE oldest that wait, without their bodies; raises StoreUnavailable."""
+        async with _in_time():
+            names, more = await self._first(PAGE)
+            letters = await self._several(names, self.archive.read)
+        return {
+            "value": [summary(name, letter) for name, letter in zip(names, letters, strict=True)],
+            "more": more,
+        }
+
+    async def discard_several(self, body: Any) -> dict[str, Any]:
+        """Discard those that a request's body names, or all that wait, DISCARDED_AT_ONCE at most.
+
+        Returns how many were discarded, which were not and why, and whether others wait. Raises
+        InvalidRequest and StoreUnavailable.
+        """
+        asked = read_discard(body)
+        refused: list[dict[str, str]] = []
+
+        async def discard(name: str) -> None:
+            try:
+                await self.discard(name, asked.reason)
+            except (Conflict, NotFound) as exc:
+                refused.append({"name": name, "why": str(exc)})
+
+        async with _in_time():
+            names, more = list(asked.names or ()), False
+            if asked.names is None:
+                names, more = await self._first(DISCARDED_AT_ONCE)
+            await self._several(names, discard)
+        return {"discarded": len(names) - len(refused), "refused": refused, "more": more}
+
+    async def _first(self, most: int) -> tuple[list[str], bool]:
+        """Return the names of the oldest that wait, and whether there are others."""
+        done = await self.archive.replayed() | await self.archive.discarded()
+        found: list[str] = []
+        async for name in self.archive.names():
+            if name not in done:
+                if len(found) == most:
+                    return found, True
+                found.append(name)
+        return found, False
+
+    async def _several(self, names: list[str], act: Callable[[str], Awaitable[T]]) -> list[T]:
+        found: list[T] = []
+        for start in range(0, len(names), _AT_ONCE):
+            found += await asyncio.gather(*map(act, names[start : start + _AT_ONCE]))
+        return found
+
+
+@asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(_REQUEST_SECONDS):
+            yield
+    except TimeoutError as exc:
+        raise StoreUnavailable from exc
+
+
+def summary(name: str, letter: dict[str, Any]) -> dict[str, Any]:
+    """Return what a list shows of a dead letter."""
+    event = letter["body"] if isinstance(letter["body"], dict) else letter.get("readable") or {}
+    return {
+        "name": name,
+        "messageId": letter["messageId"],
+        "type": event.get("type"),
+        "reason": letter["deadLetterReason"],
+        "fault": letter["fault"],
+    }
 
 
 def replay_id(name: str) -> str:
