@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from shared.adapters.archive import Archive
     from shared.adapters.catalog_store import CatalogStore
     from shared.adapters.cosmos import Cosmos
+    from shared.adapters.dead_letter_queue import DeadLetterQueue
     from shared.adapters.entra import Authorizer
     from shared.adapters.flow_store import FlowStore
     from shared.adapters.password_audit import PasswordAudit
@@ -208,6 +209,13 @@ def _service_bus() -> ServiceBusClient:
 
 
 @functools.cache
+def _dead_letter_queue() -> DeadLetterQueue:
+    from shared.adapters.dead_letter_queue import DeadLetterQueue
+
+    return DeadLetterQueue(_service_bus(), settings().readiness_queue)
+
+
+@functools.cache
 def queue_depth() -> QueueDepth:
     """Return what counts the messages of the readiness queue."""
     from shared.adapters.service_bus import QueueDepth
@@ -272,7 +280,8 @@ def readiness() -> Readiness:
     """Return what applies the events of the readiness queue."""
     from shared.services.readiness import Readiness
 
-    return Readiness(_readiness_store(), catalog(), publisher())
+    # Dead letters are rare, and the SDK of Blob Storage takes its time to load.
+    return Readiness(_readiness_store(), catalog(), publisher(), dead_letters)
 
 
 @functools.cache
@@ -285,10 +294,10 @@ def reconciler() -> Reconciler:
 
 @functools.cache
 def dead_letters() -> DeadLetters:
-    """Return what archives dead letters."""
+    """Return the use cases of dead letters."""
     from shared.services.dead_letters import DeadLetters
 
-    return DeadLetters(archive())
+    return DeadLetters(archive(), _dead_letter_queue(), publisher())
 
 
 @functools.cache
@@ -322,7 +331,7 @@ def _repeats() -> Repeats:
 
 async def close() -> None:
     """Close whatever was opened, for a command that ends; a host keeps it all."""
-    for opened in (publisher, queue_depth, _blobs, _cosmos, _credential):
+    for opened in (publisher, queue_depth, _dead_letter_queue, _blobs, _cosmos, _credential):
         if opened.cache_info().currsize:
             await opened().close()
             opened.cache_clear()

@@ -281,11 +281,13 @@ def test_an_inner_deadline_does_not_extend_an_outer_one() -> None:
 # --- the storage is away -----------------------------------------------------------------------
 
 
-async def test_dead_letters_wait_while_the_storage_is_away(queue: Queue, stack: Stack) -> None:
-    refused = "Failed (readiness/$DeadLetterQueue"
+async def test_what_cannot_be_understood_waits_while_the_storage_is_away(
+    queue: Queue, stack: Stack
+) -> None:
+    message = Sent("not an event", message_id=str(uuid.uuid4()))
+    refused = f"Failed (readiness, message {message.message_id}"
     log = stack.log_file("host")
     before = len(log.read_text("utf-8", errors="replace"))
-    message = Sent("not an event", message_id=str(uuid.uuid4()))
     await asyncio.to_thread(stack.kill, "azurite")
     began = time.monotonic()
 
