@@ -16,7 +16,14 @@ from shared.contract.dead_letters import QueueMessage, fault_of
 from shared.contract.discards import read_discard
 from shared.contract.events import Message, read_event
 from shared.contract.redaction import redacted
-from shared.domain.errors import Conflict, InvalidEvent, NotFound, StoreUnavailable, Unavailable
+from shared.domain.errors import (
+    Conflict,
+    InvalidEvent,
+    NewerEvent,
+    NotFound,
+    StoreUnavailable,
+    Unavailable,
+)
 from shared.domain.readiness import EventType
 from shared.telemetry import log_event
 
