@@ -100,7 +100,7 @@ def _cosmos() -> Cosmos:
     from azure.core.pipeline.transport import AioHttpTransport
     from azure.cosmos.aio import CosmosClient
 
-    from shared.adapters.cosmos import Cosmos, spread_retry
+    from shared.adapters.cosmos import MOST_WAIT_SECONDS, Cosmos, on_response
 
     config = settings()
     client = CosmosClient(
@@ -116,11 +116,11 @@ def _cosmos() -> Cosmos:
         # says, at most nine times and for five seconds in all; without a connection at once and
         # twice more, a second apart.
         retry_throttle_total=9,
-        retry_throttle_backoff_max=5,
+        retry_throttle_backoff_max=MOST_WAIT_SECONDS,
         retry_connect=3,
         retry_read=3,
         retry_backoff_factor=1,
-        raw_response_hook=spread_retry,
+        raw_response_hook=on_response,
     )
     return Cosmos(client, config.cosmos_database)
 

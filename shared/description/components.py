@@ -140,10 +140,16 @@ MEANINGS: Final = {
     413: "The body is too long.",
     414: "The URL is too long.",
     415: "The Content-Encoding or, of a batch, the Content-Type is not supported.",
+    429: "The store has no throughput left; repeat later.",
     500: "The service failed unexpectedly.",
     503: "A service behind this one does not answer just now; repeat later.",
 }
-_ERROR_HEADERS: Final = {401: "WWW-Authenticate", 415: "Accept-Encoding", 503: "Retry-After"}
+_ERROR_HEADERS: Final = {
+    401: "WWW-Authenticate",
+    415: "Accept-Encoding",
+    429: "Retry-After",
+    503: "Retry-After",
+}
 
 
 def error_responses(codes: Mapping[int, Collection[str]]) -> dict[str, Any]:

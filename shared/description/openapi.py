@@ -136,7 +136,7 @@ def _errors(operation: Operation) -> set[int]:
             found.add(406)
     if operation.needs is not None:
         # Keys of the issuer, or the store, may be out of reach.
-        found |= {401, 403, 503}
+        found |= {401, 403, 429, 503}
     if operation.contract.body is not None:
         found |= {411, 413, 415}
     return found

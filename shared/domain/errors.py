@@ -19,6 +19,8 @@ ServiceError
     NotAcceptable           the caller takes no format that the service writes
     Unavailable             something behind the service does not answer; `retry_after` says when
         StoreUnavailable    Cosmos DB or Blob Storage
+            Throttled       Cosmos DB has no throughput left for now
+            StoreRefused    Cosmos DB refuses this app: a key, a role or a name is wrong
         PublishFailed       Service Bus did not take an event
         KeysUnavailable     the issuer's signing keys
     InvalidEvent            a queue message can never be processed as it is
@@ -202,6 +204,14 @@ class StoreUnavailable(Unavailable):
 
     def __init__(self, retry_after: int = 1) -> None:
         super().__init__("The store is not available", retry_after)
+
+
+class Throttled(StoreUnavailable):
+    """Cosmos DB has no throughput left; `retry_after` is the time that it asks for, in seconds."""
+
+
+class StoreRefused(StoreUnavailable):
+    """Cosmos DB refuses this app, or knows none of its containers: an operator has to act."""
 
 
 class PublishFailed(Unavailable):

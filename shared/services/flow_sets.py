@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from shared.contract.printing import SETS, flows_path, version
 from shared.contract.stored import changed_flow_set_members, flow_set_members
 from shared.domain.conditions import Conditions
+from shared.domain.errors import NotFound
 from shared.domain.flows import Stored, new_flow_set
 from shared.odata.cosmos import count_query, page_query
 from shared.odata.model import FLOW_SET
@@ -91,13 +92,20 @@ class FlowSets:
     async def delete(self, set_id: str, conditions: Conditions) -> None:
         """Delete a flow set and the flows in it. Raises NotFound or PreconditionFailed."""
 
+        tried = False
+
         async def attempt() -> bool | None:
-            etag = None
-            if conditions:
+            nonlocal tried
+            try:
                 stored = await self.store.read_set(set_id)
                 conditions.require(lambda: self._version(stored))
-                etag = stored["_etag"]
-            return await self.store.delete_set(set_id, etag) or None
+                tried = True
+                etag = stored["_etag"] if conditions else None
+                return await self.store.delete_set(set_id, etag) or None
+            except NotFound:
+                if tried:
+                    return True  # the SDK repeated a request whose answer was lost
+                raise
 
         await until_written(attempt)
 
