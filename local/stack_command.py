@@ -21,6 +21,7 @@ from local.components import (
     StackError,
 )
 from local.config import LocalConfig, LocalConfigError
+from local.health import troubles
 from local.settings import SettingsFileError, make_settings_file
 from local.stack import EMULATORS, POLL_SECONDS, Stack, StackInterruptedError, say, short_path
 
@@ -93,6 +94,9 @@ def _serve(stack: Stack, banner: str, followed: Path | None) -> int:
             if log:
                 log.seek(0, os.SEEK_END)
             say(banner)
+            if followed:
+                for trouble in troubles(stack.config.functions_port):
+                    say(f"! {trouble}")
             while not stack.interrupted and not is_abandoned():
                 if log and (news := read_on(log)):
                     with contextlib.suppress(OSError):

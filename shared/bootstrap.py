@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from shared.services.announcing import Announcer
     from shared.services.dead_letters import DeadLetters
     from shared.services.flow_sets import FlowSets
+    from shared.services.health import Health
     from shared.services.overview import Overview
     from shared.services.provisioning_flows import ProvisioningFlows
     from shared.services.readiness import Readiness
@@ -306,6 +307,22 @@ def overview() -> Overview:
     from shared.services.overview import Overview
 
     return Overview(flow_store(), archive(), queue_depth())
+
+
+@functools.cache
+def health() -> Health:
+    """Return what says whether the app can work."""
+    from shared.services.health import Dependency, Health
+
+    return Health(
+        settings,
+        {
+            "cosmosDb": Dependency(lambda: flow_store().probe(), needed=True),
+            "serviceBus": Dependency(lambda: queue_depth().probe(), needed=False),
+            "blobStorage": Dependency(lambda: archive().probe(), needed=False),
+            "issuer": Dependency(lambda: authorizer().probe(), needed=True),
+        },
+    )
 
 
 @functools.cache

@@ -28,12 +28,18 @@ def _root(schema: str) -> Contract:
     return Contract(TAG, {200: schema}, takes="item", entity=schema)
 
 
-@route(bp, "GET", "health", contract=Contract(TAG, {200: "health"}))
+@route(bp, "GET", "health", contract=Contract(TAG, {200: "health", 503: "health"}))
 async def health(req: func.HttpRequest) -> func.HttpResponse:
-    """Say that the app is loaded and its settings are complete; no other service is called."""
-    bootstrap.settings()
+    """Say within a second whether the app can work, and how each service behind it is.
+
+    200 also where Service Bus or Blob Storage is away: what is stored is safe, and events wait.
+    503 where no request can be served.
+    """
+    works, body = await bootstrap.health().read()
     return func.HttpResponse(
-        json.dumps({"status": "healthy"}), headers={"Content-Type": "application/json"}
+        json.dumps(body),
+        status_code=200 if works else 503,
+        headers={"Content-Type": "application/json"},
     )
 
 

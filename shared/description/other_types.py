@@ -249,6 +249,31 @@ OTHER_TYPES: Final[dict[str, Any]] = {
         },
         ["discarded", "refused", "more"],
     ),
-    "health": an_object({"status": {"const": "healthy"}}, ["status"]),
+    "health": an_object(
+        {
+            "status": {"enum": ["healthy", "degraded", "unhealthy"]},
+            "dependencies": {
+                "type": "object",
+                "description": "Each service behind this one by its name.",
+                "additionalProperties": an_object(
+                    {
+                        "status": {
+                            "enum": [
+                                "available",
+                                "pending",
+                                "unavailable",
+                                "throttled",
+                                "refused",
+                                "wrong",
+                            ]
+                        },
+                        "message": {"type": ["string", "null"]},
+                    },
+                    ["status", "message"],
+                ),
+            },
+        },
+        ["status", "dependencies"],
+    ),
     "openapi": {"type": "object", "description": "This document."},
 }

@@ -20,8 +20,9 @@ ServiceError
     Unavailable             something behind the service does not answer; `retry_after` says when
         StoreUnavailable    Cosmos DB or Blob Storage
             Throttled       Cosmos DB has no throughput left for now
-            StoreRefused    Cosmos DB refuses this app: a key, a role or a name is wrong
+            StoreRefused    it refuses this app: a key, a role or a name is wrong
         PublishFailed       Service Bus did not take an event
+            QueueRefused    it refuses this app, or has no such queue
         KeysUnavailable     the issuer's signing keys
     InvalidEvent            a queue message can never be processed as it is
     NewerEvent              an event of a version that only a later release of the service reads
@@ -211,7 +212,7 @@ class Throttled(StoreUnavailable):
 
 
 class StoreRefused(StoreUnavailable):
-    """Cosmos DB refuses this app, or knows none of its containers: an operator has to act."""
+    """A store refuses this app, or knows none of its containers: an operator has to act."""
 
 
 class PublishFailed(Unavailable):
@@ -220,6 +221,10 @@ class PublishFailed(Unavailable):
     def __init__(self, why: str, retry_after: int = 6) -> None:
         self.why = why
         super().__init__("The queue is not available", retry_after)
+
+
+class QueueRefused(PublishFailed):
+    """Service Bus refuses this app, or has no such queue: an operator has to act."""
 
 
 class KeysUnavailable(Unavailable):
