@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError
 from azure.core.pipeline import PipelineResponse
@@ -60,7 +61,7 @@ def translated(error: Exception) -> Exception | None:
     if status == 404 and sub_status == _SESSION_NOT_AVAILABLE:
         # Of a replica that is behind: whether there is an item is not known.
         return StoreUnavailable(_retry_after(error))
-    if status in (401, 403) or (status == 404 and sub_status == _NO_SUCH_CONTAINER):
+    if status in (401, 403) or (status == 404 and not _is_about_an_item(error)):
         return StoreRefused(_REFUSED_RETRY_AFTER)
     if status == 429:
         return _throttled(float((error.headers or {}).get(_WAIT, 1000)))
@@ -79,6 +80,18 @@ class _Throttling:
 
 
 _throttling: ContextVar[_Throttling | None] = ContextVar("throttling", default=None)
+
+
+def _is_about_an_item(error: CosmosHttpResponseError) -> bool:
+    """Tell whether a 404 is about an item, not about the container or its database.
+
+    The SDK reads the container before its first request for an item, and raises the same error for
+    that: only the address tells them apart.
+    """
+    if error.sub_status == _NO_SUCH_CONTAINER:
+        return False
+    url = getattr(getattr(error.response, "request", None), "url", None)
+    return url is None or "/docs" in urlsplit(url).path
 
 
 class Cosmos:

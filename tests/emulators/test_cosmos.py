@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import json
 import shutil
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,8 @@ from tests.emulators.cosmos_process import (
     launch,
     names,
     running,
+    sign,
+    signature,
 )
 
 SELECT = "SELECT * FROM c WHERE "
@@ -75,7 +79,7 @@ async def database(client: CosmosClient) -> DatabaseProxy:
 
 @pytest.fixture(scope="module")
 async def web(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(emulator.url) as session:
+    async with aiohttp.ClientSession(emulator.url, middlewares=(sign,)) as session:
         yield session
 
 
@@ -214,7 +218,7 @@ async def test_connections_are_kept_open(emulator: Emulator) -> None:
     writer.close()
     await writer.wait_closed()
 
-    assert head.startswith(b"HTTP/1.1 404")
+    assert head.startswith(b"HTTP/1.1 401")
     # Longer than any client keeps it, so that no request meets a connection being closed.
     assert b"Keep-Alive: timeout=600\r\n" in head
 
@@ -303,7 +307,9 @@ async def test_a_client_that_goes_away_in_its_request_leaves_no_trace(
     async with web.delete("/_emulator/requests"):
         pass
     _, writer = await asyncio.open_connection("127.0.0.1", emulator.port)
-    head = f"POST {parts(box)} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
+    date = formatdate(usegmt=True)
+    signed = f"x-ms-date: {date}\r\nAuthorization: {signature('POST', parts(box), date)}\r\n"
+    head = f"POST {parts(box)} HTTP/1.1\r\nHost: x\r\n{signed}Content-Length: 100\r\n\r\n"
     writer.write(head.encode() + b'{"id":')
     await writer.drain()
     writer.close()
@@ -1431,3 +1437,21 @@ def test_the_lock_file_pins_the_two_packages_and_names_no_registry() -> None:
 
     assert lock["packages"][""]["dependencies"] == wanted
     assert not [name for name, entry in lock["packages"].items() if "resolved" in entry]
+
+
+# Authorization
+
+
+async def test_a_request_that_is_not_signed_with_the_key_is_401(emulator: Emulator) -> None:
+    other = base64.b64encode(b"another key").decode()
+    async with CosmosClient(emulator.url, COSMOS_EMULATOR_KEY) as client:
+        await client.create_database_if_not_exists("guarded")
+    client = CosmosClient(emulator.url, other)
+    with pytest.raises(CosmosHttpResponseError, match="COSMOS_KEY") as refused:
+        await client.__aenter__()
+    await client.close()
+    assert refused.value.status_code == 401
+    async with aiohttp.ClientSession(emulator.url) as plain:
+        for headers in ({}, {"Authorization": "%"}, {"Authorization": "type%3daad%26sig%3dx"}):
+            answer = await plain.get("/dbs/guarded", headers=headers)
+            assert answer.status == 401

@@ -14,7 +14,7 @@ from azure.cosmos.aio import ContainerProxy, CosmosClient
 from azure.cosmos.exceptions import CosmosHttpResponseError
 
 from local.config import COSMOS_EMULATOR_KEY
-from tests.emulators.cosmos_process import Emulator, Item, ask, connect, fill, names, running
+from tests.emulators.cosmos_process import Emulator, Item, ask, connect, fill, names, running, sign
 
 INDEXES: Any = {
     "includedPaths": [{"path": "/*"}],
@@ -103,7 +103,7 @@ async def filled(client: CosmosClient) -> ContainerProxy:
 
 @pytest.fixture
 async def web(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(emulator.url) as session:
+    async with aiohttp.ClientSession(emulator.url, middlewares=(sign,)) as session:
         await session.delete("/_emulator/requests")
         yield session
 

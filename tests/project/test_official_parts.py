@@ -89,7 +89,8 @@ def test_the_local_host_serves_the_routes_that_func_start_finds(stack: Stack) ->
         )
         for function, trigger in triggers(HTTP_TRIGGER)
     ]
-    assert sorted(listed) == sorted(expected)
+    # A host that was started again lists them again.
+    assert sorted(set(listed)) == sorted(expected)
     declared = {(route.name, route.method, "/".join(route.segments)) for route in ROUTES}
     assert declared <= set(expected)
     assert len(set(expected) - declared) == 1  # the one for all other paths
