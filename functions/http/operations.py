@@ -29,6 +29,7 @@ from shared import bootstrap
 from shared.description.operations import Contract, Operation
 from shared.domain.context import Caller, continued, current_caller, current_trace, within
 from shared.domain.errors import (
+    MAX_FAULTS,
     Fault,
     Forbidden,
     InvalidRequest,
@@ -227,7 +228,9 @@ def _check(route: Route, req: func.HttpRequest) -> None:
     names = [name[:64] for name in req.params if not (formats and is_format(name))]
     if names:
         text = "The query option '{}' is not supported here; omit it."
-        raise InvalidRequest(*(Fault("UnknownOption", text.format(name), name) for name in names))
+        raise InvalidRequest(
+            *(Fault("UnknownOption", text.format(name), name) for name in names[:MAX_FAULTS])
+        )
 
 
 async def dispatch(req: func.HttpRequest, path: str) -> func.HttpResponse:
@@ -235,7 +238,8 @@ async def dispatch(req: func.HttpRequest, path: str) -> func.HttpResponse:
 
     HEAD is served as GET, without the body. OPTIONS is answered with the methods of the path.
     """
-    segments = path_segments(path)
+    # One that is too long is refused below, unread.
+    segments = path_segments(path) if len(req.url) <= MAX_URL_CHARACTERS else [""]
     method = "GET" if req.method == "HEAD" else req.method
     route_params = {}
     try:

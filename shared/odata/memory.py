@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from operator import ge, gt, le, lt
-from typing import Any, Final
+from typing import Any
 
+from shared.domain.context import Steps, steps
 from shared.odata.expressions import (
     Call,
     Comparison,
@@ -25,9 +26,6 @@ from shared.odata.faults import refusal
 from shared.odata.syntax import OPTION
 from shared.odata.values import value_at
 
-# A step takes about half a microsecond.
-MAX_STEPS: Final = 100_000
-
 _Scope = Mapping[str | None, Any]
 
 _ORDERS: dict[str, Callable[[Any, Any], bool]] = {"gt": gt, "ge": ge, "lt": lt, "le": le}
@@ -46,23 +44,22 @@ _MATCHES: dict[str, Callable[[str, str], bool]] = {
 
 
 class Matcher:
-    """Tests entities against one filter, within a budget of steps for all of them together.
+    """Tests entities against one filter, within the request's budget of steps.
 
     A step is one part of the filter looked at for one entity, or for one entry of a collection in
     it: what a request costs is bounded, however the filter and the entities are made.
     """
 
-    def __init__(self, predicate: Predicate, most: int = MAX_STEPS) -> None:
+    def __init__(self, predicate: Predicate, most: Steps | None = None) -> None:
         self._predicate = predicate
-        self._left = most
+        self._steps = steps() if most is None else most
 
     def matches(self, entity: Mapping[str, Any]) -> bool:
         """Tell whether a printed entity passes; raises InvalidRequest when out of steps."""
         return self._test(self._predicate, {None: entity}) is True
 
     def _step(self) -> None:
-        self._left -= 1
-        if self._left < 0:
+        if not self._steps.take():
             raise refusal(
                 OPTION,
                 "The filter takes too many steps over this collection; write a simpler one.",
