@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from azure.core import MatchConditions
 from azure.cosmos.exceptions import (
@@ -17,6 +17,7 @@ from azure.cosmos.exceptions import (
 )
 
 from shared.adapters.cosmos import Cosmos
+from shared.contract.json_body import write_json
 from shared.contract.schemas import FLOW_SCHEMAS
 from shared.domain.errors import Conflict, NotFound, StoreUnavailable
 from shared.domain.flows import HISTORY_ENTRIES, role_codes_of, role_groups_of
@@ -25,6 +26,7 @@ from shared.domain.readiness import Change, Outcome, explain
 from shared.odata.cosmos import Query
 
 FLOW_SETS = "flowSets"
+MAX_PAGE_BYTES: Final = 2 * 1024 * 1024  # the last set aside; some have a MiB, most a few KiB
 
 _USER = "userProvisioningFlow"
 _USER_ENTRIES = f"c.flows.{_USER}.configuration.creationOptions.configurations"
@@ -69,6 +71,21 @@ class FlowStore:
                 query.text, parameters=query.parameters, max_item_count=min(most, 1000)
             )
             return [document async for document in found]
+
+    async def page_of_sets(self, query: Query, most: int) -> tuple[list[dict[str, Any]], bool]:
+        """Return `most` documents, or MAX_PAGE_BYTES of them, and whether there are more."""
+        documents: list[dict[str, Any]] = []
+        size = 0
+        async with self._cosmos.request():
+            found = self._container.query_items(
+                query.text, parameters=query.parameters, max_item_count=most + 1
+            )
+            async for document in found:
+                if len(documents) == most or size > MAX_PAGE_BYTES:
+                    return documents, True
+                documents.append(document)
+                size += len(write_json(document))
+        return documents, False
 
     async def count_sets(self, query: Query) -> int:
         """Return the number that a query for a count gives."""

@@ -47,21 +47,21 @@ class FlowSets:
         """Return a page of flow sets, with their flows where they are to be expanded."""
         request = self.answers.list_request(asked, FLOW_SET, SETS)
         options, page = request.options, request.page
-        found = await self._found(options, page) if page.limit else []
+        found, more = await self._found(options, page) if page.limit else ([], False)
         total = await self.store.count_sets(count_query(options)) if options.count else None
-        printed = await self._printed(found[: page.limit], options)
-        return self.answers.page_of(request, printed, more=len(found) > page.limit, total=total)
+        printed = await self._printed(found, options)
+        return self.answers.page_of(request, printed, more=more, total=total)
 
-    async def _found(self, options: QueryOptions, page: Page) -> list[dict[str, Any]]:
-        """Return the documents of a page, and one more where there are more."""
+    async def _found(self, options: QueryOptions, page: Page) -> tuple[list[dict[str, Any]], bool]:
+        """Return the documents of a page, and whether there are more."""
         if page.skip:
             if not steps().take(STEPS_OF_A_SKIPPED * page.skip):
                 raise refusal("$skip", "This skips more than one request may; follow the links.")
             skipped = await self.store.query_sets(skip_query(options, page), page.skip)
             if len(skipped) < page.skip:
-                return []
+                return [], False
             page = page.behind(skipped[-1], options)
-        return await self.store.query_sets(page_query(options, page), page.limit + 1)
+        return await self.store.page_of_sets(page_query(options, page), page.limit)
 
     async def count(self, asked: Asked) -> int:
         """Return the number of flow sets that pass $filter and $search."""

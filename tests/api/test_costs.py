@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from functions.http.operations import MAX_URL_CHARACTERS
+from shared.adapters.flow_store import MAX_PAGE_BYTES
 from shared.domain.errors import MAX_FAULTS
 from tests.support.api import Api, CosmosRequests, assert_envelope, request_body
 
 SETS = "/external/industryData/outboundProvisioningFlowSets"
 GROUPS = "/external/industryData/roleGroups"
+BASIC_FILTER = "#microsoft.graph.industryData.basicFilter"
 
 
 def part(number: int, url: str, **members: Any) -> dict[str, Any]:
@@ -129,3 +131,21 @@ async def test_a_url_in_a_batch_is_as_long_as_any(service: Api) -> None:
 
     statuses = [each["status"] for each in answer.json()["responses"]]
     assert statuses == [414, 414, 200]
+
+
+async def test_pages_of_large_sets_are_short_and_lead_through_all_of_them(service: Api) -> None:
+    values = {"@odata.type": BASIC_FILTER, "attribute": "orgExternalId"}
+    name = f"large {uuid.uuid4()}"
+    body = {"displayName": name, "filter": {**values, "in": [f"{n:0>256}" for n in range(1000)]}}
+    made = {(await service.post(service.sets, body)).json()["id"] for _ in range(22)}
+    link = f"{service.sets}?$filter=displayName%20eq%20'{name.replace(' ', '%20')}'"
+    seen, pages = [], 0
+
+    while link:
+        answer = await service.get(link)
+        assert answer.status == 200, answer.text
+        assert len(answer.text) < MAX_PAGE_BYTES + 2 * len(json.dumps(body))
+        seen += [each["id"] for each in answer.json()["value"]]
+        pages, link = pages + 1, answer.json().get("@odata.nextLink")
+
+    assert (len(seen), set(seen), pages) == (22, made, 3)
