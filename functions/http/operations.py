@@ -134,6 +134,11 @@ def route(
 
         @functools.wraps(handler)
         async def answer(req: func.HttpRequest) -> func.HttpResponse:
+            if any(value.startswith("$") for value in req.route_params.values()):
+                # The host takes $count for a key where it has no route for this method.
+                keys = {f"{{{name}}}": value for name, value in req.route_params.items()}
+                filled = (keys.get(segment, segment) for segment in registered.segments)
+                return await dispatch(req, "/".join(filled))
             return await answered(registered, req)
 
         ROUTES.append(registered)

@@ -32,6 +32,7 @@ def _header(name: str, text: str) -> dict[str, Any]:
     return {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
 
 
+_SOME_TEXT: Final = {**TEXT, "minLength": 1}
 _MATCH: Final = "An ETag that was read; another version of the entity is answered with"
 
 _FIXED_PARAMETERS: Final = {
@@ -43,7 +44,7 @@ _FIXED_PARAMETERS: Final = {
     "definition_id": _path(
         "definition_id", "The list and the code, such as RefRole-teacher.", {"type": "string"}
     ),
-    "$format": _query("$format", "`json`, or the media type with a level of metadata.", TEXT),
+    "$format": _query("$format", "`json`, or the media type with a level of metadata.", _SOME_TEXT),
     "client-request-id": _header(
         "client-request-id", "An id of the caller's own, which the answer repeats."
     ),
@@ -72,19 +73,18 @@ def parameters() -> dict[str, Any]:
 
 
 def _option(name: str, entity: EntityType) -> dict[str, Any]:
-    text: dict[str, Any] = dict(TEXT)
     expands = ", ".join(entity.navigation) or "nothing"
     orders = ", ".join(entity.orderable) if entity.orderable else "any single value"
     options: dict[str, tuple[str, dict[str, Any]]] = {
-        "select": (f"Members to answer, by comma: {entity.names}.", text),
-        "expand": (f"What to put inside: {expands}; `($select=...)` may follow.", text),
-        "filter": ("An OData condition, such as `id eq '...'`.", text),
-        "orderby": (f"Keys of the order, each with asc or desc: {orders}.", text),
+        "select": (f"Members to answer, by comma: {entity.names}.", _SOME_TEXT),
+        "expand": (f"What to put inside: {expands}; `($select=...)` may follow.", _SOME_TEXT),
+        "filter": ("An OData condition, such as `id eq '...'`.", _SOME_TEXT),
+        "orderby": (f"Keys of the order, each with asc or desc: {orders}.", _SOME_TEXT),
         "search": (
             "Words or quoted phrases that the display name must have."
             if entity.searchable
             else "Not possible here: these have no display name.",
-            text,
+            _SOME_TEXT,
         ),
         "top": (
             "How many a page has at most; links lead to the rest.",
@@ -95,7 +95,7 @@ def _option(name: str, entity: EntityType) -> dict[str, Any]:
             {"type": "integer", "minimum": 0, "maximum": MAX_SKIP},
         ),
         "count": ("Whether to answer their number, too.", {"type": "boolean"}),
-        "skiptoken": ("Where the next page begins, from `@odata.nextLink` only.", text),
+        "skiptoken": ("Where the next page begins, from `@odata.nextLink` only.", _SOME_TEXT),
     }
     meaning, schema = options[name]
     return _query(f"${name}", meaning, schema)
