@@ -9,7 +9,7 @@ from shared.description.json_schema import GUID, TEXT
 from shared.description.other_types import STATUS
 from shared.description.types import SCHEMAS
 from shared.odata.model import ENTITY_TYPES, EntityType
-from shared.odata.options import COLLECTION, MAX_SKIP, MAX_TOP
+from shared.odata.options import COLLECTION, ITEM, MAX_SKIP, MAX_TOP
 from shared.services.overview import MAX_SETS
 
 JSON: Final = "application/json"
@@ -33,7 +33,6 @@ def _header(name: str, text: str) -> dict[str, Any]:
 
 
 _SOME_TEXT: Final = {**TEXT, "minLength": 1}
-_MATCH: Final = "An ETag that was read; another version of the entity is answered with"
 
 _FIXED_PARAMETERS: Final = {
     "set_id": _path("set_id", "The flow set.", GUID),
@@ -46,10 +45,16 @@ _FIXED_PARAMETERS: Final = {
     ),
     "$format": _query("$format", "`json`, or the media type with a level of metadata.", _SOME_TEXT),
     "client-request-id": _header(
-        "client-request-id", "An id of the caller's own, which the answer repeats."
+        "client-request-id",
+        "An id of the caller's own, which the answer repeats. A create that is sent again with it "
+        "and the same body is answered with what the first one made.",
     ),
-    "If-Match": _header("If-Match", f"{_MATCH} 412."),
-    "If-None-Match": _header("If-None-Match", "An ETag that was read; if it stands: 304, no body."),
+    "If-Match": _header(
+        "If-Match", "ETags that were read, or `*`; another version of the entity: 412."
+    ),
+    "If-None-Match": _header(
+        "If-None-Match", "ETags that were read, or `*`; read once more: 304, no body; a write: 412."
+    ),
     "overview-search": _query("search", "Text that the name has, or a flow set's id.", TEXT),
     "overview-status": _query("status", "Only sets with a flow of this readiness.", STATUS),
     "overview-top": _query(
@@ -67,24 +72,27 @@ def parameters() -> dict[str, Any]:
         **{
             f"{entity.name}-{name}": _option(name, entity)
             for entity in ENTITY_TYPES.values()
-            for name in sorted(COLLECTION)
+            for name in sorted(COLLECTION if entity.listed else ITEM)
         },
     }
 
 
 def _option(name: str, entity: EntityType) -> dict[str, Any]:
-    expands = ", ".join(entity.navigation) or "nothing"
+    text: dict[str, Any] = {**TEXT, "minLength": 1}
     orders = ", ".join(entity.orderable) if entity.orderable else "any single value"
     options: dict[str, tuple[str, dict[str, Any]]] = {
-        "select": (f"Members to answer, by comma: {entity.names}.", _SOME_TEXT),
-        "expand": (f"What to put inside: {expands}; `($select=...)` may follow.", _SOME_TEXT),
-        "filter": ("An OData condition, such as `id eq '...'`.", _SOME_TEXT),
-        "orderby": (f"Keys of the order, each with asc or desc: {orders}.", _SOME_TEXT),
+        "select": (f"Members to answer, by comma: {entity.names}.", text),
+        "expand": (
+            f"What to put inside: {entity.expands}; options such as `($select=id)` may follow.",
+            text,
+        ),
+        "filter": ("An OData condition, such as `id eq '...'`.", text),
+        "orderby": (f"Keys of the order, each with asc or desc: {orders}.", text),
         "search": (
             "Words or quoted phrases that the display name must have."
             if entity.searchable
             else "Not possible here: these have no display name.",
-            _SOME_TEXT,
+            text,
         ),
         "top": (
             "How many a page has at most; links lead to the rest.",
@@ -95,7 +103,7 @@ def _option(name: str, entity: EntityType) -> dict[str, Any]:
             {"type": "integer", "minimum": 0, "maximum": MAX_SKIP},
         ),
         "count": ("Whether to answer their number, too.", {"type": "boolean"}),
-        "skiptoken": ("Where the next page begins, from `@odata.nextLink` only.", _SOME_TEXT),
+        "skiptoken": ("Where the next page begins, from `@odata.nextLink` only.", text),
     }
     meaning, schema = options[name]
     return _query(f"${name}", meaning, schema)
