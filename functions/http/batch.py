@@ -29,6 +29,8 @@ MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 """How long the answers of one batch may be in all; what comes after that is refused."""
 MAX_AT_ONCE: Final = 2
 """How many requests of one batch are carried out at the same time: each holds a whole answer."""
+MAX_HEADERS: Final = 100
+"""How many headers a part may have: as many as the host takes of a request."""
 MAX_DEPTH: Final = 50
 """How deep the body of a part may be nested: the deepest that any operation takes has nine."""
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -153,11 +155,16 @@ def _read_part(
     elif len(relative[0]) <= MAX_URL_CHARACTERS and _is_batch(relative[0]):
         fault("A batch cannot hold a batch; put its requests here.", ".url")
     headers = given.get("headers", {})
-    if not isinstance(headers, Mapping) or not all(isinstance(v, str) for v in headers.values()):
+    if not isinstance(headers, Mapping) or len(headers) > MAX_HEADERS:
+        fault(f"Give an object of up to {MAX_HEADERS} texts.", ".headers")
+        headers = {}
+    elif not all(isinstance(value, str) for value in headers.values()):
         fault("Give an object of texts.", ".headers")
     depends_on = given.get("dependsOn", [])
-    if not isinstance(depends_on, list) or not all(
-        isinstance(each, str) and each in earlier for each in depends_on
+    if (
+        not isinstance(depends_on, list)
+        or len(depends_on) > MAX_REQUESTS
+        or not all(isinstance(each, str) and each in earlier for each in depends_on)
     ):
         # Only earlier ones: so nothing can wait for itself.
         fault("Give an array of ids of requests that come before this one.", ".dependsOn")

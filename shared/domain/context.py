@@ -69,9 +69,11 @@ class Steps:
         self.left = left
 
     def take(self, count: int = 1) -> bool:
-        """Take some steps; False where that is more than there were."""
+        """Take some steps; False where there are fewer."""
+        if count > self.left:
+            return False
         self.left -= count
-        return self.left >= 0
+        return True
 
 
 _steps: ContextVar[Steps | None] = ContextVar("steps", default=None)
