@@ -30,6 +30,7 @@ from shared import bootstrap
 from shared.description.operations import Contract, Operation
 from shared.domain.context import Caller, continued, current_caller, current_trace, within
 from shared.domain.errors import (
+    MAX_FAULTS,
     Fault,
     Forbidden,
     InvalidRequest,
@@ -133,8 +134,9 @@ def route(
 
         @functools.wraps(handler)
         async def answer(req: func.HttpRequest) -> func.HttpResponse:
-            if any(map(is_qualified, req.route_params.values())):
-                # A cast, which the host took for a key.
+            keys = req.route_params.values()
+            if any(key.startswith("$") or is_qualified(key) for key in keys):
+                # A cast, or $count with a method of a key, which the host took for a key.
                 return await dispatch(req, urlsplit(req.url).path)
             return await answered(registered, req)
 
@@ -230,7 +232,9 @@ def _check(route: Route, req: func.HttpRequest) -> None:
     names = [name[:64] for name in req.params if not (formats and is_format(name))]
     if names:
         text = "The query option '{}' is not supported here; omit it."
-        raise InvalidRequest(*(Fault("UnknownOption", text.format(name), name) for name in names))
+        raise InvalidRequest(
+            *(Fault("UnknownOption", text.format(name), name) for name in names[:MAX_FAULTS])
+        )
 
 
 async def dispatch(req: func.HttpRequest, path: str) -> func.HttpResponse:
@@ -241,6 +245,8 @@ async def dispatch(req: func.HttpRequest, path: str) -> func.HttpResponse:
     method = "GET" if req.method == "HEAD" else req.method
     route_params: dict[str, str] = {}
     try:
+        if len(req.url) > MAX_URL_CHARACTERS:  # before its path is split
+            raise UrlTooLong(len(req.url), MAX_URL_CHARACTERS)
         segments, cast = without_casts(path_segments(path))
         if req.method == "OPTIONS":
             found = Route("OPTIONS", (), _options_of(segments, cast), None)

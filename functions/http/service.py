@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 bp = func.Blueprint()
 
 TAG = "Service"
-_ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
 
 def _root(schema: str) -> Contract:
@@ -76,7 +75,8 @@ def _authorizing(req: func.HttpRequest) -> Authorize:
     return functools.partial(bootstrap.authorizer().authorize, req.headers.get("authorization"))
 
 
-@bp.route("{*path}", methods=_ALL_METHODS, auth_level=func.AuthLevel.ANONYMOUS)
+# Without methods it gets those too that the binding has no name for, TRACE for one.
+@bp.route("{*path}", auth_level=func.AuthLevel.ANONYMOUS)
 async def z_any_other_request(req: func.HttpRequest) -> func.HttpResponse:
     """Serve keys in parentheses, HEAD, OPTIONS and `/`; answer all the rest in Graph's envelope.
 

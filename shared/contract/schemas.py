@@ -80,7 +80,7 @@ class FlowSet(Wire):
     @validates_schema(skip_on_field_errors=False)
     def flows_come_later(self, data: Any, **kwargs: Any) -> None:
         """A set is created alone; flows have a collection of their own."""
-        if isinstance(data, Mapping) and data.get("provisioning_flows"):
+        if isinstance(data, Mapping) and data.get("provisioning_flows") not in (None, []):
             raise ValidationError(
                 Message(
                     "InvalidValue",

@@ -32,6 +32,8 @@ def _header(name: str, text: str) -> dict[str, Any]:
     return {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
 
 
+_SOME_TEXT: Final = {**TEXT, "minLength": 1}
+
 _FIXED_PARAMETERS: Final = {
     "set_id": _path("set_id", "The flow set.", GUID),
     "flow_id": _path("flow_id", "The flow, inside its set.", GUID),
@@ -41,7 +43,7 @@ _FIXED_PARAMETERS: Final = {
     "definition_id": _path(
         "definition_id", "The list and the code, such as RefRole-teacher.", {"type": "string"}
     ),
-    "$format": _query("$format", "`json`, or the media type with a level of metadata.", TEXT),
+    "$format": _query("$format", "`json`, or the media type with a level of metadata.", _SOME_TEXT),
     "client-request-id": _header(
         "client-request-id",
         "An id of the caller's own, which the answer repeats. A create that is sent again with it "
@@ -76,7 +78,7 @@ def parameters() -> dict[str, Any]:
 
 
 def _option(name: str, entity: EntityType) -> dict[str, Any]:
-    text: dict[str, Any] = dict(TEXT)
+    text: dict[str, Any] = {**TEXT, "minLength": 1}
     orders = ", ".join(entity.orderable) if entity.orderable else "any single value"
     options: dict[str, tuple[str, dict[str, Any]]] = {
         "select": (f"Members to answer, by comma: {entity.names}.", text),

@@ -36,8 +36,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from shared.domain.context import Caller
+
+MAX_FAULTS: Final = 100
+"""How many faults one answer lists; collecting stops there."""
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from shared.contract.printing import SETS, flows_path, version
 from shared.contract.stored import changed_flow_set_members, flow_set_members
 from shared.domain.conditions import Conditions
+from shared.domain.context import steps
 from shared.domain.errors import NotFound
 from shared.domain.flows import Stored, new_flow_set
-from shared.odata.cosmos import count_query, page_query
+from shared.odata.cosmos import count_query, page_query, skip_query
+from shared.odata.faults import refusal
 from shared.odata.model import FLOW_SET
 from shared.odata.options import QueryOptions
+from shared.odata.paging import Page
 from shared.services.repeats import Repeats
 from shared.services.representations import (
     Asked,
@@ -28,6 +31,10 @@ from shared.services.writing import until_written
 if TYPE_CHECKING:
     from shared.adapters.catalog_store import CatalogStore
     from shared.adapters.flow_store import FlowStore
+
+
+STEPS_OF_A_SKIPPED: Final = 5
+"""What skipping a set takes of a request's budget; the SDK puts each in its place."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +56,21 @@ class FlowSets:
         """Return a page of flow sets, with their flows where they are to be expanded."""
         request = self.answers.list_request(asked, FLOW_SET, SETS)
         options, page = request.options, request.page
-        end = page.skip + page.limit
-        found: list[dict[str, Any]] = []
-        if page.limit:
-            found = await self.store.query_sets(page_query(options, page), end + 1)
+        found, more = await self._found(options, page) if page.limit else ([], False)
         total = await self.store.count_sets(count_query(options)) if options.count else None
-        printed = await self._printed(found[page.skip : end], options)
-        return self.answers.page_of(request, printed, more=len(found) > end, total=total)
+        printed = await self._printed(found, options)
+        return self.answers.page_of(request, printed, more=more, total=total)
+
+    async def _found(self, options: QueryOptions, page: Page) -> tuple[list[dict[str, Any]], bool]:
+        """Return the documents of a page, and whether there are more."""
+        if page.skip:
+            if not steps().take(STEPS_OF_A_SKIPPED * page.skip):
+                raise refusal("$skip", "This skips more than one request may; follow the links.")
+            skipped = await self.store.rows(skip_query(options, page), page.skip)
+            if len(skipped) < page.skip:
+                return [], False
+            page = page.behind(skipped[-1], options)
+        return await self.store.page_of_sets(page_query(options, page), page.limit)
 
     async def count(self, asked: Asked) -> int:
         """Return the number of flow sets that pass $filter and $search."""

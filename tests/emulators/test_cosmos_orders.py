@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from local.config import COSMOS_EMULATOR_KEY, ROOT
 from local.emulators.cosmos.setup import container_definitions
-from shared.odata.cosmos import Query, page_query
+from shared.odata.cosmos import Query, page_query, skip_query
 from shared.odata.model import FLOW_SET
 from shared.odata.options import COLLECTION, QueryOptions
 from shared.odata.paging import Page
@@ -144,7 +144,10 @@ def listed(page: Page, **params: str) -> Query:
 SOME = Page(25)
 LISTS = [
     listed(SOME),
-    listed(Page(25, skip=5)),
+    skip_query(QueryOptions.parse({}, COLLECTION, FLOW_SET), Page(25, skip=5)),
+    skip_query(
+        QueryOptions.parse({"orderby": "displayName desc"}, COLLECTION, FLOW_SET), Page(25, skip=30)
+    ),
     listed(SOME, orderby="id desc"),
     listed(SOME, orderby="displayName"),
     listed(SOME, orderby="displayName desc"),
