@@ -1,4 +1,4 @@
-"""The events on the queue: what is written can be read, and each fault of a message is told."""
+"""The events on the queue: what is written can be read, and each fault of a message is reported."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ def test_another_id_or_source_is_another_event(member: str, value: str) -> None:
 
 
 def test_the_same_message_is_the_same_event() -> None:
-    again = changed(["data", "reason"], "told again in other words")
+    again = changed(["data", "reason"], "again in other words")
     assert position(again) == position(json.dumps(REPORT).encode())
 
 
