@@ -298,6 +298,10 @@ async def test_answers_to_reads_are_as_described(checked: Checked, flow_set: str
     overview = await checked.send("GET", "/status/overview?search=Described&status=ready&top=2")
     assert overview["queue"]["complete"] is True
     assert overview["deadLetters"]["days"] == 7
+    await checked.send("GET", "/status/dead-letters")
+    nothing = {"names": ["1999/01/01/000000-1.json"], "reason": "A test."}
+    answer = await checked.send("POST", "/status/dead-letters/discard", nothing)
+    assert (answer["discarded"], len(answer["refused"])) == (0, 1)
 
 
 async def test_answers_to_writes_are_as_described(checked: Checked, flow_set: str) -> None:

@@ -275,8 +275,8 @@ def test_what_prod_keeps_ready_is_what_the_page_counts() -> None:
 
 def test_cost_of_a_month_adds_up() -> None:
     month = cost.Month(1_000_000)
-    seconds = (220 * 3600 + 43_800) * 2 - 100_000
-    functions = seconds * 0.000026 + (5.25 + 0.0438 - 0.25) * 0.40
+    seconds = (220 * 3600 + 61_320) * 2 - 100_000
+    functions = seconds * 0.000026 + (5.25 + 0.05256 - 0.25) * 0.40
     assert month.functions == pytest.approx(functions)
     assert month.service_bus == pytest.approx(730 * 0.0135)
     assert cost.Month(100_000_000).service_bus == pytest.approx(

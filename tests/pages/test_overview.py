@@ -25,7 +25,7 @@ from shared.adapters.archive import Archive
 from shared.adapters.cosmos import Cosmos
 from shared.adapters.flow_store import FlowStore
 from shared.adapters.service_bus import QueueDepth
-from shared.contract.dead_letters import DeadLetter
+from shared.contract.dead_letters import QueueMessage
 from shared.services.overview import DEAD_LETTER_DAYS, Overview
 
 
@@ -129,8 +129,8 @@ async def test_a_queue_out_of_reach_is_unknown_and_not_empty() -> None:
         assert await QueueDepth(client, READINESS_QUEUE).read() is None
 
 
-def letter(age: timedelta) -> DeadLetter:
-    return DeadLetter(
+def letter(age: timedelta) -> QueueMessage:
+    return QueueMessage(
         message_id=str(uuid.uuid4()),
         sequence_number=int(uuid.uuid4()) % 10**9,
         enqueued=datetime.now(UTC) - age,
