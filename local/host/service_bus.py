@@ -59,7 +59,7 @@ class QueueListener:
     """One function with a Service Bus queue trigger: receives, invokes, settles.
 
     It waits for messages on one link. With the first message come as many links as calls may run
-    at the same time, and links that get nothing for a while go again.
+    at the same time, and links that get nothing for a while are closed.
     """
 
     def __init__(
