@@ -76,7 +76,7 @@ def at(values: list[float], percent: int) -> float:
 
 
 class Trouble:
-    """Kills the host and the Service Bus emulator, and cuts connections, until it is told to stop.
+    """Kills the host and the Service Bus emulator, and cuts connections, until it is stopped.
 
     Every round does each of the actions once, in an order and with pauses that the seed gives; the
     first round is always finished.
@@ -128,8 +128,8 @@ async def survive_trouble(run: Run, count: int) -> None:
     trouble.stop()
     await making
     took = time.monotonic() - began
-    asked = await run.until_quiet()
-    stuck = await run.reconcile(time.monotonic() + DEADLINE_SECONDS) if asked else []
+    waiting = await run.until_quiet()
+    stuck = await run.reconcile(time.monotonic() + DEADLINE_SECONDS) if waiting else []
     shown = await read_back(run, {each.set_id for each in accepted})
     lost = [each for each in accepted if each.flow_id not in shown]
     wrong = [each for each in accepted if shown.get(each.flow_id) not in (None, "ready")]
@@ -137,7 +137,7 @@ async def survive_trouble(run: Run, count: int) -> None:
     print(
         f"trouble: {count} creates in {took:.0f} s with {stopped}\n"
         f"  accepted {len(accepted)}, lost {len(lost)}, stuck {len(stuck) or len(wrong)}; "
-        f"asked again by the timer {len(asked)}\n"
+        f"requested again by the timer {len(waiting)}\n"
         f"  time to ready (those included, their minutes of waiting cut short): "
         f"{await latencies(run, accepted)}"
     )

@@ -41,7 +41,7 @@ def password_keys() -> str:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, password_keys: str) -> Iterator[Stack]:
-    """The running stack; the first test that asks for it waits until it is healthy.
+    """The running stack; the first test that uses it waits until it is healthy.
 
     `stack.kill(name)` and `stack.start(name)` end and restart one part on its port ("azurite",
     "cosmos", "service_bus", "host"); both block, so an async test calls them with

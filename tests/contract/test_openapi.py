@@ -23,7 +23,7 @@ from tests.host.test_function_app import bindings, load_functions
 
 PAYLOADS = ROOT / "shared" / "contract" / "examples"
 METHODS = ("get", "post", "patch", "put", "delete", "head", "options")
-# Pages for people, and the door that tells what is wrong with any other request.
+# Pages for people, and the handler that refuses all other requests.
 NOT_DESCRIBED = {"page_status", "page_docs", "page_part", "z_any_other_request"}
 
 

@@ -1,4 +1,4 @@
-"""Cosmos DB emulators that tests start for themselves, and how they ask them."""
+"""Cosmos DB emulators that tests start for themselves, and helpers for them."""
 
 from __future__ import annotations
 

@@ -199,7 +199,7 @@ async def test_missing_packages_name_the_command_that_installs_them(tmp_path: Pa
 
 async def test_it_listens_on_loopback_only(emulator: Emulator) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))  # sends nothing; asks which address this machine would use
+        probe.connect(("192.0.2.1", 9))  # sends nothing; finds which address this machine would use
         own = probe.getsockname()[0]
     if own.startswith("127."):
         own = "127.0.0.2"
@@ -1119,7 +1119,7 @@ async def test_requests_are_counted_by_operation(
         answer = await response.json()
 
     assert answer["total"] == len(answer["log"])
-    # The SDK asks for the ranges when it has a session token to send.
+    # The SDK requests the ranges when it has a session token to send.
     log = [entry for entry in answer["log"] if "/pkranges" not in entry["path"]]
     # The query has a page of each of the two ranges.
     assert [(entry["operation"], entry["status"]) for entry in log] == [
@@ -1253,7 +1253,7 @@ async def test_unique_keys_and_positions_survive_a_restart(tmp_path: Path) -> No
         await emulator.end()
 
     async with running(tmp_path):
-        pass  # compacts: from here on nothing tells of the deleted item
+        pass  # compacts: from here on the deleted item has left no trace
     async with running(tmp_path) as (_, client):
         box = client.get_database_client("d").get_container_client("c")
         with pytest.raises(CosmosResourceExistsError):

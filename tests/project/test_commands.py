@@ -1,4 +1,4 @@
-"""The commands of the Makefile, what they install and make, and the facts told twice."""
+"""The commands of the Makefile, what they install and make, and the facts written twice."""
 
 from __future__ import annotations
 
@@ -256,7 +256,7 @@ def test_what_is_published_is_what_runs(project: Path, tmp_path: Path) -> None:
     for name in (".venv/bin/python", ".git/x", "local.settings.json", "shared/__pycache__/x.pyc"):
         (app / name).parent.mkdir(parents=True, exist_ok=True)
         (app / name).touch()
-    # Core Tools read .funcignore with the rules of .gitignore: git itself is asked.
+    # Core Tools read .funcignore with the rules of .gitignore: git itself decides.
     shutil.rmtree(app / ".git")
     (app / ".gitignore").write_text((app / ".funcignore").read_text())
     git = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}

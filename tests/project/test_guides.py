@@ -1,4 +1,4 @@
-"""The guides in docs/: what they tell to type does what they say, on the running service."""
+"""The guides in docs/: the commands in them do what they say, on the running service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`HOST=func`, `func start` and compose.yaml agree with what runs here, as far as text can tell.
+"""`HOST=func`, `func start` and compose.yaml agree with what runs here, as far as text shows it.
 
 Each of them must have the same routes, settings, queues and ports; local/config.py, the example
 file of settings and the app itself are the sources.
@@ -180,14 +180,14 @@ def test_readme_and_compose_give_the_same_commands() -> None:
     modules = re.findall(r"python -m (\S+) ?(.*)", "\n".join(commands(readme[1])))
     assert {module for module, _ in modules} == {"local.emulators.cosmos.setup", "local.issuer"}
     for module, options in modules:
-        told = subprocess.run(
+        shown = subprocess.run(
             [sys.executable, "-m", module, "--help"],
             cwd=ROOT,
             capture_output=True,
             text=True,
             check=True,
         ).stdout
-        assert all(option in told for option in re.findall(r"--\w+", options))
+        assert all(option in shown for option in re.findall(r"--\w+", options))
 
 
 def test_everything_the_settings_lead_to_is_started_with_compose() -> None:
