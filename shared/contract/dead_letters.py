@@ -15,7 +15,7 @@ from typing import Any, Final
 from shared.contract.cloudevents import as_structured, with_plain_data
 from shared.contract.events import MAX_EVENT_BYTES, read_event
 from shared.contract.redaction import HIDDEN, redacted, redacted_text
-from shared.domain.errors import InvalidEvent
+from shared.domain.errors import InvalidEvent, NewerEvent
 
 
 class BodyForm(StrEnum):
@@ -108,6 +108,8 @@ def fault_of(letter: QueueMessage) -> str | None:
         )
     try:
         read_event(as_structured(letter.body, letter.properties, letter.content_type))
+    except NewerEvent as exc:
+        return str(exc)
     except InvalidEvent as exc:
         # It names members as their sender wrote them.
         return redacted_text(f"{exc} {_hint(letter.body)}".strip())[:_MAX_FAULT]
