@@ -36,8 +36,10 @@ if TYPE_CHECKING:
     from shared.services.readiness import Readiness
     from shared.services.reconciliation import Reconciler
     from shared.services.reference_definitions import ReferenceDefinitions
+    from shared.services.repeats import Repeats
     from shared.services.representations import Representations
     from shared.services.role_groups import RoleGroups
+    from shared.services.roots import Roots
 
 
 # --- settings and adapters ---------------------------------------------------------------------
@@ -229,7 +231,7 @@ def flow_sets() -> FlowSets:
     """Return the use cases of flow sets."""
     from shared.services.flow_sets import FlowSets
 
-    return FlowSets(flow_store(), catalog(), _answers())
+    return FlowSets(flow_store(), catalog(), _answers(), _repeats())
 
 
 @functools.cache
@@ -239,7 +241,13 @@ def provisioning_flows() -> ProvisioningFlows:
 
     # The audit is opened by the first reading of passwords: nothing else here needs that SDK.
     return ProvisioningFlows(
-        flow_store(), catalog(), _announcer(), _answers(), settings().keyring, _password_audit
+        flow_store(),
+        catalog(),
+        _announcer(),
+        _answers(),
+        settings().keyring,
+        _password_audit,
+        _repeats(),
     )
 
 
@@ -248,7 +256,7 @@ def role_groups() -> RoleGroups:
     """Return the use cases of role groups."""
     from shared.services.role_groups import RoleGroups
 
-    return RoleGroups(catalog(), _announcer(), _answers())
+    return RoleGroups(catalog(), _announcer(), _answers(), _repeats())
 
 
 @functools.cache
@@ -256,7 +264,15 @@ def reference_definitions() -> ReferenceDefinitions:
     """Return the use cases of reference definitions."""
     from shared.services.reference_definitions import ReferenceDefinitions
 
-    return ReferenceDefinitions(catalog(), _announcer(), _answers())
+    return ReferenceDefinitions(catalog(), _announcer(), _answers(), _repeats())
+
+
+@functools.cache
+def roots() -> Roots:
+    """Return the use cases of what leads to the collections."""
+    from shared.services.roots import Roots
+
+    return Roots(_answers(), flow_sets(), role_groups(), reference_definitions())
 
 
 @functools.cache
@@ -306,6 +322,13 @@ def _answers() -> Representations:
     return Representations(printer(), settings().keyring.signing_key("skiptoken"))
 
 
+@functools.cache
+def _repeats() -> Repeats:
+    from shared.services.repeats import Repeats
+
+    return Repeats(settings().keyring.signing_key("repeats"))
+
+
 async def close() -> None:
     """Close whatever was opened, for a command that ends; a host keeps it all."""
     for opened in (publisher, queue_depth, _dead_letter_queue, _blobs, _cosmos, _credential):
@@ -322,6 +345,7 @@ async def close() -> None:
         provisioning_flows,
         role_groups,
         reference_definitions,
+        roots,
         readiness,
         reconciler,
         dead_letters,

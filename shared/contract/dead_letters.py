@@ -108,9 +108,7 @@ def fault_of(letter: QueueMessage) -> str | None:
         )
     try:
         read_event(as_structured(letter.body, letter.properties, letter.content_type))
-    except NewerEvent as exc:
-        return str(exc)
-    except InvalidEvent as exc:
+    except (InvalidEvent, NewerEvent) as exc:
         # It names members as their sender wrote them.
         return redacted_text(f"{exc} {_hint(letter.body)}".strip())[:_MAX_FAULT]
     return None

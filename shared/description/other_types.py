@@ -125,7 +125,22 @@ OTHER_TYPES: Final[dict[str, Any]] = {
         },
         ["value"],
     ),
-    "industryDataRoot": an_object({**CONTEXT, "id": TEXT}),
+    "external": an_object(
+        {**CONTEXT, "industryData": ANY},
+        additionalProperties=True,
+        description="What leads to industryData, which `$expand` puts inside.",
+    ),
+    "industryDataRoot": an_object(
+        {
+            **CONTEXT,
+            "id": TEXT,
+            "outboundProvisioningFlowSets": an_array(ANY),
+            "referenceDefinitions": an_array(ANY),
+            "roleGroups": an_array(ANY),
+        },
+        additionalProperties=True,
+        description="What leads to the collections; `$expand` puts their first pages inside.",
+    ),
     "passwords": an_object(
         {
             **CONTEXT,

@@ -58,24 +58,21 @@ class Readiness:
     async def receive(self, message: QueueMessage) -> None:
         """Apply one message, archive one that can never be, or put it back for later.
 
-        A message is put back while the store is away, and where its event is of a later version: an
-        instance of that release takes it. Raises StoreUnavailable, NewerEvent or PublishFailed,
-        after a pause, where the queue must deliver it again.
+        That is while the store is away, and with an event of a later version, which an instance of
+        that release takes. Raises StoreUnavailable, NewerEvent or PublishFailed, after a pause,
+        where the queue must deliver it again.
         """
         try:
             await self._receive(message)
-        except (StoreUnavailable, NewerEvent, PublishFailed):
+        except (PublishFailed, StoreUnavailable, NewerEvent):
             await asyncio.sleep(PAUSE_SECONDS)
             raise
 
     async def _receive(self, message: QueueMessage) -> None:
-        # Service Bus cuts the time to the millisecond: an event of that one is not of the future.
-        enqueued_at = microseconds_of(message.enqueued) + 999
-        first_enqueued = enqueued_first(message.properties, enqueued_at)
-        attempts = attempts_of(message.properties) + 1
-        body, event_id = message.body, None
+        first_enqueued = enqueued_first(message)
+        event_id = None
         try:
-            body = as_structured(body, message.properties, message.content_type)
+            body = as_structured(message.body, message.properties, message.content_type)
             event = events.read_event(body, first_enqueued)
             event_id = event.id
             current_trace.set(event.traceparent)
@@ -83,23 +80,20 @@ class Readiness:
         except InvalidEvent:
             await self.dead_letters().keep(message)
         except (StoreUnavailable, NewerEvent) as exc:
+            attempts = attempts_of(message.properties) + 1
             if attempts > MAX_ATTEMPTS:
                 raise
-            again = events.Message(
-                str(uuid.uuid4()),
-                body,
-                current_trace.get(),
-                put_back_delay(attempts),
-                attempts,
-                first_enqueued,
+            delay = put_back_delay(attempts)
+            trace = current_trace.get()
+            await self.publisher.publish(
+                events.Message(str(uuid.uuid4()), body, trace, delay, attempts, first_enqueued)
             )
-            await self.publisher.publish(again)
             log_event(
                 "eventPutBack",
                 logging.WARNING,
                 eventId=event_id,
                 attempts=attempts,
-                wait=round(again.delay, 1),
+                wait=round(delay, 1),
                 why=str(exc),
             )
 
@@ -245,12 +239,16 @@ def attempts_of(properties: Mapping[str, Any]) -> int:
     return given if type(given) is int and given > 0 else 0
 
 
-def enqueued_first(properties: Mapping[str, Any], enqueued_at: int) -> int:
-    """Return when an event came to the queue before it was put back; never after `enqueued_at`."""
-    given = properties.get(events.ENQUEUED_PROPERTY)
+def enqueued_first(message: QueueMessage) -> int:
+    """Return when an event came to the queue, before it was put back, in microseconds since 1970.
+
+    Service Bus cuts the time to the millisecond: what was sent within it is not of the future.
+    """
+    at = microseconds_of(message.enqueued) + 999
+    given = message.properties.get(events.ENQUEUED_PROPERTY)
     if isinstance(given, str) and given.isascii() and given.isdigit() and len(given) <= 16:
-        return min(int(given), enqueued_at)
-    return enqueued_at
+        return min(int(given), at)
+    return at
 
 
 def put_back_delay(attempts: int) -> float:

@@ -280,19 +280,6 @@ async def test_control_characters_reach_neither_headers_nor_log(
             assert not _CONTROL.search(line), line
 
 
-async def test_an_id_of_the_client_that_can_be_echoed_is(service: Api) -> None:
-    answer = await service.get(service.sets, client_request_id="mine-7")
-    assert answer.headers["client-request-id"] == "mine-7"
-
-
-@pytest.mark.parametrize("given", ["x" * 129, "a b", "é"])
-async def test_an_id_of_the_client_that_cannot_be_echoed_is_replaced(
-    service: Api, given: str
-) -> None:
-    answer = await service.get(service.sets, client_request_id=given)
-    assert answer.headers["client-request-id"] == answer.headers["request-id"]
-
-
 # --- what answers show -------------------------------------------------------------------------
 
 
@@ -515,3 +502,20 @@ async def test_a_body_over_the_limit_is_refused_and_one_at_it_is_read(service: A
     assert (await send_large(service, service.sets, fits)).status == 201
     answer = await send_large(service, service.sets, fits + b" ")
     assert_envelope(answer, 413, "RequestEntityTooLarge")
+
+
+async def test_each_collection_that_a_root_expands_needs_its_own_permission(
+    anyone: Api, forge: Forge
+) -> None:
+    statuses = [
+        (
+            await anyone.get(
+                anyone.industry_data,
+                {"$expand": f"{name}($top=1)"},
+                authorization=application(forge, *roles),
+            )
+        ).status
+        for name in ("outboundProvisioningFlowSets", "roleGroups", "referenceDefinitions")
+        for roles in ((FLOW_READ,), (FLOW_READ, READ_BASIC))
+    ]
+    assert statuses == [200, 200, 403, 200, 403, 200]

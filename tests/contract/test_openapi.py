@@ -112,7 +112,7 @@ def test_each_operation_names_the_parameters_of_its_path(described: Described) -
     assert in_path == re.findall(r"\{(\w+)\}", described.path)
 
 
-def test_every_error_that_the_service_tells_is_described() -> None:
+def test_every_error_of_the_service_is_described() -> None:
     responses = description()["components"]["responses"]
     # A method that a path does not have is no operation, so none of them answers 405.
     assert set(responses) == {str(status) for status, _ in (*STATUSES.values(), UNEXPECTED)} - {

@@ -178,7 +178,7 @@ def test_what_is_shown_is_what_is_deployed() -> None:
     assert set(chosen) == {path.stem for path in (INFRA / "environments").glob("*.bicepparam")}
 
 
-def test_parameter_files_ask_for_what_the_workflow_gives() -> None:
+def test_parameter_files_need_what_the_workflow_sets() -> None:
     files = (INFRA / "environments").glob("*.bicepparam")
     asked = {
         name
@@ -189,7 +189,7 @@ def test_parameter_files_ask_for_what_the_workflow_gives() -> None:
         assert asked <= set(WORKFLOW["jobs"][job]["env"])
 
 
-def test_hook_gets_what_it_asks_for_in_the_workflow() -> None:
+def test_hook_gets_what_it_needs_in_the_workflow() -> None:
     asked = re.findall(r'"\$\{(\w+):\?', (INFRA / "hooks/postprovision.sh").read_text("utf-8"))
     given = set(read("dev").outputs) | set(WORKFLOW["jobs"]["deploy"]["env"])
     assert asked

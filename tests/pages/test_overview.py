@@ -45,7 +45,7 @@ async def get(url: str, token: str, **headers: str) -> tuple[int, Any, Any]:
         return response.status, json.loads(text) if text else None, response.headers
 
 
-async def test_who_may_read_flows_may_read_it_and_nobody_else(url: str, stack: Stack) -> None:
+async def test_callers_who_may_read_flows_may_read_it_and_no_others(url: str, stack: Stack) -> None:
     reader = application_token(stack.config, *READ)
     other = application_token(stack.config, "IndustryData.ReadBasic.All")
     assert [(await get(url, token))[0] for token in (reader, other, "")] == [200, 403, 401]
@@ -62,7 +62,7 @@ async def test_who_may_read_flows_may_read_it_and_nobody_else(url: str, stack: S
         ("$filter=x", "$filter"),
     ],
 )
-async def test_an_option_that_cannot_be_used_is_told(
+async def test_an_option_that_cannot_be_used_is_refused_with_a_reason(
     url: str, token: str, query: str, target: str
 ) -> None:
     status, body, _ = await get(f"{url}?{query}", token)
