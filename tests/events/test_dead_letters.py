@@ -203,6 +203,18 @@ async def test_what_was_sent_as_an_amqp_value_is_put_back_as_an_event(world: Wor
     assert (event.id, event.status) == (EVENT["id"], "failed")
 
 
+async def test_an_event_of_a_later_version_is_put_back_for_that_release(world: World) -> None:
+    newer = EVENT | {"dataversion": 99}
+    made = message(data_body=json.dumps(newer))
+    await world.dead_letter(made)
+    await world.letters.collect()
+    [entry] = await world.entries(id_of(made))
+    await world.letters.replay(entry.name)
+    back = await world.received()
+    await world.receiver.complete_message(back)
+    assert json.loads(b"".join(back.body)) == newer
+
+
 async def test_a_pass_takes_a_bounded_number_and_a_full_one_is_followed_at_once(
     world: World,
 ) -> None:
