@@ -135,17 +135,20 @@ class Representations:
         *,
         more: bool,
         total: int | None,
+        last: Mapping[str, Any] | None = None,
     ) -> Collection:
-        """Return one page of printed entities; `total` is needed with $count only."""
+        """Return one page of printed entities; `total` is needed with $count only.
+
+        The next page goes on behind `last`, by default the last one printed.
+        """
         options = request.options
         context = self.printer.context(request.path, selected=options.context_suffix())
         body: dict[str, Any] = {"@odata.context": context}
         if options.count:
             body["@odata.count"] = total
-        if more and printed:
-            token = next_token(
-                options, request.page, printed[-1], self.token_key, scope=request.path
-            )
+        last = last or (printed[-1] if printed else None)
+        if more and last is not None:
+            token = next_token(options, request.page, last, self.token_key, scope=request.path)
             body["@odata.nextLink"] = next_link(request.url, token)
         body["value"] = [options.project(each) for each in printed]
         return Collection(body, request.preferences.page_size_applied)

@@ -120,6 +120,8 @@ FOUND: list[tuple[str, dict[str, object], list[str]]] = [
     ("sets", {"filter": MINE, "orderby": "displayName desc", "top": 2}, ["6", "5"]),
     ("sets", {"filter": MINE, "orderby": "createdDateTime", "skip": 5}, ["5", "6"]),
     ("sets", {"filter": MINE, "orderby": "lastModifiedDateTime desc", "skip": 6}, ["0"]),
+    ("sets", {"filter": MINE, "orderby": "displayName desc,createdDateTime", "top": 2}, ["6", "5"]),
+    ("sets", {"filter": MINE, "orderby": "displayName,id desc", "skip": 5}, ["5", "6"]),
     ("sets", {"filter": MINE, "top": 0}, []),
     ("sets", {"search": '"WORD no 6"'}, ["6"]),
     ("sets", {"search": 'WORD "no 2"'}, ["2"]),
@@ -390,7 +392,13 @@ async def follow(service: Api, answer: Any, between: Any = None) -> list[list[st
     return pages
 
 
-@pytest.mark.parametrize("order", ["displayName", "displayName desc", "createdDateTime desc", "id"])
+@pytest.mark.parametrize(
+    "order",
+    [
+        *("displayName", "displayName desc", "createdDateTime desc", "id"),
+        "displayName desc,createdDateTime",
+    ],
+)
 async def test_pages_stay_put_while_sets_are_added(
     service: Api, stored: Stored, order: str
 ) -> None:
