@@ -90,6 +90,10 @@ class FlowStore:
         """Return the documents that a query asks for, `most` of them in one request."""
         return [brought_up(document) for document in await self._query(query, most)]
 
+    async def query_keys(self, query: Query, most: int) -> list[dict[str, Any]]:
+        """Return the parts of documents that a query asks for, `most` in one request."""
+        return await self._query(query, most)
+
     async def _query(self, query: Query, most: int) -> list[dict[str, Any]]:
         async with self._cosmos.request():
             found = self._container.query_items(

@@ -68,7 +68,7 @@ class FlowSets:
     async def _sorted_page(self, request: ListRequest) -> Collection:
         """Return a page in an order that no index has: all sets that pass are sorted here."""
         options, page = request.options, request.page
-        keys = await self.store.query_sets(keys_query(options), MAX_SORTED + 1)
+        keys = await self.store.query_keys(keys_query(options), MAX_SORTED + 1)
         if len(keys) > MAX_SORTED:
             raise refusal(
                 "$orderby",
