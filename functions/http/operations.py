@@ -219,6 +219,10 @@ def _check(route: Route, req: func.HttpRequest) -> None:
     """Check what is the same for all operations of the API: versions, formats, options."""
     if route.contract is None or route.segments[:1] != (ROOT,):
         return
+    for key in req.route_params.values():
+        if key.startswith("$"):
+            # No key begins so: it is a segment such as $ref, which this service does not have.
+            raise UnknownPath(key)
     check_versions(req)
     check_values(req)
     media_type = route.contract.media_type
