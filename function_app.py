@@ -7,6 +7,7 @@ import azure.functions as func
 from functions import queue, timers
 from functions.http import (
     batch,
+    dead_letters,
     flow_sets,
     pages,
     provisioning_flows,
@@ -26,6 +27,7 @@ for module in (
     queue,
     timers,
     pages,
+    dead_letters,
     service,
 ):
     app.register_functions(module.bp)

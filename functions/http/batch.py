@@ -31,8 +31,9 @@ MAX_DEPTH: Final = 50
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _MAX_ID: Final = 128
 _MEMBERS: Final = frozenset({"id", "method", "url", "headers", "body", "dependsOn"})
-# What the batch itself was sent with counts for each request in it, unless that says otherwise.
-_INHERITED: Final = ("authorization", "client-request-id", "traceparent")
+# What the batch itself was sent with counts for each request in it, unless that says otherwise. Not
+# its client-request-id: by that, two equal requests of a batch would be taken for one repeated.
+_INHERITED: Final = ("authorization", "traceparent")
 
 
 @dataclass(frozen=True)

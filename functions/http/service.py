@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import azure.functions as func
 
 from functions.http.operations import INDUSTRY_DATA, ROOT, dispatch, operation, route
-from functions.http.replies import entity
+from functions.http.replies import ok
 from functions.http.requests import asked
 from shared import bootstrap
 from shared.description.operations import Contract
@@ -48,13 +48,13 @@ async def get_metadata(req: func.HttpRequest) -> func.HttpResponse:
 @operation(bp, "GET", "", None, _root("serviceDocument"))
 async def get_service_document(req: func.HttpRequest) -> func.HttpResponse:
     """Return what is at the service root."""
-    return entity(req, bootstrap.roots().service_document(asked(req)))
+    return ok(req, bootstrap.roots().service_document(asked(req)))
 
 
 @operation(bp, "GET", "external", OUTBOUND_FLOW_READ, _root("external"))
 async def get_external(req: func.HttpRequest) -> func.HttpResponse:
     """Return the singleton that leads to industryData."""
-    return entity(req, await bootstrap.roots().external(asked(req), _authorizing(req)))
+    return ok(req, await bootstrap.roots().external(asked(req), _authorizing(req)))
 
 
 @operation(bp, "GET", INDUSTRY_DATA, OUTBOUND_FLOW_READ, _root("industryDataRoot"))
@@ -63,7 +63,7 @@ async def get_industry_data(req: func.HttpRequest) -> func.HttpResponse:
 
     To expand one of them, a caller needs the permission to list it.
     """
-    return entity(req, await bootstrap.roots().industry_data(asked(req), _authorizing(req)))
+    return ok(req, await bootstrap.roots().industry_data(asked(req), _authorizing(req)))
 
 
 def _authorizing(req: func.HttpRequest) -> Authorize:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from shared.contract.printing import SETS, entity_tag, flows_path
+from shared.contract.printing import SETS, flows_path, version
 from shared.contract.stored import changed_flow_set_members, flow_set_members
-from shared.domain.conditions import IfMatch
+from shared.domain.conditions import Conditions
 from shared.domain.flows import Stored, new_flow_set
 from shared.odata.cosmos import (
     MAX_SORTED,
@@ -21,6 +21,7 @@ from shared.odata.faults import refusal
 from shared.odata.listing import list_page
 from shared.odata.model import FLOW_SET
 from shared.odata.options import QueryOptions
+from shared.services.repeats import Repeats
 from shared.services.representations import (
     Asked,
     Collection,
@@ -44,12 +45,13 @@ class FlowSets:
     store: FlowStore
     catalog: CatalogStore
     answers: Representations
+    repeats: Repeats
 
-    async def create(self, body: Any) -> Representation:
-        """Store an empty flow set. Raises InvalidRequest."""
-        document = new_flow_set(flow_set_members(body))
-        await self.store.create_set(document)
-        return self._whole(document)
+    async def create(self, body: Any, client_request_id: str | None = None) -> Representation:
+        """Store an empty flow set, unless a repeat of the request did. Raises InvalidRequest."""
+        members = flow_set_members(body)
+        document = new_flow_set(members, self.repeats.digest(SETS, client_request_id, body))
+        return self._whole(await until_written(lambda: self.store.create_set(document)))
 
     async def page(self, asked: Asked) -> Collection:
         """Return a page of flow sets, with their flows where they are to be expanded."""
@@ -97,9 +99,9 @@ class FlowSets:
         options = self.answers.item_options(asked, FLOW_SET)
         document = await self.store.read_set(set_id)
         (printed,) = await self._printed([document], options)
-        return self.answers.item(SETS, options, printed, lambda: entity_tag(document))
+        return self.answers.item(SETS, options, printed, lambda: self._version(document))
 
-    async def update(self, set_id: str, body: Any, if_match: IfMatch) -> Representation:
+    async def update(self, set_id: str, body: Any, conditions: Conditions) -> Representation:
         """Change the name or the filter of a flow set.
 
         Raises InvalidRequest, NotFound or PreconditionFailed.
@@ -112,21 +114,21 @@ class FlowSets:
             if members is not None and members.items() <= stored.items():
                 # The SDK repeated a request whose answer was lost: it was this one that counted.
                 return stored
-            if_match.require(lambda: entity_tag(stored))
+            conditions.require(lambda: self._version(stored))
             members = changed_flow_set_members(stored, body)
             written = await self.store.write_set(stored, members)
             return {**stored, **members} if written else None
 
         return self._whole(await until_written(attempt))
 
-    async def delete(self, set_id: str, if_match: IfMatch) -> None:
+    async def delete(self, set_id: str, conditions: Conditions) -> None:
         """Delete a flow set and the flows in it. Raises NotFound or PreconditionFailed."""
 
         async def attempt() -> bool | None:
             etag = None
-            if if_match.header is not None:
+            if conditions:
                 stored = await self.store.read_set(set_id)
-                if_match.require(lambda: entity_tag(stored))
+                conditions.require(lambda: self._version(stored))
                 etag = stored["_etag"]
             return await self.store.delete_set(set_id, etag) or None
 
@@ -134,7 +136,11 @@ class FlowSets:
 
     def _whole(self, document: Stored) -> Representation:
         printed = self.answers.printer.flow_set(document)
-        return self.answers.whole(SETS, printed, lambda: entity_tag(document))
+        return self.answers.whole(SETS, printed)
+
+    def _version(self, document: Stored) -> str:
+        """Return the version of a set; its flows are entities with versions of their own."""
+        return version(self.answers.printer.flow_set(document))
 
     async def _printed(
         self, documents: Sequence[Stored], options: QueryOptions

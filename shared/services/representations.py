@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.contract.names import TYPE_MEMBER
-from shared.contract.printing import Printer
-from shared.domain.conditions import Tag
+from shared.contract.printing import Printer, digest, version
+from shared.domain.conditions import Version
 from shared.domain.errors import NotFound
 from shared.odata.listing import list_page, matcher_of, passing
 from shared.odata.model import EntityType
@@ -43,10 +43,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class Representation:
-    """One entity as its answer has it; `tag` computes its ETag, None where it has none."""
+    """One entity as its answer has it; `version` computes its own version."""
 
     body: Mapping[str, Any]
-    tag: Tag | None = None
+    version: Version
+
+    def tag(self) -> str:
+        """Return the ETag (shared/domain/conditions.py)."""
+        return f'W/"{self.version()}.{digest(self.body)}"'
 
 
 @dataclass(frozen=True)
@@ -100,20 +104,24 @@ class Representations:
         return ListRequest(path, asked.url, options, page, preferences)
 
     def whole(
-        self, path: str, printed: Mapping[str, Any], tag: Tag | None = None
+        self, path: str, printed: Mapping[str, Any], own: Version | None = None
     ) -> Representation:
-        """Return a printed entity with its context, for the answers to writes."""
+        """Return a printed entity with its context, for the answers to writes.
+
+        `own` computes its version where it is printed with others inside.
+        """
         context = self.printer.context(path, entity=True)
-        return Representation({"@odata.context": context, **printed}, tag)
+        body = {"@odata.context": context, **printed}
+        return Representation(body, own or (lambda: version(printed)))
 
     def item(
         self,
         path: str,
         options: QueryOptions,
         printed: Mapping[str, Any],
-        tag: Tag | None = None,
+        own: Version | None = None,
     ) -> Representation:
-        """Return one entity of a collection, or what $select keeps of it.
+        """Return one entity of a collection, or what $select keeps of it; `own` as above.
 
         Raises NotFound for one of another type than that which the request casts to.
         """
@@ -121,7 +129,8 @@ class Representations:
             raise NotFound(printed["id"])
         path = _cast(path, options)
         context = self.printer.context(path, selected=options.context_suffix(), entity=True)
-        return Representation({"@odata.context": context, **options.project(printed)}, tag)
+        body = {"@odata.context": context, **options.project(printed)}
+        return Representation(body, own or (lambda: version(printed)))
 
     def list_of(self, request: ListRequest, printed: Iterable[Mapping[str, Any]]) -> Collection:
         """Return a page of printed entities that are all at hand."""

@@ -17,7 +17,7 @@ from shared.odata.model import EXTERNAL, INDUSTRY_DATA_ROOT, SERVICE
 from shared.odata.options import QueryOptions
 from shared.services.flow_sets import FlowSets
 from shared.services.reference_definitions import ReferenceDefinitions
-from shared.services.representations import Asked, Collection, Representation, Representations
+from shared.services.representations import Asked, Collection, Representations
 from shared.services.role_groups import RoleGroups
 
 Authorize = Callable[[Permission], Awaitable[object]]
@@ -39,14 +39,14 @@ class Roots:
     role_groups: RoleGroups
     reference_definitions: ReferenceDefinitions
 
-    def service_document(self, asked: Asked) -> Representation:
+    def service_document(self, asked: Asked) -> dict[str, Any]:
         """Return what is at the service root. Raises InvalidRequest."""
         options = self.answers.item_options(asked, SERVICE)
         external = {"name": "external", "kind": "Singleton", "url": "external"}
         context = self.answers.printer.service_context()
-        return Representation({"@odata.context": context, "value": [options.project(external)]})
+        return {"@odata.context": context, "value": [options.project(external)]}
 
-    async def external(self, asked: Asked, authorize: Authorize) -> Representation:
+    async def external(self, asked: Asked, authorize: Authorize) -> dict[str, Any]:
         """Return the singleton that leads to industryData. Raises Forbidden for what it expands."""
         options = self.answers.item_options(asked, EXTERNAL)
         printed: dict[str, Any] = {}
@@ -56,9 +56,9 @@ class Roots:
             printed["industryData"] = await self._root(expand.options, url, authorize)
         suffix = options.context_suffix()
         context = self.answers.printer.context("external", selected=suffix)
-        return Representation({"@odata.context": context, **options.project(printed)})
+        return {"@odata.context": context, **options.project(printed)}
 
-    async def industry_data(self, asked: Asked, authorize: Authorize) -> Representation:
+    async def industry_data(self, asked: Asked, authorize: Authorize) -> dict[str, Any]:
         """Return the root of industryData. Raises Forbidden for a collection that it expands."""
         options = self.answers.item_options(asked, INDUSTRY_DATA_ROOT)
         printed = await self._root(options, _address(asked.url), authorize)
@@ -66,7 +66,7 @@ class Roots:
         context = self.answers.printer.context(
             "external/industryData", selected=suffix, entity=True
         )
-        return Representation({"@odata.context": context, **printed})
+        return {"@odata.context": context, **printed}
 
     async def _root(self, options: QueryOptions, url: str, authorize: Authorize) -> dict[str, Any]:
         printed: dict[str, Any] = {"id": "industryData"}

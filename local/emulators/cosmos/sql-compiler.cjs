@@ -310,7 +310,7 @@ const composesAggregates = ({ value, properties }) =>
 
 /**
  * A SELECT as two functions: `rows(scope, parameters)` iterates the scopes that pass FROM and WHERE,
- * `project(rows, parameters)` makes the list of selected values. `grouped` tells whether the second needs
+ * `project(rows, parameters)` makes the list of selected values. `grouped` says whether the second needs
  * all rows at once. `root` is the name that the first source, and it alone, may use for the item.
  */
 function compileSelect(query, outerNames, root = null) {
