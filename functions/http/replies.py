@@ -9,7 +9,7 @@ from urllib.parse import quote
 import azure.functions as func
 
 from functions.http.negotiation import metadata_level
-from functions.http.requests import conditions
+from functions.http.requests import conditions, service_root
 from shared.contract.json_body import write_json
 from shared.domain.conditions import Conditions, names_tag
 
@@ -29,7 +29,7 @@ _URL_SAFE: Final = "%/:?#[]@!$&'()*+,;=~"
 
 def ok(req: func.HttpRequest, body: Mapping[str, Any]) -> func.HttpResponse:
     """Answer 200 with an object that is no entity."""
-    return _json(200, body, metadata_level(req))
+    return _json(req, 200, body)
 
 
 def collection(req: func.HttpRequest, page: Collection) -> func.HttpResponse:
@@ -53,14 +53,15 @@ def entity(req: func.HttpRequest, found: Representation, status: int = 200) -> f
     level = metadata_level(req)
     given = conditions(req)
     if not given and level != "full":
-        return _json(status, found.body, level)
+        return _json(req, status, found.body)
     tag = found.tag()
     if req.method == "GET":
         Conditions(given.if_match).require(found.version)
         if given.if_none_match is not None and names_tag(given.if_none_match, tag):
             return func.HttpResponse(status_code=304, headers={"ETag": tag})
-    context = {name: found.body[name] for name in ("@odata.context",) if name in found.body}
-    response = _json(status, {**context, "@odata.etag": tag, **found.body}, level)
+    first = ("@odata.context", "@odata.type", "@odata.id")
+    control = {name: found.body[name] for name in first if name in found.body}
+    response = _json(req, status, {**control, "@odata.etag": tag, **found.body})
     response.headers["ETag"] = tag
     return response
 
@@ -115,11 +116,31 @@ def _preferred(req: func.HttpRequest) -> str | None:
     return parse_prefer(header).returns
 
 
-def _json(status: int, body: Mapping[str, Any], level: str) -> func.HttpResponse:
-    content = _without_metadata(body) if level == "none" else body
+def _json(req: func.HttpRequest, status: int, body: Mapping[str, Any]) -> func.HttpResponse:
+    level = metadata_level(req)
+    content = _without_metadata(body) if level == "none" else _addressed(req, body)
+    if level == "full":
+        from shared.odata.full import with_full_metadata
+
+        content = with_full_metadata(content, service_root(req))
     return func.HttpResponse(
         write_json(content), status_code=status, headers={"Content-Type": JSON[level]}
     )
+
+
+def _addressed(req: func.HttpRequest, body: Mapping[str, Any]) -> Any:
+    """Put the root before the ids of entities that $select, maybe in $expand, left without one."""
+    options = {name.removeprefix("$").lower() for name in req.params}
+    return _absolute(body, service_root(req)) if options & {"select", "expand"} else body
+
+
+def _absolute(value: Any, root: str) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            name: f"{root}/{inner}" if name == "@odata.id" else _absolute(inner, root)
+            for name, inner in value.items()
+        }
+    return [_absolute(inner, root) for inner in value] if isinstance(value, list) else value
 
 
 def _without_metadata(value: Any) -> Any:

@@ -129,7 +129,7 @@ class Representations:
             raise NotFound(printed["id"])
         path = _cast(path, options)
         context = self.printer.context(path, selected=options.context_suffix(), entity=True)
-        body = {"@odata.context": context, **options.project(printed)}
+        body = {"@odata.context": context, **projected(options, printed, path)}
         return Representation(body, own or (lambda: version(printed)))
 
     def list_of(self, request: ListRequest, printed: Iterable[Mapping[str, Any]]) -> Collection:
@@ -159,7 +159,7 @@ class Representations:
         if more and last is not None:
             token = next_token(options, request.page, last, self.token_key, scope=request.path)
             body["@odata.nextLink"] = next_link(request.url, token)
-        body["value"] = [options.project(each) for each in printed]
+        body["value"] = [projected(options, each, request.path) for each in printed]
         return Collection(body, request.preferences.page_size_applied)
 
 
@@ -183,7 +183,21 @@ class Expansion:
         members: dict[str, Any] = {f"{name}@odata.context": context}
         if options.count:
             members[f"{name}@odata.count"] = listing.total
-        return {**members, name: [options.project(each) for each in listing.entities]}
+        return {**members, name: [projected(options, each, path) for each in listing.entities]}
+
+
+def projected(options: QueryOptions, printed: Mapping[str, Any], collection: str) -> dict[str, Any]:
+    """Keep what $select asks for; an entity without its id gets its address instead.
+
+    The address is relative to the service root; OData's readers know the entity by it.
+    """
+    kept = options.project(printed)
+    if options.select is None or "id" in kept or "id" not in printed:
+        return kept
+    collection = collection.removesuffix(f"/{options.cast}")
+    address = {"@odata.id": f"{collection}('{printed['id']}')"}
+    of_type = {name: kept.pop(name) for name in (TYPE_MEMBER,) if name in kept}
+    return {**of_type, **address, **kept}
 
 
 def _cast(path: str, options: QueryOptions) -> str:

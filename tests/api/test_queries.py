@@ -334,6 +334,8 @@ async def test_select_keeps_what_it_names(
     assert answer.status == 200, answer.text
     printed = answer.json()
     assert "/$entity" in printed.pop("@odata.context")
+    assert ("@odata.id" in printed) is ("id" not in kept)
+    printed.pop("@odata.id", None)
 
     def same(shape: Any, value: Any) -> bool:
         if isinstance(shape, dict):
@@ -366,6 +368,7 @@ async def test_expand_and_select_nest(service: Api, stored: Stored, dollar: str)
     answer = (await service.get(service.sets, options)).json()
     [entity] = answer["value"]
     assert list(entity) == [
+        "@odata.id",
         "displayName",
         "provisioningFlows@odata.context",
         "provisioningFlows",
