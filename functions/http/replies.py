@@ -9,6 +9,7 @@ from urllib.parse import quote
 import azure.functions as func
 
 from functions.http.negotiation import metadata_level
+from functions.http.paths import path_segments
 from functions.http.requests import conditions, service_root
 from shared.contract.json_body import write_json
 from shared.domain.conditions import Conditions, names_tag
@@ -23,6 +24,8 @@ JSON: Final = {
 }
 """Content-Type by the metadata that a client asks for."""
 
+# Without a header of its own an empty body would be text/plain; an empty one is not sent.
+_NO_TYPE: Final = {"Content-Type": ""}
 # Of a URL, what may stand in a header as it is.
 _URL_SAFE: Final = "%/:?#[]@!$&'()*+,;=~"
 
@@ -71,8 +74,11 @@ def created(req: func.HttpRequest, new: Representation) -> func.HttpResponse:
 
     `Prefer: return=minimal` gets 204 instead, with the same address.
     """
-    # Ids hold nothing that a URL would have to escape (domain/ids.py, contract/field_types.py).
-    location = f"{req.url.partition('?')[0].rstrip('/')}/{new.body['id']}"
+    # Names are in their declared case, however the caller wrote them. Ids hold nothing that a URL
+    # would have to escape (domain/ids.py, contract/field_types.py).
+    collection = str(new.body["@odata.context"]).partition("#")[2].removesuffix("/$entity")
+    segments = (service_root(req), *path_segments(collection), new.body["id"])
+    location = "/".join(segments)
     if _preferred(req) == "minimal":
         response = no_content()
         response.headers["OData-EntityId"] = location
@@ -99,12 +105,12 @@ def plain_count(number: int) -> func.HttpResponse:
 
 def accepted() -> func.HttpResponse:
     """Answer 202: it will be done."""
-    return func.HttpResponse(status_code=202)
+    return func.HttpResponse(status_code=202, headers=_NO_TYPE)
 
 
 def no_content() -> func.HttpResponse:
     """Answer 204: done, without a body."""
-    return func.HttpResponse(status_code=204)
+    return func.HttpResponse(status_code=204, headers=_NO_TYPE)
 
 
 def _preferred(req: func.HttpRequest) -> str | None:
