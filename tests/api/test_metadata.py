@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from local.config import ROOT
 from tests.support.api import NAMES, Api, Flow
 
+READER = Path(__file__).with_name("read_metadata.cjs")
 NAMESPACE = "microsoft.graph.industryData"
 
 EDM = "{http://docs.oasis-open.org/odata/ns/edm}"
@@ -268,6 +274,39 @@ async def test_what_metadata_declares_is_called_by_its_names(
     assert answer.json()["@odata.context"].endswith(f"/$metadata#{returned.get('Type')}")
     entries = answer.json()["value"]
     assert name == "readPasswords" or set(entries[0]) == set(table()["readinessChange"][1])
+
+
+def read_twice(text: str) -> Any:
+    """What two readers of CSDL find in a document, and what they say against it."""
+    read = subprocess.run(
+        ["node", str(READER)],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env={**os.environ, "NODE_PATH": str(ROOT / "tests" / "node_modules")},
+    )
+    return json.loads(read.stdout)
+
+
+async def test_two_readers_of_csdl_find_the_same_types(service: Api, csdl: ET.Element) -> None:
+    text = (await service.get(f"{service.root}/$metadata")).text
+    found = read_twice(text)
+    assert found["messages"] == []
+    assert found["container"] == "microsoft.graph.GraphService"
+    declared = {
+        kind: sorted(
+            f"{each.get('Namespace')}.{one.get('Name')}"
+            for each in csdl.iter(f"{EDM}Schema")
+            for one in each.findall(f"{EDM}{kind}")
+        )
+        for kind in ("EntityType", "ComplexType", "EnumType")
+    }
+    for reader in ("one", "other"):
+        assert {kind: sorted(names) for kind, names in found[reader].items()} == declared
+    calls = [f"{NAMESPACE}.{name}" for name in ("readPasswords", "readinessHistory", "reset")]
+    assert sorted(found["calls"]) == calls
 
 
 # --- the types that answers name ---------------------------------------------------------------
