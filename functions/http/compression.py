@@ -10,6 +10,8 @@ import azure.functions as func
 
 LEAST_BYTES: Final = 1024
 """Shorter answers stay as they are: a packet holds them anyway."""
+MOST_BYTES: Final = 4 * 1024 * 1024
+"""Longer answers stay as they are: nothing else is served while one is packed."""
 # The fastest: JSON with the same names over and over shrinks to a tenth already.
 _LEVEL: Final = 1
 _MAX_HEADER: Final = 1000
@@ -19,7 +21,9 @@ _NO_WEIGHT: Final = re.compile(r"q\s{0,8}=\s{0,8}0(?:\.0{0,3})?")
 def compressed(req: func.HttpRequest, response: func.HttpResponse) -> func.HttpResponse:
     """Return an answer as gzip where the caller takes that and it is long enough, else as it is."""
     body = response.get_body()
-    if len(body) <= LEAST_BYTES or not takes_gzip(req.headers.get("accept-encoding", "")):
+    if not LEAST_BYTES < len(body) <= MOST_BYTES:
+        return response
+    if not takes_gzip(req.headers.get("accept-encoding", "")):
         return response
     headers = {**response.headers, "Content-Encoding": "gzip"}
     is_text = response.mimetype.startswith("text/")

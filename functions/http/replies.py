@@ -136,8 +136,8 @@ def _json(req: func.HttpRequest, status: int, body: Mapping[str, Any]) -> func.H
 
 def _addressed(req: func.HttpRequest, body: Mapping[str, Any]) -> Any:
     """Put the root before the ids of entities that $select, maybe in $expand, left without one."""
-    options = {name.removeprefix("$").lower() for name in req.params}
-    return _absolute(body, service_root(req)) if options & {"select", "expand"} else body
+    selects = any("select" in f"{name} {text}".lower() for name, text in req.params.items())
+    return _absolute(body, service_root(req)) if selects else body
 
 
 def _absolute(value: Any, root: str) -> Any:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from shared.contract.names import TYPE_MEMBER
@@ -19,7 +20,7 @@ from shared.odata.model import (
     Complex,
     Edm,
     EntityType,
-    Enum,
+    Navigation,
     Property,
     Type,
 )
@@ -69,17 +70,27 @@ def _address(printed: Mapping[str, Any], collection: str) -> str:
 def _entity(
     printed: Mapping[str, Any], declared: EntityType, address: str, root: str
 ) -> dict[str, Any]:
-    actual = declared.narrowed(str(printed.get(TYPE_MEMBER, "")).removeprefix("#")) or declared
-    known = {name: printed[name] for name in (_CONTEXT,) if name in printed}
-    known |= {TYPE_MEMBER: f"#{actual}", "@odata.id": address}
-    known |= {name: printed[name] for name in ("@odata.etag",) if name in printed}
+    actual = _actual(printed, declared)
+    known: dict[str, Any] = {}
+    if _CONTEXT in printed:
+        known[_CONTEXT] = printed[_CONTEXT]
+    known[TYPE_MEMBER] = f"#{actual}"
+    known["@odata.id"] = address
+    if "@odata.etag" in printed:
+        known["@odata.etag"] = printed["@odata.etag"]
     known["@odata.editLink"] = address
-    known |= _members(printed, actual, known, address, root)
+    _add_members(known, printed, actual, address, root)
     for navigation in actual.navigations:
         name = navigation.path
         if "/" not in name and name not in printed:
             known |= _links(name, address)
     return known
+
+
+def _actual(printed: Mapping[str, Any], declared: Any) -> Any:
+    """Return the type that a printed object says it is of; that it is declared as by default."""
+    given = printed.get(TYPE_MEMBER)
+    return declared if given is None else declared.cast(given.removeprefix("#")) or declared
 
 
 def _links(name: str, address: str) -> dict[str, str]:
@@ -89,48 +100,79 @@ def _links(name: str, address: str) -> dict[str, str]:
     }
 
 
-def _members(
+@dataclass(frozen=True)
+class _Member:
+    """What is known of a member: its type, its annotation, and whether values hold more."""
+
+    type: Type
+    annotation: str | None
+    structured: bool
+    navigation: Navigation | None
+
+
+# By the type's identity: all types are made once, and a page has thousands of values of them.
+_known_members: dict[int, dict[str, _Member]] = {}
+
+
+def _members_of(declared: Complex) -> dict[str, _Member]:
+    found = _known_members.get(id(declared))
+    if found is None:
+        found = {
+            each.name: _Member(each.type, _type_of(each), isinstance(each.type, Complex), None)
+            for each in declared.members.values()
+        }
+        if isinstance(declared, EntityType):
+            found |= {
+                each.path: _Member(each.target, None, True, each)
+                for each in declared.navigations
+                if "/" not in each.path
+            }
+        _known_members[id(declared)] = found
+    return found
+
+
+def _add_members(
+    known: dict[str, Any],
     printed: Mapping[str, Any],
     declared: Complex,
-    known: Mapping[str, Any],
     address: str,
     root: str,
-) -> dict[str, Any]:
-    members: dict[str, Any] = {}
+) -> None:
+    """Add an object's members, each behind its annotations, to what is known of it."""
+    members = _members_of(declared)
     for name, value in printed.items():
         if name in known:
             continue
-        member = declared.member(name)
-        navigation = declared.navigation(name) if isinstance(declared, EntityType) else None
-        if navigation is not None:
-            members |= _links(name, address)
-            target, inner = navigation.target, f"{address}/{name}"
-            members[name] = (
+        member = members.get(name)
+        if member is None or value is None:
+            known[name] = value
+        elif member.navigation is not None:
+            known |= _links(name, address)
+            target, inner = member.navigation.target, f"{address}/{name}"
+            known[name] = (
                 _entity(value, target, inner, root)
-                if navigation.single
+                if member.navigation.single
                 else [_entity(each, target, _address(each, inner), root) for each in value]
             )
-            continue
-        annotation = member and value is not None and _type_of(member)
-        if annotation:
-            members[f"{name}{TYPE_MEMBER}"] = annotation
-        members[name] = value if member is None else _value(value, member.type, root)
-    return members
+        else:
+            if member.annotation is not None:
+                known[name + TYPE_MEMBER] = member.annotation
+            known[name] = _value(value, member.type, root) if member.structured else value
 
 
 def _value(value: Any, declared: Type, root: str) -> Any:
     if isinstance(value, list):
         return [_value(each, declared, root) for each in value]
-    if not isinstance(declared, Complex) or not isinstance(value, Mapping):
+    if not isinstance(declared, Complex):
         return value
     if isinstance(declared, EntityType) and "id" in value:
         # The role group of a configuration: it is printed inside, and stands in its collection.
         address = _address(value, f"{root}/{_INDUSTRY_DATA}/roleGroups")
         return _entity(value, declared, address, root)
-    given = str(value.get(TYPE_MEMBER, "")).removeprefix("#")
-    actual = declared.cast(given) or declared
-    known = {TYPE_MEMBER: f"#{actual}"}
-    return {**known, **_members(value, actual, known, "", root)}
+    actual = _actual(value, declared)
+    known: dict[str, Any] = {TYPE_MEMBER: f"#{actual}"}
+    _add_members(known, value, actual, "", root)
+    return known
 
 
 def _type_of(member: Property) -> str | None:
@@ -139,4 +181,4 @@ def _type_of(member: Property) -> str | None:
     if member.collection:
         return f"#Collection({bare})"
     shown = isinstance(member.type, Complex) or member.type in (Edm.STRING, Edm.BOOLEAN)
-    return None if shown and not isinstance(member.type, Enum) else f"#{bare}"
+    return None if shown else f"#{bare}"
