@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
+from functions.http.compression import compressed
 from functions.http.operations import INDUSTRY_DATA, ROOT, dispatch, operation, route
 from functions.http.replies import ok
 from functions.http.requests import asked
@@ -83,4 +84,4 @@ async def z_any_other_request(req: func.HttpRequest) -> func.HttpResponse:
     The host's own routes know keys as segments only, and its own 404 has no body. The host tries
     routes in the order of the functions' names, hence the first letter of this one.
     """
-    return await dispatch(req, req.route_params.get("path") or ROOT)
+    return compressed(req, await dispatch(req, req.route_params.get("path") or ROOT))

@@ -89,7 +89,7 @@ def _option(name: str, entity: EntityType) -> dict[str, Any]:
         "filter": ("An OData condition, such as `id eq '...'`.", text),
         "orderby": (f"Keys of the order, each with asc or desc: {orders}.", text),
         "search": (
-            "Words or quoted phrases that the display name must have."
+            "Words or quoted phrases in the display name, with AND, OR, NOT and parentheses."
             if entity.searchable
             else "Not possible here: these have no display name.",
             text,

@@ -12,7 +12,7 @@ from shared.contract.loading import (
     role_group_ids,
     unknown_role_groups,
 )
-from shared.contract.printing import flows_path, readiness_history, version
+from shared.contract.printing import collection_of, flows_path, readiness_history, version
 from shared.contract.stored import flow_as_sent, flow_configuration
 from shared.contract.updates import merge_flow
 from shared.domain.catalog import BUILT_IN_ROLE_GROUPS
@@ -122,8 +122,7 @@ class ProvisioningFlows:
     async def history(self, set_id: str, flow_id: str) -> dict[str, Any]:
         """Return what has happened to a flow's readiness, newest first. Raises NotFound."""
         _, flow = await self.store.read_flow(set_id, flow_id)
-        path = f"{flows_path(set_id)}('{flow_id}')/readinessHistory"
-        context = self.answers.printer.context(path)
+        context = self.answers.printer.context(collection_of("readinessChange"))
         return {"@odata.context": context, "value": readiness_history(flow)}
 
     async def update(
@@ -192,7 +191,7 @@ class ProvisioningFlows:
             count=len(found),
             record=recorded,
         )
-        context = self.answers.printer.context(f"{flows_path(set_id)}('{flow_id}')/readPasswords")
+        context = self.answers.printer.context(collection_of("initialPassword"))
         value = [{"roleGroup": group, "password": secret.reveal()} for group, secret in found]
         return {"@odata.context": context, "value": value}
 

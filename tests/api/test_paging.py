@@ -201,7 +201,13 @@ async def follow(service: Api, answer: Any, between: Any = None) -> list[list[st
     return pages
 
 
-@pytest.mark.parametrize("order", ["displayName", "displayName desc", "createdDateTime desc", "id"])
+@pytest.mark.parametrize(
+    "order",
+    [
+        *("displayName", "displayName desc", "createdDateTime desc", "id"),
+        "displayName desc,createdDateTime",
+    ],
+)
 async def test_pages_stay_put_while_sets_are_added(
     service: Api, stored: Stored, order: str
 ) -> None:

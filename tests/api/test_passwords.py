@@ -108,7 +108,7 @@ async def test_the_engine_reads_each_role_groups_password(service: Api, engine: 
     body = answer.json()
     assert list(body) == ["@odata.context", "value"]
     assert body["@odata.context"].endswith(
-        f"outboundProvisioningFlowSets('{flow.set_id}')/provisioningFlows('{flow.id}')/readPasswords"
+        "$metadata#Collection(microsoft.graph.industryData.initialPassword)"
     )
     assert body["value"] == [
         {"roleGroup": "staff", "password": first},

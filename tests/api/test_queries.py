@@ -55,6 +55,8 @@ FOUND: list[tuple[str, dict[str, object], list[str]]] = [
     ("sets", {"filter": MINE, "orderby": "displayName desc", "top": 2}, ["6", "5"]),
     ("sets", {"filter": MINE, "orderby": "createdDateTime", "skip": 5}, ["5", "6"]),
     ("sets", {"filter": MINE, "orderby": "lastModifiedDateTime desc", "skip": 6}, ["0"]),
+    ("sets", {"filter": MINE, "orderby": "displayName desc,createdDateTime", "top": 2}, ["6", "5"]),
+    ("sets", {"filter": MINE, "orderby": "displayName,id desc", "skip": 5}, ["5", "6"]),
     ("sets", {"filter": MINE, "top": 0}, []),
     ("sets", {"search": '"WORD no 6"'}, ["6"]),
     ("sets", {"search": 'WORD "no 2"'}, ["2"]),
@@ -267,6 +269,8 @@ async def test_select_keeps_what_it_names(
     assert answer.status == 200, answer.text
     printed = answer.json()
     assert "/$entity" in printed.pop("@odata.context")
+    assert ("@odata.id" in printed) is ("id" not in kept)
+    printed.pop("@odata.id", None)
 
     def same(shape: Any, value: Any) -> bool:
         if isinstance(shape, dict):
@@ -299,6 +303,7 @@ async def test_expand_and_select_nest(service: Api, stored: Stored, dollar: str)
     answer = (await service.get(service.sets, options)).json()
     [entity] = answer["value"]
     assert list(entity) == [
+        "@odata.id",
         "displayName",
         "provisioningFlows@odata.context",
         "provisioningFlows",
