@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import logging
 import os
 import re
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError
@@ -24,15 +23,12 @@ from azure.servicebus.exceptions import (
 )
 
 from local.config import ROOT, LocalConfig, LocalConfigError
-from local.console import DONE, FAILED, WRONG, AdminError, say, short
+from local.console import FAILED, WRONG, AdminError, short
 from local.dead_letters import list_letters, replay_letters, show_letter
 from local.host.errors import HostError
 from local.host.settings import apply_local_settings
 from local.settings import SETTINGS_FILE, new_password_key
 from shared import bootstrap
-from shared.contract import events
-from shared.contract.events import MAX_REASON, read_event
-from shared.contract.schemas import FLOW_SCHEMAS
 from shared.domain.errors import (
     InvalidEvent,
     PublishFailed,
@@ -40,12 +36,8 @@ from shared.domain.errors import (
     SettingsError,
     StoreUnavailable,
 )
-from shared.domain.ids import as_guid
-from shared.domain.readiness import MAY_SET, EventType
-from shared.services import rotation
 
 INTERRUPTED = 130
-PASSES = 3
 _DAY = re.compile(r"\d{4}/\d{2}/\d{2}")
 _NAME = re.compile(r"\d{4}/\d{2}/\d{2}/\d{6}-\d+\.json")
 # The settings must be whole, but nothing here looks at tokens.
@@ -62,127 +54,7 @@ _REFUSALS = (
 )
 
 
-# --- report -------------------------------------------------------------------------------------
-
-
-async def report(given: argparse.Namespace) -> int:
-    """Send a report about a flow as a provisioning engine would."""
-    message = events.report(
-        given.flow_set,
-        given.kind,
-        given.flow,
-        given.status,
-        revision=given.revision,
-        reason=given.reason,
-    )
-    read_event(message.body)
-    await bootstrap.publisher().publish(message)
-    if given.json:
-        print(json.dumps({"eventId": message.id}))
-    else:
-        say(
-            f"Sent as event {message.id}. Whether it counted is in the flow's readinessHistory: "
-            "an event older than the last one applied, or about another revision, changes nothing."
-        )
-    return DONE
-
-
-# --- dead letters -------------------------------------------------------------------------------
-
-
-# --- passwords ----------------------------------------------------------------------------------
-
-
-async def rotate_passwords(given: argparse.Namespace) -> int:
-    """Seal stored passwords with the newest key; an interrupted run is gone on with by another."""
-    store, keyring = bootstrap.flow_store(), bootstrap.settings().keyring
-    progress = rotation.Progress()
-
-    def note(so_far: rotation.Progress) -> None:
-        if not given.json:
-            say(f"  {_count(so_far)}, up to flow set {so_far.after or '(none)'}")
-
-    if not given.json:
-        what = "Counting what" if given.dry_run else "Sealing what"
-        say(f"{what} is not sealed by the key '{keyring.current}' yet ...")
-    try:
-        await rotation.rotate(
-            store, keyring, progress, batch=given.batch, dry_run=given.dry_run, note=note
-        )
-    except asyncio.CancelledError:
-        print(
-            f"Interrupted after {_count(progress)}, at flow set {progress.after or '(none)'}. "
-            "Nothing is half done: run the same command again, and it goes on.",
-            file=sys.stderr,
-        )
-        raise
-    left = rotation.Progress()
-    if not given.dry_run:
-        # A flow that was changed in between may have been stored with its former seal.
-        for _ in range(PASSES):
-            left = rotation.Progress()
-            await rotation.rotate(store, keyring, left, batch=given.batch, dry_run=True)
-            if not left.passwords:
-                break
-            await rotation.rotate(store, keyring, progress, batch=given.batch)
-    unreadable = left.unreadable or progress.unreadable
-    if given.json:
-        print(
-            json.dumps(
-                {
-                    "key": keyring.current,
-                    "dryRun": given.dry_run,
-                    "flows": progress.flows,
-                    "passwords": progress.passwords,
-                    "left": left.passwords,
-                    "unreadable": [
-                        {"flowSetId": set_id, "flowId": flow_id, "why": why}
-                        for set_id, flow_id, why in unreadable
-                    ],
-                },
-                indent=2,
-            )
-        )
-    else:
-        say(f"{_count(progress)} {'would be' if given.dry_run else 'were'} sealed anew.")
-        for set_id, flow_id, why in unreadable:
-            say(f"Flow {flow_id} of set {set_id} stays as it is: {why}")
-        if left.passwords:
-            say(f"{_count(left)} are left: they change all the time. Run the command again.")
-    return FAILED if unreadable or left.passwords else DONE
-
-
-def _count(progress: rotation.Progress) -> str:
-    return f"{progress.passwords} passwords of {progress.flows} flows"
-
-
 # --- the command line ---------------------------------------------------------------------------
-
-
-def _guid(text: str) -> str:
-    guid = as_guid(text)
-    if guid is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a GUID")
-    return guid
-
-
-def _whole(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 2**53):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
-    return int(text)
-
-
-def _batch(text: str) -> int:
-    number = _whole(text)
-    if number > 1000:
-        raise argparse.ArgumentTypeError("give 1 to 1000 flow sets a request")
-    return number
-
-
-def _reason(text: str) -> str:
-    if len(text) > MAX_REASON:
-        raise argparse.ArgumentTypeError(f"give at most {MAX_REASON} characters")
-    return text
 
 
 def _matching(pattern: re.Pattern[str], example: str) -> Callable[[str], str]:
@@ -208,14 +80,6 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
-    of_report = command(commands, "report", report)
-    of_report.add_argument("--flow-set", required=True, type=_guid, metavar="ID")
-    of_report.add_argument("--flow", required=True, type=_guid, metavar="ID")
-    of_report.add_argument("--kind", required=True, choices=list(FLOW_SCHEMAS))
-    of_report.add_argument("--status", required=True, choices=sorted(MAY_SET[EventType.REPORTED]))
-    of_report.add_argument("--reason", type=_reason, metavar="TEXT")
-    of_report.add_argument("--revision", type=_whole, metavar="N", help="default: the current one")
-
     day = _matching(_DAY, "2026/11/24")
     letters = commands.add_parser("dead-letters", help="List, show and put back dead letters.")
     of_letters = letters.add_subparsers(required=True, metavar="COMMAND")
@@ -229,15 +93,10 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--day", type=day, metavar="YYYY/MM/DD", help="with --all")
     replay.add_argument("--again", action="store_true", help="also those that were put back")
 
-    passwords = commands.add_parser("passwords", help="Seal stored passwords with the newest key.")
-    of_passwords = passwords.add_subparsers(required=True, metavar="COMMAND")
-    rotate = command(of_passwords, "rotate", rotate_passwords)
-    rotate.add_argument("--batch", type=_batch, default=100, metavar="N", help="default: 100")
-    rotate.add_argument("--dry-run", action="store_true", help="only count them")
     return parser
 
 
-def _load_settings(run: Callable[..., Any]) -> None:
+def _load_settings() -> None:
     """Complete the environment, which is where shared/bootstrap.py reads settings."""
     if not os.environ.get("COSMOS_ENDPOINT"):
         if not SETTINGS_FILE.is_file():
@@ -248,11 +107,9 @@ def _load_settings(run: Callable[..., Any]) -> None:
         for name, value in LocalConfig.read(os.environ).overrides().items():
             os.environ.setdefault(name, value)
         apply_local_settings(ROOT, os.environ)
-    unused: Iterable[tuple[str, str]] = _NOT_USED.items()
-    if run is not rotate_passwords:
-        # Who puts a message on the queue needs no key of passwords.
-        unused = [*unused, ("PASSWORD_KEYS", new_password_key())]
-    for name, value in unused:
+    # Who puts a message on the queue needs no key of passwords.
+    unused = {**_NOT_USED, "PASSWORD_KEYS": new_password_key()}
+    for name, value in unused.items():
         if not os.environ.get(name):
             os.environ[name] = value
     bootstrap.settings()
@@ -286,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What matters of what the SDKs log is raised, too.
     logging.disable(logging.CRITICAL)
     try:
-        _load_settings(given.run)
+        _load_settings()
         return asyncio.run(_run(given))
     except (HostError, InvalidEvent, LocalConfigError, SettingsError) as exc:
         print(exc, file=sys.stderr)

@@ -12,6 +12,7 @@ import click
 from industrydata import __version__
 from industrydata.commands.completion import completion
 from industrydata.commands.flows import flows
+from industrydata.commands.passwords import passwords
 from industrydata.commands.reporting import report
 from industrydata.commands.sets import sets
 from industrydata.errors import FAILED, INTERRUPTED, CommandError
@@ -46,7 +47,7 @@ def main_group(context: click.Context, url: str | None, use_azd: bool) -> None:
     context.obj = Session(url, use_azd)
 
 
-for command in (sets, flows, report, completion):
+for command in (sets, flows, report, passwords, completion):
     main_group.add_command(command)
 
 

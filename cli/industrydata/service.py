@@ -67,14 +67,22 @@ class Service:
         self._client.close()
 
     def call(
-        self, method: str, path: str, body: bytes | None = None, if_match: str | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        if_match: str | None = None,
+        repeat: bool = False,
     ) -> dict[str, Any]:
         """Send a request to a path below the root and return the JSON object of its answer.
 
         It is repeated as Retry-After says, within MAX_WAIT_SECONDS: any request that was refused
-        for being one too many (429), and a read also while the service is away (503).
+        for being one too many (429), and a read, or what may be repeated, also while the service
+        is away (503).
         """
-        answer = self._patiently(method, path, body, if_match)
+        headers = {} if if_match is None else {"If-Match": if_match}
+        answer = self._patiently(method, path, body, headers, repeat or method == "GET")
         if answer.status >= 300:
             raise refusal(answer.status, answer.content, self._token)
         return self._object(path, answer.content)
@@ -82,14 +90,14 @@ class Service:
     def etag(self, path: str) -> str | None:
         """Return the ETag of an entity."""
         # Without a conditional header the service sends none; this one matches no entity.
-        answer = self._patiently("GET", path, None, None, {"If-None-Match": '"none"'})
+        answer = self._patiently("GET", path, None, {"If-None-Match": '"none"'}, True)
         if answer.status >= 300:
             raise refusal(answer.status, answer.content, self._token)
         return answer.etag
 
-    def post(self, path: str, value: Any) -> dict[str, Any]:
-        """Send a value as JSON."""
-        return self.call("POST", path, json.dumps(value).encode())
+    def post(self, path: str, value: Any, repeat: bool = False) -> dict[str, Any]:
+        """Send a value as JSON; `repeat` says that it may be sent again, as a read may."""
+        return self.call("POST", path, json.dumps(value).encode(), repeat=repeat)
 
     def pages(self, path: str, options: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """Yield the entities of a collection, page after page."""
@@ -157,15 +165,12 @@ class Service:
         method: str,
         path: str,
         body: bytes | None,
-        if_match: str | None,
-        more: Mapping[str, str] | None = None,
+        headers: Mapping[str, str],
+        repeat: bool,
     ) -> Answer:
-        headers = dict(more or {})
         if body is not None:
-            headers["Content-Type"] = "application/json"
-        if if_match is not None:
-            headers["If-Match"] = if_match
-        repeated = (429, 503) if method == "GET" else (429,)
+            headers = {**headers, "Content-Type": "application/json"}
+        repeated = (429, 503) if repeat else (429,)
         waited = 0.0
         for last in (False,) * (_TRIES - 1) + (True,):
             answer = self._send(method, self.root + path, body, headers)

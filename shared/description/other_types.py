@@ -137,6 +137,32 @@ OTHER_TYPES: Final[dict[str, Any]] = {
         ["value"],
         description="The initial password of each role group's new users, in clear.",
     ),
+    "resealPasswords": an_object(
+        {
+            "after": {**TEXT, "description": "The id that the last answer gave."},
+            "top": {"type": "integer", "minimum": 1, "maximum": 100, "default": 100},
+            "dryRun": {"type": "boolean", "description": "Count the passwords, write nothing."},
+            "keyId": {**TEXT, "description": "The key that is expected to seal."},
+        },
+        description="Which stored passwords are to be sealed with the newest key.",
+    ),
+    "resealedPasswords": an_object(
+        {
+            **CONTEXT,
+            "keyId": TEXT,
+            "flows": COUNT,
+            "passwords": COUNT,
+            "unreadable": an_array(
+                an_object(
+                    {"flowSetId": GUID, "flowId": GUID, "why": TEXT},
+                    ["flowSetId", "flowId", "why"],
+                )
+            ),
+            "after": {**NULLABLE_TEXT, "description": "Where the next request goes on."},
+        },
+        ["keyId", "flows", "passwords", "unreadable", "after"],
+        description="How many passwords were sealed anew, and which no key opens.",
+    ),
     "overview": an_object(
         {
             "flowSets": COUNT,

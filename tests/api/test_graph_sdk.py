@@ -441,6 +441,7 @@ UNCALLED = {
     # short name of reset, which only the documentation uses.
     "readinessHistory",
     "readPasswords",
+    "resealPasswords",
     "reset",
     "$batch",
     "$metadata",

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import secrets
-import signal
 import sys
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -17,7 +16,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from azure.cosmos.aio import ContainerProxy
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient
 from azure.storage.blob.aio import BlobServiceClient
@@ -28,10 +26,7 @@ from local.dead_letters import replay_id
 from local.settings import example_values
 from local.stack import Stack
 from shared.adapters.archive import Archive
-from shared.adapters.keyring import Keyring
-from shared.domain.errors import StoreUnavailable
-from shared.services import rotation
-from tests.support.api import UNKNOWN, Api, Flow, event_outcomes, request_body, until
+from tests.support.api import UNKNOWN, Api, Flow, event_outcomes, until
 
 SECONDS = 60.0
 OLD_KEY = f"old:{base64.b64encode(b'o' * 32).decode()}"
@@ -87,68 +82,11 @@ async def archive(stack: Stack) -> AsyncIterator[Archive]:
         yield Archive(storage)
 
 
-def about(flow: Flow) -> list[str]:
-    """The arguments that name a flow."""
-    return ["--flow-set", flow.set_id, "--flow", flow.id, "--kind", flow.kind]
-
-
-# --- report -------------------------------------------------------------------------------------
-
-
-async def test_a_reported_status_is_applied_with_its_reason(service: Api, run_admin: Admin) -> None:
-    flow = await service.new_flow("user")
-    await flow.until_status("ready")
-    ran = await run_admin.run(
-        *("report", *about(flow), "--status", "failed"),
-        *("--reason", "Keine Lizenz übrig.", "--revision", "1", "--json"),
-    )
-    assert (ran.code, ran.err) == (0, "")
-    await flow.until_status("failed")
-    [newest, *_] = (await service.get(f"{flow.url}/readinessHistory")).json()["value"]
-    assert (newest["eventId"], newest["reason"]) == (ran.json()["eventId"], "Keine Lizenz übrig.")
-
-
-async def test_a_report_without_a_revision_is_about_the_current_one(
-    service: Api, run_admin: Admin
-) -> None:
-    flow = await service.new_flow("security_group")
-    await flow.until_status("ready")
-    assert (await service.send("POST", f"{flow.url}/reset")).status == 202
-    await flow.until_status("ready")
-    ran = await run_admin.run("report", *about(flow), "--status", "expired")
-    assert (ran.code, ran.err) == (0, "")
-    assert "readinessHistory" in ran.out
-    await flow.until_status("expired")
-
-
 WRONG: dict[str, list[str]] = {
     "no command": [],
     "another command": ["delete-everything"],
-    "no flow": ["report", "--flow-set", UNKNOWN, "--kind", "userProvisioningFlow"],
-    "no GUID": [
-        *("report", "--flow-set", "7", "--flow", UNKNOWN),
-        *("--kind", "userProvisioningFlow", "--status", "ready"),
-    ],
-    "another kind": [
-        *("report", "--flow-set", UNKNOWN, "--flow", UNKNOWN),
-        *("--kind", "provisioningFlow", "--status", "ready"),
-    ],
-    "notReady": [
-        *("report", "--flow-set", UNKNOWN, "--flow", UNKNOWN),
-        *("--kind", "userProvisioningFlow", "--status", "notReady"),
-    ],
-    "revision 0": [
-        *("report", "--flow-set", UNKNOWN, "--flow", UNKNOWN, "--revision", "0"),
-        *("--kind", "userProvisioningFlow", "--status", "ready"),
-    ],
-    "a long reason": [
-        *("report", "--flow-set", UNKNOWN, "--flow", UNKNOWN, "--reason", "x" * 1025),
-        *("--kind", "userProvisioningFlow", "--status", "ready"),
-    ],
     "a day in words": ["dead-letters", "list", "--day", "today"],
     "a name outside the archive": ["dead-letters", "show", "../replays/x.json"],
-    "no batch": ["passwords", "rotate", "--batch", "0"],
-    "a batch too large": ["passwords", "rotate", "--batch", "1001"],
 }
 
 
@@ -181,17 +119,8 @@ NOBODY = "http://127.0.0.1:9"
             "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=a2V5;"
             f"BlobEndpoint={NOBODY}/devstoreaccount1;",
         ),
-        (
-            [
-                *("report", "--flow-set", UNKNOWN, "--flow", UNKNOWN),
-                *("--kind", "userProvisioningFlow", "--status", "ready"),
-            ],
-            "ServiceBus",
-            "Endpoint=sb://127.0.0.1:9;SharedAccessKeyName=x;SharedAccessKey=y;"
-            "UseDevelopmentEmulator=true",
-        ),
     ],
-    ids=["storage", "queue"],
+    ids=["storage"],
 )
 async def test_a_service_that_does_not_answer_is_one_sentence(
     run_admin: Admin, arguments: list[str], setting: str, value: str
@@ -200,13 +129,6 @@ async def test_a_service_that_does_not_answer_is_one_sentence(
     assert (ran.code, ran.out) == (1, "")
     assert ran.err.endswith("Is the stack running? `make run` starts it.\n")
     assert ran.err.count("\n") == 1
-
-
-async def test_only_the_change_of_keys_needs_the_keys(run_admin: Admin) -> None:
-    assert (await run_admin.run("dead-letters", "list", PASSWORD_KEYS="")).code == 0
-    ran = await run_admin.run("passwords", "rotate", PASSWORD_KEYS="")
-    assert ran.code == 2
-    assert "PASSWORD_KEYS" in ran.err
 
 
 # --- dead letters -------------------------------------------------------------------------------
@@ -344,7 +266,7 @@ async def test_all_puts_back_what_can_be_and_leaves_the_rest(
 
 
 async def test_a_request_for_a_check_is_put_back_without_what_was_hidden(
-    run_admin: Admin, archive: Archive, flow: Flow
+    run_admin: Admin, archive: Archive, letters: DeadLetters, flow: Flow
 ) -> None:
     about_check = {
         "type": "industryData.provisioningFlow.readinessCheckRequested",
@@ -356,7 +278,9 @@ async def test_a_request_for_a_check_is_put_back_without_what_was_hidden(
             "configuration": {"creationOptions": "[hidden]"},
         },
     }
-    await run_admin.run("report", *about(flow), "--status", "failed")
+    _, report = flow.report("failed", datetime.now(UTC))
+    async with letters.client.get_queue_sender(READINESS_QUEUE) as sender:
+        await sender.send_messages(report)
     await flow.until_status("failed")
     later = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
     name, _ = await archived(archive, flow, **about_check, time=later)
@@ -392,200 +316,6 @@ async def test_replay_wants_names_or_all(run_admin: Admin) -> None:
         ran = await run_admin.run("dead-letters", "replay", *arguments)
         assert ran.code == 1
         assert "--all" in ran.err
-
-
-# --- passwords ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Sealed:
-    """Flows whose passwords were sealed by an older key, and what was stored before."""
-
-    stored: ContainerProxy
-    keys: str
-
-    async def make(self, service: Api, *, key: str = OLD_KEY) -> Flow:
-        """A ready user flow with two passwords, sealed as if before the change of the key."""
-        flow = await service.new_flow("user")
-        await flow.until_status("ready")
-        document = await self.document(flow)
-        ring, old = Keyring.read(self.keys), Keyring.read(key)
-        for entry in entries(document):
-            settings = entry["defaultPasswordSettings"]
-            group = entry["roleGroup"]
-            clear = ring.open(settings["password"], flow.id, group)
-            settings["password"] = old.seal(clear, flow.id, group)
-        await self.stored.replace_item(flow.set_id, document)
-        return flow
-
-    async def document(self, flow: Flow) -> dict[str, Any]:
-        """A flow's set, as it is stored."""
-        return dict(await self.stored.read_item(flow.set_id, flow.set_id))
-
-    async def key_ids(self, flow: Flow) -> list[str]:
-        """The keys that have sealed a flow's passwords."""
-        return [
-            entry["defaultPasswordSettings"]["password"]["keyId"]
-            for entry in entries(await self.document(flow))
-        ]
-
-
-def entries(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """The configurations of the stored user flow."""
-    flow = document["flows"]["userProvisioningFlow"]
-    found: list[dict[str, Any]] = flow["configuration"]["creationOptions"]["configurations"]
-    return found
-
-
-@pytest.fixture
-async def sealed(stored_sets: ContainerProxy, password_keys: str) -> Sealed:
-    return Sealed(stored_sets, password_keys)
-
-
-def current(keys: str) -> str:
-    """The id of the key that seals."""
-    return keys.partition(":")[0]
-
-
-async def read_passwords(service: Api, flow: Flow) -> list[dict[str, str]]:
-    """A flow's passwords in clear."""
-    answer = await service.send("POST", f"{flow.url}/readPasswords")
-    assert answer.status == 200, answer.text
-    value: list[dict[str, str]] = answer.json()["value"]
-    return value
-
-
-async def test_rotation_seals_with_the_newest_key_and_changes_nothing_else(
-    service: Api, run_admin: Admin, sealed: Sealed, password_keys: str
-) -> None:
-    flow = await sealed.make(service)
-    before = await sealed.document(flow)
-    read = await service.get(flow.url, if_none_match='"x"')
-    keys = f"{password_keys},{OLD_KEY}"
-
-    counted = await run_admin.run("passwords", "rotate", "--dry-run", "--json", PASSWORD_KEYS=keys)
-    assert counted.code == 0
-    assert (counted.json()["flows"], counted.json()["passwords"]) == (1, 2)
-    assert await sealed.key_ids(flow) == ["old", "old"]
-
-    ran = await run_admin.run("passwords", "rotate", PASSWORD_KEYS=keys)
-    assert (ran.code, ran.err) == (0, "")
-    assert ran.out.endswith("2 passwords of 1 flows were sealed anew.\n")
-    assert await sealed.key_ids(flow) == [current(password_keys)] * 2
-    after = await sealed.document(flow)
-    again = await service.get(flow.url, if_none_match='"x"')
-    assert (again.text, again.headers["ETag"]) == (read.text, read.headers["ETag"])
-    for document in (before, after):
-        for entry in entries(document):
-            del entry["defaultPasswordSettings"]["password"]
-    system = ("_etag", "_ts", "_rid", "_self", "_attachments")
-    assert {k: v for k, v in before.items() if k not in system} == {
-        k: v for k, v in after.items() if k not in system
-    }
-    published = json.loads(request_body("user"))["creationOptions"]["configurations"]
-    assert [each["password"] for each in await read_passwords(service, flow)] == [
-        entry["defaultPasswordSettings"]["password"] for entry in published
-    ]
-
-
-async def test_rotation_pages_through_all_sets(
-    service: Api, run_admin: Admin, sealed: Sealed, password_keys: str
-) -> None:
-    flows = [await sealed.make(service) for _ in range(3)]
-    keys = f"{password_keys},{OLD_KEY}"
-    ran = await run_admin.run("passwords", "rotate", "--batch", "1", PASSWORD_KEYS=keys)
-    assert ran.code == 0
-    assert ran.out.count("up to flow set") >= 3
-    for flow in flows:
-        assert await sealed.key_ids(flow) == [current(password_keys)] * 2
-
-
-async def test_an_interrupted_rotation_says_where_it_is_and_goes_on(
-    service: Api, run_admin: Admin, sealed: Sealed, password_keys: str
-) -> None:
-    flows = [await sealed.make(service) for _ in range(12)]
-    keys = f"{password_keys},{OLD_KEY}"
-    process = await run_admin.start("passwords", "rotate", "--batch", "1", PASSWORD_KEYS=keys)
-    assert process.stdout is not None
-    async with asyncio.timeout(SECONDS):
-        while b"up to flow set" not in (await process.stdout.readline()):
-            pass
-        process.send_signal(signal.SIGINT)
-        _, err = await process.communicate()
-    assert process.returncode == 130
-    assert err.decode().startswith("Interrupted after ")
-    assert "run the same command again" in err.decode()
-    done = [await sealed.key_ids(flow) for flow in flows]
-    # Each flow is one write: both of its passwords, or none.
-    assert all(len(set(key_ids)) == 1 for key_ids in done)
-    assert ["old", "old"] in done
-    assert (await run_admin.run("passwords", "rotate", PASSWORD_KEYS=keys)).code == 0
-    for flow in flows:
-        assert await sealed.key_ids(flow) == [current(password_keys)] * 2
-
-
-async def test_a_password_without_its_key_is_told_and_holds_nothing_up(
-    service: Api, run_admin: Admin, sealed: Sealed, password_keys: str
-) -> None:
-    lost = await sealed.make(service, key=f"gone:{base64.b64encode(b'g' * 32).decode()}")
-    old = await sealed.make(service)
-    keys = f"{password_keys},{OLD_KEY}"
-    try:
-        ran = await run_admin.run("passwords", "rotate", "--json", PASSWORD_KEYS=keys)
-        assert ran.code == 1
-        assert {each["flowId"] for each in ran.json()["unreadable"]} == {lost.id}
-        assert "'gone'" in ran.json()["unreadable"][0]["why"]
-        assert await sealed.key_ids(lost) == ["gone", "gone"]
-        assert await sealed.key_ids(old) == [current(password_keys)] * 2
-    finally:
-        await service.delete(service.set(lost.set_id))
-
-
-async def test_a_flow_that_was_changed_meanwhile_is_not_overwritten(
-    service: Api, sealed: Sealed, stack: Stack, password_keys: str
-) -> None:
-    from azure.cosmos.aio import CosmosClient
-
-    from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY
-    from shared.adapters.cosmos import Cosmos
-    from shared.adapters.flow_store import FlowStore
-
-    flow = await sealed.make(service)
-    stored = (await sealed.document(flow))["flows"][flow.kind]
-    assert (await service.send("POST", f"{flow.url}/reset")).status == 202
-    client = CosmosClient(
-        stack.config.cosmos_endpoint, COSMOS_EMULATOR_KEY, enable_endpoint_discovery=False
-    )
-    cosmos = Cosmos(client, COSMOS_DATABASE)
-    try:
-        store = FlowStore(cosmos)
-        assert not await store.put_resealed(flow.set_id, stored, stored["configuration"])
-        assert not await store.put_resealed(UNKNOWN, stored, stored["configuration"])
-        progress = rotation.Progress()
-        ring = Keyring.read(f"{password_keys},{OLD_KEY}")
-        await rotation.rotate(store, ring, progress, batch=10)
-        assert (progress.flows, progress.passwords) == (1, 2)
-    finally:
-        await cosmos.close()
-
-
-class Refusing:
-    """A store whose first answers are refusals."""
-
-    def __init__(self, refusals: int) -> None:
-        self.left = refusals
-
-    async def ask(self) -> str:
-        if self.left:
-            self.left -= 1
-            raise StoreUnavailable(retry_after=0)
-        return "answer"
-
-
-async def test_rotation_waits_for_a_store_that_is_overloaded_for_a_while() -> None:
-    assert await rotation._patiently(Refusing(rotation.TRIES - 1).ask) == "answer"
-    with pytest.raises(StoreUnavailable):
-        await rotation._patiently(Refusing(rotation.TRIES).ask)
 
 
 # --- how it signs in ----------------------------------------------------------------------------

@@ -167,7 +167,7 @@ def update(
     found = session.service.flow(set_id, flow)
     flow_id = str(found.get("id"))
     path = flow_path(set_id, flow_id)
-    changed = session.service.call("PATCH", path, body, session.service.etag(path))
+    changed = session.service.call("PATCH", path, body, if_match=session.service.etag(path))
     session.output.value(changed, f"Changed {kind_of(found)} flow {clean(flow_id)}.")
     if watch:
         until_ready(session, set_id, [flow_id], timeout)
