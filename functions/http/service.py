@@ -8,7 +8,7 @@ import azure.functions as func
 
 from functions.http.operations import INDUSTRY_DATA, dispatch, operation, route
 from functions.http.replies import ok
-from shared import bootstrap
+from shared import VERSION, bootstrap
 from shared.description.operations import Contract
 from shared.domain.permissions import OUTBOUND_FLOW_READ
 
@@ -23,7 +23,8 @@ async def health(req: func.HttpRequest) -> func.HttpResponse:
     """Say that the app is loaded and its settings are complete; no other service is called."""
     bootstrap.settings()
     return func.HttpResponse(
-        json.dumps({"status": "healthy"}), headers={"Content-Type": "application/json"}
+        json.dumps({"status": "healthy", "version": VERSION}),
+        headers={"Content-Type": "application/json"},
     )
 
 

@@ -221,6 +221,6 @@ OTHER_TYPES: Final[dict[str, Any]] = {
         ["flowSets", "counts", "queue", "deadLetters", "value", "more"],
         description="What the status page shows.",
     ),
-    "health": an_object({"status": {"const": "healthy"}}, ["status"]),
+    "health": an_object({"status": {"const": "healthy"}, "version": TEXT}, ["status", "version"]),
     "openapi": {"type": "object", "description": "This document."},
 }
