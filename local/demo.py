@@ -86,7 +86,7 @@ def _show_call(token: str, method: str, url: str, body: bytes, verbose: bool) ->
     """Send a request; show it with its answer, bodies only if `verbose`."""
     if not verbose:
         answer = call(token, method, url, body)
-        say(f"{method} {_short(url)}  {answer.status} {answer.reason}")
+        say(f"{method} {_short(url)} -> {answer.status} {answer.reason}")
         return answer
     say(f"{method} {url}")
     say("Authorization: Bearer (what `make token` prints)")
@@ -97,8 +97,9 @@ def _show_call(token: str, method: str, url: str, body: bytes, verbose: bool) ->
 
 
 def _short(url: str) -> str:
-    """The path of a URL below the API's root for this resource."""
-    return url.partition("/external/industryData")[2]
+    """A URL as people write it: without what is the same for all."""
+    head, sets, tail = url.partition("outboundProvisioningFlowSets")
+    return f"…/{sets}{tail}" if head else url
 
 
 def _pretty(text: str) -> str:
@@ -139,7 +140,8 @@ def _await_ready(token: str, url: str, status: str, since: float, deadline: floa
 def show_flows(api: str, token: str, verbose: bool) -> None:
     """Create a flow set and the four flows in it; DemoError unless all four become ready."""
     sets = f"{api}/external/industryData/outboundProvisioningFlowSets"
-    say("\n== A flow set ==\n")
+    space = "\n" if verbose else ""
+    say(f"\n== A flow set =={space}")
     flow_set = _created(
         _show_call(token, "POST", sets, b'{"displayName": "Contoso schools"}', verbose),
         "The flow set",
@@ -148,7 +150,7 @@ def show_flows(api: str, token: str, verbose: bool) -> None:
     deadline = time.monotonic() + READY_SECONDS
     late = []
     for number, (name, title) in enumerate(FLOWS.items(), start=1):
-        say(f"\n== {number}. {title} ==\n")
+        say(f"\n== {number}. {title} =={space}")
         body = (PAYLOADS / f"{name}.request.json").read_bytes()
         answer = _show_call(token, "POST", flows, body, verbose)
         flow = _created(answer, title)

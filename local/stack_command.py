@@ -59,9 +59,10 @@ def run_banner(config: LocalConfig) -> str:
         "Create": curl_line(config),
     }
     lines = "\n".join(f"  {name:<8} {text}" for name, text in offers.items())
+    logs = short_path(config.local_state / "logs")
     return (
-        f"\nThe service runs; Ctrl-C stops everything. In another terminal, or a browser:\n\n{lines}\n"
-        f"\nLogs are in {short_path(config.local_state / 'logs')}. What the functions say follows.\n"
+        "\nThe service runs; Ctrl-C stops everything. In another terminal, or a browser:\n\n"
+        f"{lines}\n\nLogs are in {logs}. What the functions say follows.\n"
     )
 
 

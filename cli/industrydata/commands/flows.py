@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from industrydata.commands.creating import create_flows
-from industrydata.commands.flow_rows import ROW_COLUMNS, flow_row, history_row
+from industrydata.commands.flow_rows import ROW_COLUMNS, flow_row, history_row, moment
 from industrydata.commands.watching import until_ready
 from industrydata.errors import UsageError
 from industrydata.files import read_flows, read_object
@@ -101,7 +101,7 @@ def show_flow(session: Session, set_id: str, flow: str) -> None:
     status = found.get("readinessStatus")
     latest = session.service.history(set_id, str(found.get("id")))[:1]
     output.say(f"{kind_of(found)}  {clean(found.get('id'))}")
-    since = f"  since {clean(latest[0].get('appliedDateTime'))}" if latest else ""
+    since = f"  since {moment(latest[0].get('appliedDateTime'))}" if latest else ""
     output.say(status_text(status), since)
     if latest and latest[0].get("reason") and status != "notReady":
         output.say(clean(latest[0]["reason"]))

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import click
 
+from industrydata.commands.flow_rows import moment
 from industrydata.errors import NotFoundError, RefusedError
 from industrydata.session import SECONDS, Session, a_flow, an_id, with_session
 from industrydata.text import clean
@@ -86,7 +87,7 @@ def report(
     output.value(
         {"eventId": event.id, "counted": True, **entry},
         f"The report counted: {kind_of(found)} is {clean(entry.get('readinessStatus'))} since "
-        f"{clean(entry.get('appliedDateTime'))}.",
+        f"{moment(entry.get('appliedDateTime'))}.",
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from industrydata.commands.flow_rows import ROW_COLUMNS, flow_row
+from industrydata.commands.flow_rows import ROW_COLUMNS, flow_row, moment
 from industrydata.errors import UsageError
 from industrydata.files import read_object
 from industrydata.session import (
@@ -66,9 +66,12 @@ def show_set(session: Session, set_id: str) -> None:
         output.value(found)
         return
     output.say(clean(found.get("displayName")))
-    for label, member in (("id", "id"), ("created", "createdDateTime")):
-        output.say(f"{label:<9} {clean(found.get(member))}")
-    output.say(f"{'changed':<9} {clean(found.get('lastModifiedDateTime'))}")
+    for label, member in (
+        ("id", "id"),
+        ("created", "createdDateTime"),
+        ("changed", "lastModifiedDateTime"),
+    ):
+        output.say(f"{label:<9} {moment(found.get(member))}")
     output.say("")
     if not output.table(ROW_COLUMNS, flows_of(found), flow_row):
         output.say("It has no flows.")
