@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import click
@@ -82,7 +82,7 @@ def _examine(session: Session) -> Iterator[Finding]:
     yield from _parts(session)
 
 
-def _service(session: Session) -> Iterator[Finding]:
+def _service(session: Session) -> Generator[Finding, None, Finding]:
     """Look at what the service says of itself; the last finding is returned, too."""
     try:
         answer = session.service.health()
@@ -129,9 +129,8 @@ def _parts(session: Session) -> Iterator[Finding]:
         yield Finding("access", UNKNOWN, short(error, 500), error.exit_code)
         return
     yield Finding("access", OK, "the token is accepted, and may read flows")
-    yield Finding(
-        "store", OK, f"Cosmos DB answers: {counted(_number(found, 'flowSets'), 'flow set')}"
-    )
+    sets = counted(_number(found, "flowSets"), "flow set")
+    yield Finding("store", OK, f"Cosmos DB answers: {sets}")
     yield _queue(found.get("queue"))
     yield _archive(found.get("deadLetters"))
 
@@ -145,7 +144,13 @@ def _queue(queue: object) -> Finding:
             "it does",
             FAILED,
         )
-    return Finding("queue", OK, f"Service Bus answers: {_fields(queue)}")
+    waiting, dead = _number(queue, "waiting"), _number(queue, "deadLettered")
+    least = "" if queue.get("complete") else "at least "
+    return Finding(
+        "queue",
+        OK,
+        f"Service Bus answers: {least}{counted(waiting, 'message')} waiting, {dead} given up",
+    )
 
 
 def _archive(letters: object) -> Finding:
@@ -158,14 +163,9 @@ def _archive(letters: object) -> Finding:
             FAILED,
         )
     waiting = _number(letters, "notReplayed")
-    advice = "; `industrydata dead-letters list` shows them" if waiting else ""
     return Finding(
-        "archive", OK, f"Blob Storage answers: {counted(waiting, 'dead letter')} waiting{advice}"
+        "archive", OK, f"Blob Storage answers: {counted(waiting, 'dead letter')} waiting"
     )
-
-
-def _fields(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{clean(name)} {clean(value)}" for name, value in values.items())
 
 
 def _number(values: Mapping[str, Any], name: str) -> int:
