@@ -199,7 +199,8 @@ def _report(chance: random.Random, about: Accepted, flow: dict[str, Any]) -> dic
     """A report about the present revision or, where there is one, the former."""
     revision = chance.randint(1, flow["revision"])
     # To the microsecond, since the check that made the flow ready.
-    moment = EPOCH + timedelta(microseconds=flow["appliedAt"] + chance.randint(1, 100_000))
+    checked = flow["history"][0]["appliedAt"]
+    moment = EPOCH + timedelta(microseconds=checked + chance.randint(1, 100_000))
     return {
         "specversion": "1.0",
         "id": str(uuid.UUID(int=chance.getrandbits(128))),

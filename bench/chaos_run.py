@@ -211,7 +211,7 @@ class Run:
         """Make what is notReady due, and fire the timer until nothing is; return what is left."""
         left = await self.not_ready()
         for flow in left:
-            path = f"/flows/{flow['kind']}/askAgainAt"
+            path = f"/flows/{flow['kind']}/checkDueAt"
             operation = {"op": "set", "path": path, "value": 0}
             await self.container.patch_item(flow["setId"], flow["setId"], [operation])
         timer = f"http://{HOST}:{self.stack.config.functions_port}/admin/functions"

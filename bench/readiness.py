@@ -141,8 +141,9 @@ async def written_by_sdk() -> float:
             [
                 {"op": "set", "path": f"{path}/readinessStatus", "value": "ready"},
                 {"op": "set", "path": f"{path}/reason", "value": None},
-                {"op": "set", "path": f"{path}/appliedAt", "value": at},
-                {"op": "set", "path": f"{path}/appliedKey", "value": key},
+                {"op": "set", "path": f"{path}/check", "value": {"status": "ready"}},
+                {"op": "set", "path": f"{path}/checkDueAt", "value": None},
+                {"op": "set", "path": f"{path}/stamp", "value": key},
                 {"op": "remove", "path": f"{path}/history/{flows.HISTORY_ENTRIES - 1}"},
                 {"op": "add", "path": f"{path}/history/0", "value": entry},
             ],

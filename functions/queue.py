@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import azure.functions as func
 
 from shared import bootstrap
+from shared.domain.ids import microseconds_of
 
 bp = func.Blueprint()
 
@@ -21,6 +22,8 @@ async def update_readiness_status(msg: func.ServiceBusMessage) -> None:
         msg.application_properties or {},
         msg.content_type,
         msg.delivery_count or 1,
+        # Service Bus cuts the time to the millisecond: an event of that one is not of the future.
+        microseconds_of(msg.enqueued_time_utc or datetime.now(UTC)) + 999,
     )
 
 

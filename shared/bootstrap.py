@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from shared.adapters.entra import Authorizer
     from shared.adapters.flow_store import FlowStore
     from shared.adapters.password_audit import PasswordAudit
+    from shared.adapters.readiness_store import ReadinessStore
     from shared.adapters.service_bus import QueueDepth, QueuePublisher
     from shared.contract.printing import Printer
     from shared.services.announcing import Announcer
@@ -128,6 +129,13 @@ def flow_store() -> FlowStore:
     from shared.adapters.flow_store import FlowStore
 
     return FlowStore(_cosmos())
+
+
+@functools.cache
+def _readiness_store() -> ReadinessStore:
+    from shared.adapters.readiness_store import ReadinessStore
+
+    return ReadinessStore(flow_store())
 
 
 @functools.cache
@@ -249,7 +257,7 @@ def readiness() -> Readiness:
     """Return what applies the events of the readiness queue."""
     from shared.services.readiness import Readiness
 
-    return Readiness(flow_store(), catalog(), publisher())
+    return Readiness(_readiness_store(), catalog(), publisher())
 
 
 @functools.cache
@@ -257,7 +265,7 @@ def reconciler() -> Reconciler:
     """Return what makes good what was lost on the way."""
     from shared.services.reconciliation import Reconciler
 
-    return Reconciler(flow_store(), catalog(), publisher(), _announcer())
+    return Reconciler(flow_store(), _readiness_store(), catalog(), publisher(), _announcer())
 
 
 @functools.cache
@@ -308,6 +316,7 @@ async def close() -> None:
         archive,
         _password_audit,
         flow_store,
+        _readiness_store,
         catalog,
         flow_sets,
         provisioning_flows,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -67,10 +68,12 @@ async def create(set_id: uuid.UUID, flow: Flow, request: Request) -> dict[str, A
         "reason": None,
         "revision": 1,
         "revisedAt": at,
-        "appliedAt": 0,
-        "appliedKey": "",
+        "check": None,
+        "report": None,
+        "stamp": secrets.token_hex(8),
         "asks": 1,
-        "askAgainAt": at + 60_000_000,
+        "checkDueAt": at + 60_000_000,
+        "uses": [],
         "history": [{**entry, "eventAt": at, "appliedAt": at}, *[None] * 19],
     }
     try:

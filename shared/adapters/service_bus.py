@@ -16,7 +16,13 @@ from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
 from azure.servicebus.amqp import AmqpAnnotatedMessage
 from azure.servicebus.exceptions import ServiceBusError
 
-from shared.contract.events import ATTEMPTS_PROPERTY, CONTENT_TYPE, MAX_EVENT_BYTES, Message
+from shared.contract.events import (
+    ATTEMPTS_PROPERTY,
+    CONTENT_TYPE,
+    ENQUEUED_PROPERTY,
+    MAX_EVENT_BYTES,
+    Message,
+)
 from shared.domain.errors import PublishFailed
 
 log = logging.getLogger(__name__)
@@ -57,6 +63,9 @@ class _Waiting:
             properties["Diagnostic-Id"] = message.traceparent
         if message.attempts:
             properties[ATTEMPTS_PROPERTY] = message.attempts
+        if message.enqueued_at is not None:
+            # As text: the SDK writes a number in 32 bits.
+            properties[ENQUEUED_PROPERTY] = str(message.enqueued_at)
         annotations: dict[Any, Any] | None = None
         if message.delay:
             due = datetime.now(UTC) + timedelta(seconds=message.delay)

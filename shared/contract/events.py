@@ -24,13 +24,22 @@ from shared.contract.redaction import redacted_text
 from shared.contract.schemas import FLOW_SCHEMAS
 from shared.domain.catalog import ROLE_CODES, CatalogChange, is_role_group_id
 from shared.domain.context import is_traceparent
-from shared.domain.errors import InvalidEvent, UnreadableBody
+from shared.domain.errors import InvalidEvent, NewerEvent, UnreadableBody
 from shared.domain.flows import without_passwords
-from shared.domain.ids import as_guid, microseconds, new_id
+from shared.domain.ids import as_guid, microseconds, microseconds_of, new_id
 from shared.domain.readiness import CATALOG_CHANGED, MAY_SET, EventType, Position, Status
 
+EVENT_VERSION = 2
+"""The version of the events that are written here, in the extension attribute `dataversion`.
+
+An event without one is of version 1, as a provisioning engine's are. Version 2 has `revisedAfter`
+in a change of the catalog, and no configuration in a fresh request for a check.
+"""
 ATTEMPTS_PROPERTY = "attempts"
 """The application property that counts how often a message was put back."""
+ENQUEUED_PROPERTY = "enqueuedAt"
+"""The application property that keeps when a message that was put back first came to the queue, in
+microseconds since 1970 UTC, as text."""
 CONTENT_TYPE = "application/cloudevents+json"
 SOURCE = "/industryData/provisioningService"
 # A Standard queue takes 256 KiB a message. An event is put back with properties of ours, and has to
@@ -39,7 +48,6 @@ MAX_EVENT_BYTES = 255 * 1024
 # Of a longer request the configuration is read from the store instead.
 MAX_CHECK_BYTES = 128 * 1024
 MAX_REASON = 1024
-MAX_CLOCK_SKEW = timedelta(minutes=5)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -47,7 +55,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class ReadinessEvent:
     """One event about a flow. A request for a check has no `status`, a report no `configuration`.
 
-    `fresh` says that what the flow refers to has changed: a check must not trust what it knows.
+    A request without a configuration is for a fresh check, which reads the flow and what it refers
+    to from the store.
     """
 
     id: str
@@ -60,7 +69,6 @@ class ReadinessEvent:
     configuration: Mapping[str, Any] | None
     status: Status | None
     reason: str | None
-    fresh: bool
     traceparent: str | None
 
 
@@ -68,20 +76,23 @@ class ReadinessEvent:
 class CatalogChanged:
     """A role group or the definition of a role has changed: flows that use it are to be checked.
 
-    Those in sets up to the id `after` have been found already.
+    Those in sets up to the id `after` have been found already. Only those are meant whose revision
+    is of a later time than `revised_after`, in microseconds since 1970 UTC.
     """
 
     id: str
     change: CatalogChange
-    after: str
-    traceparent: str | None
+    after: str = ""
+    revised_after: int = 0
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True)
 class Message:
     """An event ready to be sent: its id (also the queue's key for duplicates) and its bytes.
 
-    `delay` is in seconds. `attempts` counts how often it was put back because the store was away.
+    `delay` is in seconds. `attempts` counts how often it was put back because the store was away;
+    `enqueued_at` is then when it first came to the queue, in microseconds since 1970 UTC.
     """
 
     id: str
@@ -89,6 +100,7 @@ class Message:
     traceparent: str | None = None
     delay: float = 0.0
     attempts: int = 0
+    enqueued_at: int | None = None
 
 
 def check_request(
@@ -103,9 +115,9 @@ def check_request(
 
     The configuration is part of the event, without its passwords, so that the check needs no read;
     the revision makes sure that nothing is decided from a configuration that has changed since. The
-    event's time is that of the revision, however often the check is requested: an engine's report
-    about the revision counts more. Only a `fresh` check, requested after a change of what the flow
-    refers to, is an event of its own time.
+    event's time is that of the revision, however often the check is requested. A `fresh` check,
+    requested after a change of what the flow refers to, reads everything and is an event of its
+    own time.
     """
     data: dict[str, Any] = {
         "flowSetId": set_id,
@@ -114,9 +126,10 @@ def check_request(
         "revision": flow["revision"],
     }
     if fresh:
-        data["fresh"] = True
+        at = microseconds()
+        return _message(EventType.CHECK_REQUESTED, _subject(data), data, at, traceparent)
+    at = flow["revisedAt"]
     whole = {**data, "configuration": without_passwords(flow["configuration"])}
-    at = microseconds() if fresh else flow["revisedAt"]
     message = _message(EventType.CHECK_REQUESTED, _subject(data), whole, at, traceparent)
     if len(message.body) <= MAX_CHECK_BYTES:
         return message
@@ -150,14 +163,16 @@ def catalog_changed(
     change: CatalogChange,
     *,
     after: str = "",
+    revised_after: int = 0,
     delay: float = 0.0,
     traceparent: str | None = None,
 ) -> Message:
-    """Announce a change of the catalog; `delay` is in seconds."""
+    """Announce a change of the catalog; `delay` is in seconds, the rest as in CatalogChanged."""
     data = {
         "roleGroupId": change.role_group,
         "roleCode": change.role_code,
         "after": after,
+        "revisedAfter": _printed(revised_after) if revised_after else None,
     }
     data = {name: value for name, value in data.items() if value}
     subject = change.role_group or change.role_code or ""
@@ -177,20 +192,25 @@ def _message(
     traceparent: str | None = None,
 ) -> Message:
     event_id = new_id()
-    moment = _EPOCH + timedelta(microseconds=at)
     event = {
         "specversion": "1.0",
         "id": event_id,
         "source": SOURCE,
         "type": event_type,
         "subject": subject,
-        "time": moment.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "time": _printed(at),
         "datacontenttype": "application/json",
+        "dataversion": EVENT_VERSION,
         **({"traceparent": traceparent} if traceparent is not None else {}),
         "data": data,
     }
     body = write_json(event)
     return Message(event_id, body, traceparent)
+
+
+def _printed(at: int) -> str:
+    moment = _EPOCH + timedelta(microseconds=at)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 # --- reading -----------------------------------------------------------------------------------
@@ -204,6 +224,13 @@ class _Guid(fields.String):
         return guid
 
 
+class _Time(fields.AwareDateTime):
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> datetime:
+        # RFC 3339 allows "t" and "z".
+        text = value.upper() if isinstance(value, str) else value
+        return super()._deserialize(text, attr, data, **kwargs)
+
+
 class _RoleGroupId(fields.String):
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         group: str = super()._deserialize(value, attr, data, **kwargs).lower()
@@ -212,7 +239,12 @@ class _RoleGroupId(fields.String):
         return group
 
 
-class _AboutFlow(Schema):
+class _Data(Schema):
+    class Meta:
+        unknown = EXCLUDE  # members that a later version of a sender adds
+
+
+class _AboutFlow(_Data):
     flow_set_id = _Guid(required=True, data_key="flowSetId")
     flow_id = _Guid(required=True, data_key="flowId")
     kind = fields.String(required=True, validate=validate.OneOf(list(FLOW_SCHEMAS)))
@@ -239,25 +271,18 @@ class _Reported(_AboutFlow):
     )
 
 
-class _CatalogChanged(Schema):
+class _CatalogChanged(_Data):
     role_group = _RoleGroupId(load_default=None, data_key="roleGroupId")
     role_code = fields.String(
         load_default=None, data_key="roleCode", validate=validate.OneOf(ROLE_CODES)
     )
-
     after = _Guid(load_default="")
+    revised_after = _Time(load_default=None, data_key="revisedAfter", format="iso")
 
     @validates_schema
     def one_of_the_two(self, data: Mapping[str, Any], **kwargs: Any) -> None:
         if (data["role_group"] is None) == (data["role_code"] is None):
             raise ValidationError("Give roleGroupId or roleCode, one of the two.")
-
-
-class _Time(fields.AwareDateTime):
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> datetime:
-        # RFC 3339 allows "t" and "z".
-        text = value.upper() if isinstance(value, str) else value
-        return super()._deserialize(text, attr, data, **kwargs)
 
 
 class _Envelope(Schema):
@@ -281,10 +306,12 @@ _DATA: dict[str, Schema] = {
 }
 
 
-def read_event(body: bytes, now: datetime | None = None) -> ReadinessEvent | CatalogChanged:
+def read_event(body: bytes, enqueued_at: int | None = None) -> ReadinessEvent | CatalogChanged:
     """Parse a queue message; raises InvalidEvent with every fault, for its sender.
 
-    `now` is the present time where it is not the clock's.
+    A time after `enqueued_at` counts as that: the clock of its sender runs ahead. It is in
+    microseconds since 1970 UTC; None means now. Raises NewerEvent for an event of a version after
+    EVENT_VERSION, whatever else it has.
     """
     if len(body) > MAX_EVENT_BYTES:
         raise InvalidEvent(f"The message has {len(body)} bytes; send at most {MAX_EVENT_BYTES}.")
@@ -301,10 +328,10 @@ def read_event(body: bytes, now: datetime | None = None) -> ReadinessEvent | Cat
         if repeated := repeated_members(value["data"]):
             raise InvalidEvent(f"The data has a member more than once: {', '.join(repeated[:5])}.")
     faults: dict[Any, Any] = {}
+    version = value.get("dataversion") if isinstance(value, dict) else None
+    if type(version) is int and version > EVENT_VERSION:
+        raise NewerEvent(version)
     event: dict[str, Any] = _loaded(_ENVELOPE, value, faults)
-    if "time" in event and event["time"] - (now or datetime.now(UTC)) > MAX_CLOCK_SKEW:
-        # The newest event counts: one from a clock that runs ahead would override all others.
-        faults["time"] = ["The time lies in the future; set the sender's clock."]
     schema = _DATA.get(str(value.get("type"))) if isinstance(value, dict) else None
     about: dict[str, Any] = {}
     if schema is not None and isinstance(value.get("data"), dict):
@@ -318,23 +345,26 @@ def read_event(body: bytes, now: datetime | None = None) -> ReadinessEvent | Cat
         traceparent = None
     if event["type"] == CATALOG_CHANGED:
         change = CatalogChange(about["role_group"], about["role_code"])
-        return CatalogChanged(event["id"], change, about["after"], traceparent)
+        since = about["revised_after"]
+        revised_after = 0 if since is None else microseconds_of(since)
+        return CatalogChanged(event["id"], change, about["after"], revised_after, traceparent)
     status = about.get("status")
+    latest = microseconds() if enqueued_at is None else enqueued_at
     return ReadinessEvent(
         id=event["id"],
         type=EventType(event["type"]),
         position=Position(
-            (event["time"] - _EPOCH) // timedelta(microseconds=1),
+            min(microseconds_of(event["time"]), latest),
             str(uuid.uuid5(uuid.NAMESPACE_URL, f"{event['source']} {event['id']}")),
         ),
         flow_set_id=about["flow_set_id"],
         flow_id=about["flow_id"],
         kind=about["kind"],
         revision=about["revision"],
-        configuration=about.get("configuration"),
+        # Version 1 marked the request for a fresh check, and sent the configuration with it.
+        configuration=None if about.get("fresh") else about.get("configuration"),
         status=None if status is None else Status(status),
         reason=_cleaned(about.get("reason")),
-        fresh=about.get("fresh", False),
         traceparent=traceparent,
     )
 

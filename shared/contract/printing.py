@@ -35,7 +35,19 @@ _DEFINITION_MEMBERS = (
     "sortIndex",
 )
 _NOT_READ = frozenset(
-    {"flows", "reason", "revisedAt", "appliedAt", "appliedKey", "asks", "askAgainAt", "history"}
+    {
+        "version",
+        "flows",
+        "reason",
+        "revisedAt",
+        "check",
+        "report",
+        "stamp",
+        "asks",
+        "checkDueAt",
+        "uses",
+        "history",
+    }
 )
 
 

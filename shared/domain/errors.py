@@ -22,6 +22,7 @@ ServiceError
         PublishFailed       Service Bus did not take an event
         KeysUnavailable     the issuer's signing keys
     InvalidEvent            a queue message can never be processed as it is
+    NewerEvent              an event of a version that only a later release of the service reads
 SettingsError               app settings are missing or unusable; raised once, at first use
 
 functions/http/errors.py maps each class to a status, by its nearest base class in the table there;
@@ -217,6 +218,13 @@ class KeysUnavailable(Unavailable):
 
 class InvalidEvent(ServiceError):
     """A queue message can never be processed as it is; the text says what its sender must fix."""
+
+
+class NewerEvent(ServiceError):
+    """An event is of a later version: an instance of that release has to process it."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"The event is of version {version}, which this release does not read.")
 
 
 class SettingsError(Exception):

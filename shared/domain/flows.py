@@ -7,6 +7,7 @@ readiness events have done to it.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,12 +16,15 @@ from shared.domain.errors import UnreadablePassword
 from shared.domain.ids import microseconds, new_id, utc_now
 from shared.domain.secrets import MASKED_PASSWORD, Opens, Ring, Secret
 
+VERSION = 2
+"""The version of the documents that this module makes; shared/domain/versions.py has the others."""
+
 HISTORY_ENTRIES = 20
 """How many readiness changes a flow remembers. The list always has that length, with nulls behind
 the entries, so that one PATCH can put an entry in front and drop the last."""
 
 FIRST_RECHECK = 60 * 1_000_000
-"""Microseconds after which a flow that is still notReady is checked again."""
+"""Microseconds after which a check that has not been made is requested again."""
 MAX_DOUBLINGS = 8
 """How often that wait doubles: it ends at a good four hours."""
 
@@ -41,6 +45,7 @@ def new_flow_set(members: Mapping[str, Any]) -> dict[str, Any]:
     now = utc_now()
     return {
         "id": new_id(),
+        "version": VERSION,
         "createdDateTime": now,
         "lastModifiedDateTime": now,
         **members,
@@ -56,6 +61,7 @@ def first_revision(flow_id: str, configuration: Mapping[str, Any]) -> dict[str, 
         "createdDateTime": now,
         "lastModifiedDateTime": now,
         **_unchecked(1, "created", [None] * HISTORY_ENTRIES),
+        "uses": uses_of(configuration),
         "configuration": configuration,
     }
 
@@ -66,6 +72,7 @@ def next_revision(stored: Stored, configuration: Mapping[str, Any]) -> dict[str,
         **stored,
         "lastModifiedDateTime": utc_now(),
         **_unchecked(stored["revision"] + 1, "updated", stored["history"]),
+        "uses": uses_of(configuration),
         "configuration": configuration,
     }
 
@@ -96,20 +103,34 @@ def _unchecked(revision: int, why: str, history: Sequence[Any]) -> dict[str, Any
         "reason": None,
         "revision": revision,
         "revisedAt": now,
-        "appliedAt": 0,
-        "appliedKey": "",
+        "check": None,
+        "report": None,
+        "stamp": new_stamp(),
         "asks": 1,
-        "askAgainAt": now + FIRST_RECHECK,
+        "checkDueAt": now + FIRST_RECHECK,
         "history": [entry, *history[:-1]],
     }
 
 
+def new_stamp() -> str:
+    """Make what each write to a flow leaves in it: a later one sees that it came between."""
+    return secrets.token_hex(8)
+
+
 def recheck_at(asks: int) -> int:
-    """Return when a flow whose check was requested `asks` times is due again: the wait doubles."""
+    """Return when a check that was requested `asks` times is due again: the wait doubles."""
     return microseconds() + (FIRST_RECHECK << min(asks, MAX_DOUBLINGS))
 
 
 # --- what a flow refers to ---------------------------------------------------------------------
+
+
+def uses_of(configuration: Mapping[str, Any]) -> list[str]:
+    """Return what a stored configuration refers to: ids of role groups, codes of mapped roles.
+
+    It is stored with the flow and indexed: a change in the catalog finds the flows it touches.
+    """
+    return sorted(role_groups_of(configuration) | role_codes_of(configuration))
 
 
 def role_groups_of(configuration: Mapping[str, Any]) -> set[str]:

@@ -6,9 +6,11 @@ import itertools
 import re
 import secrets
 import time
+from datetime import UTC, datetime, timedelta
 
 # 100-nanosecond ticks between year 1 and 1970, the two epochs.
 _TICKS_TO_UNIX_EPOCH = 621_355_968_000_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _counter = itertools.count(_TICKS_TO_UNIX_EPOCH + time.time_ns() // 100)
@@ -41,6 +43,12 @@ def utc_now() -> str:
 def microseconds() -> int:
     """Return the current time in microseconds since 1970 UTC: a number that JSON keeps exactly."""
     return time.time_ns() // 1000
+
+
+def microseconds_of(moment: datetime) -> int:
+    """Return a moment in microseconds since 1970 UTC; one without a time zone is in UTC."""
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def printed_time(stored: str) -> str:

@@ -12,6 +12,7 @@ from shared.domain.catalog import CACHE_SECONDS
 from shared.domain.context import current_trace
 from shared.domain.errors import PublishFailed, StoreUnavailable
 from shared.domain.flows import Stored
+from shared.domain.ids import microseconds
 from shared.telemetry import log_event
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from shared.adapters.service_bus import QueuePublisher
 
 _LATER_SECONDS: Final = CACHE_SECONDS + 5
+# Instances' clocks may differ by this much, in microseconds.
+_CLOCK_MARGIN: Final = 15 * 60 * 1_000_000
 
 
 @dataclass(frozen=True)
@@ -40,15 +43,21 @@ class Announcer:
     async def catalog_changed(self, stored: Unannounced | None) -> bool:
         """Have the flows that use a changed role group or role checked again; return whether.
 
-        Twice: at once, and when no instance can have the former state in its cache any more, for
-        flows that are created meanwhile. Where that fails, the change keeps its mark, and the
-        reconciler announces it. With None there is nothing to announce.
+        Twice: at once for all of them, and when no instance can have the former state in its cache
+        any more, for those that were created or changed meanwhile. Where that fails, the change
+        keeps its mark, and the reconciler announces it. With None there is nothing to announce.
         """
         if stored is None:
             return True
+        trace = current_trace.get()
         messages = [
-            events.catalog_changed(stored.change, delay=delay, traceparent=current_trace.get())
-            for delay in (0.0, _LATER_SECONDS)
+            events.catalog_changed(stored.change, traceparent=trace),
+            events.catalog_changed(
+                stored.change,
+                revised_after=microseconds() - _CLOCK_MARGIN,
+                delay=_LATER_SECONDS,
+                traceparent=trace,
+            ),
         ]
         if not all(await asyncio.gather(*map(self._publish, messages))):
             return False

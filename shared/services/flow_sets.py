@@ -69,7 +69,7 @@ class FlowSets:
 
         async def attempt() -> dict[str, Any] | None:
             nonlocal members
-            stored = await self.store.read_set(set_id)
+            stored = await self.store.read_set(set_id, to_write=True)
             if members is not None and members.items() <= stored.items():
                 # The SDK repeated a request whose answer was lost: it was this one that counted.
                 return stored

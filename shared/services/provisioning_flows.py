@@ -143,7 +143,7 @@ class ProvisioningFlows:
         """Remove a flow from its set. Raises NotFound or PreconditionFailed."""
 
         async def attempt() -> bool | None:
-            kind, stored = await self.store.read_flow(set_id, flow_id)
+            kind, stored = await self.store.read_flow(set_id, flow_id, to_write=True)
             if_match.require(lambda: entity_tag(stored))
             return await self.store.remove_flow(set_id, kind, stored) or None
 
@@ -184,7 +184,7 @@ class ProvisioningFlows:
 
         async def attempt() -> tuple[str, dict[str, Any]] | None:
             nonlocal tried
-            kind, stored = await self.store.read_flow(set_id, flow_id)
+            kind, stored = await self.store.read_flow(set_id, flow_id, to_write=True)
             if tried is not None and same_revision(stored, tried):
                 # The SDK repeated a request whose answer was lost: it was this one that counted.
                 return kind, stored

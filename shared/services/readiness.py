@@ -14,19 +14,24 @@ from shared.contract import events
 from shared.contract.cloudevents import as_structured
 from shared.contract.events import CatalogChanged, ReadinessEvent
 from shared.domain import readiness
+from shared.domain.catalog import CatalogChange
 from shared.domain.context import current_trace
-from shared.domain.errors import PublishFailed, StoreUnavailable
+from shared.domain.errors import NewerEvent, PublishFailed, StoreUnavailable
 from shared.domain.flows import role_codes_of, role_groups_of
 from shared.domain.ids import microseconds
-from shared.domain.readiness import Change, Outcome, Surroundings, Verdict
+from shared.domain.readiness import Applied, Check, Outcome, Report, Surroundings, Verdict
 from shared.telemetry import log_event
 
 if TYPE_CHECKING:
     from shared.adapters.catalog_store import CatalogStore
-    from shared.adapters.flow_store import FlowStore
+    from shared.adapters.readiness_store import ReadinessStore
     from shared.adapters.service_bus import QueuePublisher
 
 SETS_AT_ONCE: Final = 200
+# How many role groups one search for flows names: each adds to its query.
+GROUPS_AT_ONCE: Final = 50
+# A fresh check is made again while its surroundings change under it.
+_CHECKS: Final = 4
 
 # While Cosmos DB is away, events wait in the queue: 2 s, 4 s, ... up to 5 min, for about a day.
 MAX_ATTEMPTS: Final = 300
@@ -41,10 +46,11 @@ PAUSE_SECONDS: Final = 6.0
 class Readiness:
     """Applies events to the flow store, and publishes the checks that follow from them."""
 
-    store: FlowStore
+    store: ReadinessStore
     catalog: CatalogStore
     publisher: QueuePublisher
     sets_at_once: int = SETS_AT_ONCE
+    groups_at_once: int = GROUPS_AT_ONCE
 
     async def receive(
         self,
@@ -52,23 +58,45 @@ class Readiness:
         properties: Mapping[str, Any],
         content_type: str | None,
         delivery_count: int,
+        enqueued_at: int,
     ) -> None:
         """Apply one message of the queue, or put it back for later while the store is away.
 
-        Raises InvalidEvent for a message that can never be processed. Raises StoreUnavailable or
-        PublishFailed where the queue must deliver it again.
+        `enqueued_at` is when it came to the queue, in microseconds since 1970 UTC. An event of a
+        later version is put back too: an instance of that release takes it. Raises InvalidEvent for
+        a message that can never be processed. Raises StoreUnavailable, NewerEvent or PublishFailed
+        where the queue must deliver it again.
         """
         body = as_structured(body, properties, content_type)
-        event = events.read_event(body)
-        current_trace.set(event.traceparent)
+        first_enqueued = enqueued_first(properties, enqueued_at)
+        attempts = attempts_of(properties) + 1
+        event_id = None
         try:
             try:
+                event = events.read_event(body, first_enqueued)
+                event_id = event.id
+                current_trace.set(event.traceparent)
                 await self.process(event, delivery_count)
-            except StoreUnavailable:
-                attempts = attempts_of(properties) + 1
+            except (StoreUnavailable, NewerEvent) as exc:
                 if attempts > MAX_ATTEMPTS:
                     raise
-                await self._put_back(event, body, attempts)
+                message = events.Message(
+                    str(uuid.uuid4()),
+                    body,
+                    current_trace.get(),
+                    put_back_delay(attempts),
+                    attempts,
+                    first_enqueued,
+                )
+                await self.publisher.publish(message)
+                log_event(
+                    "eventPutBack",
+                    logging.WARNING,
+                    eventId=event_id,
+                    attempts=attempts,
+                    wait=round(message.delay, 1),
+                    why=str(exc),
+                )
         except PublishFailed:
             await asyncio.sleep(PAUSE_SECONDS)
             raise
@@ -78,21 +106,7 @@ class Readiness:
         if isinstance(event, CatalogChanged):
             await self._check_dependent_flows(event)
             return
-        verdict = await self._verdict(event)
-        outcome, before = Outcome.GONE, None
-        if verdict is not None:
-            applied = await self.store.apply(
-                Change(
-                    event_id=event.id,
-                    flow_set_id=event.flow_set_id,
-                    kind=event.kind,
-                    flow_id=event.flow_id,
-                    revision=event.revision,
-                    position=event.position,
-                    verdict=verdict,
-                )
-            )
-            outcome, before = applied.outcome, applied.before
+        verdict, applied = await self._apply(event)
         log_event(
             event.type,
             eventId=event.id,
@@ -100,26 +114,46 @@ class Readiness:
             flowId=event.flow_id,
             kind=event.kind,
             revision=event.revision,
-            before=before,
+            before=applied.before,
             to=verdict.status if verdict else None,
-            outcome=outcome,
+            outcome=applied.outcome,
             deliveryCount=delivery_count,
             latencyMs=(microseconds() - event.position.at) // 1000,
         )
 
-    async def _verdict(self, event: ReadinessEvent) -> Verdict | None:
-        """Return what an event says of its flow; None where the flow is gone or has changed."""
+    async def _apply(self, event: ReadinessEvent) -> tuple[Verdict | None, Applied]:
         if event.status is not None:
-            return Verdict(event.status, event.reason)
-        configuration = event.configuration
-        if configuration is None:
-            configuration = await self.store.read_configuration(
-                event.flow_set_id, event.kind, event.flow_id, event.revision
-            )
-        if configuration is None:
-            return None
-        around = await self._surroundings(configuration, fresh=event.fresh)
-        return readiness.check(event.kind, configuration, around)
+            verdict = Verdict(event.status, event.reason)
+            return verdict, await self.store.apply(_report(event, verdict))
+        if event.configuration is None:
+            return await self._apply_fresh_check(event)
+        around = await self._surroundings(event.configuration, fresh=False)
+        verdict = readiness.check(event.kind, event.configuration, around)
+        return verdict, await self.store.apply(_check(event, verdict))
+
+    async def _apply_fresh_check(self, event: ReadinessEvent) -> tuple[Verdict | None, Applied]:
+        """Check a flow as it is stored, and what it refers to as that is stored.
+
+        A check that was written is made again: of two at once, the one that read its surroundings
+        first may have written last.
+        """
+        applied = None
+        for _ in range(_CHECKS):
+            flow = await self.store.read_flow(event.flow_set_id, event.kind, event.flow_id)
+            if flow is None:
+                return None, applied or Applied(Outcome.GONE)
+            if flow["revision"] != event.revision:
+                return None, applied or Applied(Outcome.STALE)
+            configuration = flow["configuration"]
+            around = await self._surroundings(configuration, fresh=True)
+            verdict = readiness.check(event.kind, configuration, around)
+            found = await self.store.apply(_check(event, verdict))
+            if found.outcome is not Outcome.APPLIED:
+                return verdict, applied or found
+            applied = applied or found
+            if not flow["uses"]:
+                return verdict, applied
+        raise StoreUnavailable
 
     async def _surroundings(self, configuration: Mapping[str, Any], *, fresh: bool) -> Surroundings:
         groups = role_groups_of(configuration)
@@ -131,56 +165,90 @@ class Readiness:
 
     async def _check_dependent_flows(self, event: CatalogChanged) -> None:
         """Request the checks of flows that use what changed, a bounded number of sets at once."""
-        change = event.change
-        groups = {change.role_group} if change.role_group is not None else set()
-        if change.role_code is not None:
-            groups = {
-                group.id
-                for group in await self.catalog.role_groups()
-                if change.role_code in group.roles
-            }
+        change, trace = event.change, event.traceparent
+        names, others = await self._names_of(change)
         found, more = await self.store.flows_that_use(
-            groups, change.role_code, event.after, self.sets_at_once
+            names, event.revised_after, event.after, self.sets_at_once
         )
-        trace = event.traceparent
         messages = [
             events.check_request(set_id, kind, flow, fresh=True, traceparent=trace)
             for set_id, kind, flow in found
         ]
+        if not event.after:
+            messages += [
+                events.catalog_changed(
+                    CatalogChange(group), revised_after=event.revised_after, traceparent=trace
+                )
+                for group in others
+            ]
         await asyncio.gather(*map(self.publisher.publish, messages))
         if more is not None:
             await self.publisher.publish(
-                events.catalog_changed(change, after=more, traceparent=trace)
+                events.catalog_changed(
+                    change, after=more, revised_after=event.revised_after, traceparent=trace
+                )
             )
         log_event(
             readiness.CATALOG_CHANGED,
             eventId=event.id,
             roleGroup=change.role_group,
             roleCode=change.role_code,
-            asked=len(found),
+            requested=len(found),
             more=more is not None,
         )
 
-    async def _put_back(
-        self, event: ReadinessEvent | CatalogChanged, body: bytes, attempts: int
-    ) -> None:
-        delay = put_back_delay(attempts)
-        await self.publisher.publish(
-            events.Message(str(uuid.uuid4()), body, event.traceparent, delay, attempts)
-        )
-        log_event(
-            "eventPutBack",
-            logging.WARNING,
-            eventId=event.id,
-            attempts=attempts,
-            wait=round(delay, 1),
-        )
+    async def _names_of(self, change: CatalogChange) -> tuple[list[str], list[str]]:
+        """Return the role groups and roles to search flows by, and role groups left for later.
+
+        A role stands in role groups, and those are what a user flow uses. The groups left for later
+        get events of their own.
+        """
+        if change.role_group is not None:
+            return [change.role_group], []
+        code = change.role_code
+        assert code is not None  # noqa: S101 - one of the two is given
+        groups = [group.id for group in await self.catalog.role_groups() if code in group.roles]
+        return [code, *groups[: self.groups_at_once]], groups[self.groups_at_once :]
+
+
+def _check(event: ReadinessEvent, verdict: Verdict) -> Check:
+    assert event.revision is not None  # noqa: S101 - a check is requested of a revision
+    return Check(
+        event_id=event.id,
+        flow_set_id=event.flow_set_id,
+        kind=event.kind,
+        flow_id=event.flow_id,
+        revision=event.revision,
+        position=event.position,
+        verdict=verdict,
+        fresh=event.configuration is None,
+    )
+
+
+def _report(event: ReadinessEvent, verdict: Verdict) -> Report:
+    return Report(
+        event_id=event.id,
+        flow_set_id=event.flow_set_id,
+        kind=event.kind,
+        flow_id=event.flow_id,
+        revision=event.revision,
+        position=event.position,
+        verdict=verdict,
+    )
 
 
 def attempts_of(properties: Mapping[str, Any]) -> int:
     """Return how often an event was put back; what is no number of ours counts as never."""
     given = properties.get(events.ATTEMPTS_PROPERTY)
     return given if type(given) is int and given > 0 else 0
+
+
+def enqueued_first(properties: Mapping[str, Any], enqueued_at: int) -> int:
+    """Return when an event came to the queue before it was put back; never after `enqueued_at`."""
+    given = properties.get(events.ENQUEUED_PROPERTY)
+    if isinstance(given, str) and given.isascii() and given.isdigit() and len(given) <= 16:
+        return min(int(given), enqueued_at)
+    return enqueued_at
 
 
 def put_back_delay(attempts: int) -> float:

@@ -1,10 +1,16 @@
-"""Makes good what was lost on the way: checks that never came, changes that were not announced."""
+"""Makes good what was lost on the way: checks that never came, changes that were not announced.
+
+And brings documents of the version before up to the present one, for whatever searches by members
+that only those have.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
+import uuid
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +23,7 @@ from shared.telemetry import log_event
 if TYPE_CHECKING:
     from shared.adapters.catalog_store import CatalogStore
     from shared.adapters.flow_store import FlowStore
+    from shared.adapters.readiness_store import ReadinessStore
     from shared.adapters.service_bus import QueuePublisher
     from shared.services.announcing import Announcer
 
@@ -25,13 +32,15 @@ MOST: Final = 500
 SECONDS: Final = 30.0
 _AT_ONCE: Final = 50
 _CHANGES: Final = 100
+_DOCUMENTS: Final = 100
 
 
 @dataclass(frozen=True)
 class Reconciler:
     """Requests overdue checks again, and announces stored changes of the catalog."""
 
-    store: FlowStore
+    flows: FlowStore
+    store: ReadinessStore
     catalog: CatalogStore
     publisher: QueuePublisher
     announcer: Announcer
@@ -39,34 +48,45 @@ class Reconciler:
     async def run(self, most: int = MOST, seconds: float = SECONDS) -> int:
         """Request the checks of flows that are notReady for too long; return how many.
 
-        Stops at `most` flows, after `seconds`, or where Cosmos DB or Service Bus is away; what is
-        left is due in the next run. Raises StoreUnavailable where nothing could be read.
+        Stops at `most` flows or after `seconds`; what is left is due in the next run, which starts
+        at other flows. A flow that fails does not keep the others waiting; Service Bus being away
+        does. Raises StoreUnavailable where nothing could be read.
         """
         until = time.monotonic() + seconds
+        brought_up = await self._bring_up()
         announced = 0
         for change in await self.catalog.unannounced(_CHANGES):
             announced += await self.announcer.catalog_changed(change)
-        due = await self.store.due_flows(microseconds(), most)
-        asked = 0
-        failure: ServiceError | None = None
+        due = await self.store.due_flows(microseconds(), most, start=str(uuid.uuid4()))
+        requested = 0
+        failures: Counter[str] = Counter()
         for start in range(0, len(due), _AT_ONCE):
-            if failure is not None or time.monotonic() > until:
+            if failures[PublishFailed.__name__] or time.monotonic() > until:
                 break
             batch = due[start : start + _AT_ONCE]
             for each in await asyncio.gather(*(self._request_check(*flow) for flow in batch)):
                 if isinstance(each, ServiceError):
-                    failure = each
+                    failures[type(each).__name__] += 1
                 else:
-                    asked += each
+                    requested += each
         log_event(
             "reconciled",
-            logging.INFO if failure is None else logging.WARNING,
+            logging.WARNING if failures else logging.INFO,
             due=len(due),
-            asked=asked,
+            requested=requested,
             announced=announced,
-            failure=None if failure is None else type(failure).__name__,
+            broughtUp=brought_up,
+            failures=dict(failures) or None,
         )
-        return asked
+        return requested
+
+    async def _bring_up(self) -> int:
+        """Store documents of the version before as ones of today's; return how many there were."""
+        before = await self.flows.sets_of_before(_DOCUMENTS)
+        for start in range(0, len(before), _AT_ONCE):
+            batch = before[start : start + _AT_ONCE]
+            await asyncio.gather(*map(self.flows.bring_up, batch))
+        return len(before)
 
     async def _request_check(self, set_id: str, kind: str, flow: Stored) -> bool | ServiceError:
         """Request a flow's check unless another instance does; return whether, or what failed.
@@ -82,7 +102,7 @@ class Reconciler:
                 await self.publisher.publish(check_request(set_id, kind, flow))
             except PublishFailed:
                 noted = {**flow, "asks": asks + 1}
-                await self.store.note_recheck(set_id, kind, noted, asks, flow["askAgainAt"])
+                await self.store.note_recheck(set_id, kind, noted, asks, flow["checkDueAt"])
                 raise
         except (PublishFailed, StoreUnavailable) as exc:
             return exc

@@ -10,7 +10,7 @@ import pytest
 from industrydata.commands.reporting import explain
 from industrydata.errors import RefusedError
 
-from tests.cli.conftest import Command, example
+from tests.cli.conftest import Command, example, never_ready
 from tests.support.api import UNKNOWN
 
 REASON = "Keine Lizenz übrig."
@@ -43,6 +43,15 @@ def test_a_report_about_another_revision_does_not_count(command: Command, ready_
     ran = command.run("report", ready_set, "securityGroup", "failed", "--revision", "7")
     assert (ran.code, ran.out) == (1, "")
     assert ran.err == ("The report does not count: it is about revision 7, and the flow is at 1.\n")
+
+
+def test_a_report_that_a_check_outweighs_is_kept(
+    command: Command, cli_set: str, tmp_path: Path
+) -> None:
+    assert command.run("flows", "create", never_ready(tmp_path), "--set", cli_set, "--watch").code
+    ran = command.run("report", cli_set, "user", "ready", "--timeout", "3")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith("The flow stays failed: createUnmatchedUsers needs creationOptions")
 
 
 def test_without_waiting_it_says_which_event_was_sent(command: Command, ready_set: str) -> None:
@@ -78,7 +87,7 @@ EARLIER, LATER = "2026-11-30T11:59:59.9Z", "2026-11-30T12:00:00.1Z"
         (("notReady", 2, LATER), None, False, "the flow was changed after it was sent"),
         (("ready", 1, LATER), None, False, None),
         (("ready", 1, LATER), None, True, "a later one was processed before it"),
-        (("failed", 1, EARLIER), None, True, "no report changes the status"),
+        (("failed", 1, EARLIER), None, True, "the report is kept, and shows once the check"),
         (("ready", 1, EARLIER), None, True, "was not processed yet, and the flow is ready"),
     ],
 )

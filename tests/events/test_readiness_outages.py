@@ -24,7 +24,7 @@ async def test_a_flow_created_while_the_queue_was_away_becomes_ready(
         await asyncio.to_thread(stack.start, "service_bus")
     assert await flow.status() == "notReady"
     # The first minute of waiting, cut short.
-    path = f"/flows/{flow.kind}/askAgainAt"
+    path = f"/flows/{flow.kind}/checkDueAt"
     due = [{"op": "set", "path": path, "value": 0}]
     await stored_sets.patch_item(flow.set_id, flow.set_id, due)
     await run_the_timer_until(service, flow, "ready")

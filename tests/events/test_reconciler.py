@@ -15,20 +15,25 @@ from typing import Any
 
 import aiohttp
 import pytest
-from azure.cosmos import PartitionKey
-from azure.cosmos.aio import ContainerProxy, CosmosClient
+from azure.cosmos.aio import ContainerProxy
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
 
 from local.components import free_ports
-from local.config import COSMOS_EMULATOR_KEY
-from local.emulators.cosmos.setup import container_definitions
 from local.stack import Stack
 from shared.adapters.catalog_store import CatalogStore
 from shared.adapters.cosmos import Cosmos
 from shared.adapters.flow_store import FLOW_SETS, FlowStore
 from shared.adapters.keyring import Keyring
+from shared.adapters.readiness_store import ReadinessStore
 from shared.adapters.service_bus import QueuePublisher
-from shared.contract.events import CatalogChanged, ReadinessEvent, read_event
+from shared.contract.events import (
+    CatalogChanged,
+    Message,
+    ReadinessEvent,
+    check_request,
+    read_event,
+    report,
+)
 from shared.contract.loading import load_flow
 from shared.domain import flows
 from shared.domain.catalog import CatalogChange
@@ -39,6 +44,7 @@ from shared.services.readiness import Readiness
 from shared.services.reconciliation import Reconciler
 from tests.emulators.service_bus_fixtures import Emulator, running
 from tests.support.api import Api, CosmosFaults, Flow, request_body, until
+from tests.support.stored import cosmos_client, create_database
 
 DATABASE = "reconciler"
 KIND = "userProvisioningFlow"
@@ -85,7 +91,7 @@ class World:
 
     async def make_due(self, set_id: str) -> None:
         """Let a flow's wait be over."""
-        operation = {"op": "set", "path": f"/flows/{KIND}/askAgainAt", "value": 0}
+        operation = {"op": "set", "path": f"/flows/{KIND}/checkDueAt", "value": 0}
         await self.sets.patch_item(set_id, set_id, [operation])
 
     async def published(self) -> list[ReadinessEvent | CatalogChanged]:
@@ -97,24 +103,22 @@ class World:
                 await self.receiver.complete_message(message)
         return found
 
-    async def asked(self) -> list[str]:
-        """Take everything from the queue; the sets whose flow was asked for."""
+    async def requested(self) -> list[str]:
+        """Take everything from the queue; the sets of flows whose check is requested."""
         return [e.flow_set_id for e in await self.published() if isinstance(e, ReadinessEvent)]
 
 
 @pytest.fixture(scope="module")
 async def containers(stack: Stack) -> None:
     """A database of our own on the stack's Cosmos DB emulator."""
-    async with CosmosClient(
-        stack.config.cosmos_endpoint, COSMOS_EMULATOR_KEY, enable_endpoint_discovery=False
-    ) as client:
-        database = await client.create_database_if_not_exists(DATABASE)
-        for container in container_definitions():
-            await database.create_container_if_not_exists(
-                container["name"],
-                PartitionKey(path=container["partitionKey"]),
-                indexing_policy=container["indexingPolicy"],
-            )
+    await create_database(stack.config.cosmos_endpoint, DATABASE)
+
+
+def read(message: Message) -> ReadinessEvent:
+    """A message about a flow as the service reads it."""
+    event = read_event(message.body)
+    assert isinstance(event, ReadinessEvent)
+    return event
 
 
 def publisher_to(connection: str) -> QueuePublisher:
@@ -130,14 +134,13 @@ async def parts(
     stack: Stack, containers: None, emulator: Emulator, keyring: Keyring
 ) -> AsyncIterator[World]:
     """The parts, with their clients."""
-    client = CosmosClient(
-        stack.config.cosmos_endpoint, COSMOS_EMULATOR_KEY, enable_endpoint_discovery=False
-    )
-    cosmos = Cosmos(client, DATABASE)
+    cosmos = Cosmos(cosmos_client(stack.config.cosmos_endpoint), DATABASE)
     publisher = publisher_to(emulator.connection_string())
-    store, catalog = FlowStore(cosmos), CatalogStore(cosmos)
+    flow_store, catalog = FlowStore(cosmos), CatalogStore(cosmos)
+    store = ReadinessStore(flow_store)
     readiness = Readiness(store, catalog, publisher)
-    reconciler = Reconciler(store, catalog, publisher, Announcer(publisher, catalog))
+    announcer = Announcer(publisher, catalog)
+    reconciler = Reconciler(flow_store, store, catalog, publisher, announcer)
     async with (
         ServiceBusClient.from_connection_string(emulator.connection_string()) as looking,
         looking.get_queue_receiver("readiness") as receiver,
@@ -156,11 +159,13 @@ async def world(parts: World) -> World:
     return parts
 
 
-# --- which flows are asked for -----------------------------------------------------------------
+# --- which checks are requested ----------------------------------------------------------------
 
 
-async def test_a_flow_that_is_due_is_asked_for_once_as_of_its_revision(world: World) -> None:
-    set_id = await world.new_flow(askAgainAt=0)
+async def test_a_check_that_is_due_is_requested_once_as_of_its_revision(
+    world: World,
+) -> None:
+    set_id = await world.new_flow(checkDueAt=0)
     flow = await world.flow(set_id)
     assert await world.reconciler.run(MOST, SECONDS) == 1
     assert await world.reconciler.run(MOST, SECONDS) == 0
@@ -169,65 +174,74 @@ async def test_a_flow_that_is_due_is_asked_for_once_as_of_its_revision(world: Wo
     assert (event.flow_set_id, event.flow_id, event.revision) == (set_id, flow["id"], 1)
     # Whatever was reported about the revision since counts more.
     assert event.position.at == flow["revisedAt"]
-    assert not event.fresh
     assert event.configuration is not None
 
 
 async def test_a_new_flow_gets_a_minute_for_the_event_on_its_way(world: World) -> None:
     flow = await world.flow(await world.new_flow())
-    assert flow["askAgainAt"] - flow["revisedAt"] == MINUTE
+    assert flow["checkDueAt"] - flow["revisedAt"] == MINUTE
     assert await world.reconciler.run(MOST, SECONDS) == 0
-    assert await world.asked() == []
+    assert await world.requested() == []
 
 
-@pytest.mark.parametrize("status", ["ready", "failed", "disabled", "expired"])
-async def test_only_flows_that_are_not_ready_are_asked_for(world: World, status: str) -> None:
-    await world.new_flow(askAgainAt=0, readinessStatus=status)
+async def test_the_check_of_a_flow_that_was_checked_is_not_requested(world: World) -> None:
+    set_id = await world.new_flow(checkDueAt=0)
+    flow = await world.flow(set_id)
+    await world.readiness.process(read(check_request(set_id, KIND, flow)), 1)
+    assert (await world.flow(set_id))["readinessStatus"] == "ready"
     assert await world.reconciler.run(MOST, SECONDS) == 0
-    assert await world.asked() == []
+    assert await world.requested() == []
+
+
+async def test_a_report_before_the_check_leaves_the_check_due(world: World) -> None:
+    set_id = await world.new_flow(checkDueAt=0)
+    flow = await world.flow(set_id)
+    await world.readiness.process(read(report(set_id, KIND, flow["id"], "expired")), 1)
+    assert (await world.flow(set_id))["readinessStatus"] == "expired"
+    assert await world.reconciler.run(MOST, SECONDS) == 1
+    assert await world.requested() == [set_id]
 
 
 async def test_the_wait_doubles_up_to_four_hours_and_never_ends(world: World) -> None:
-    set_id = await world.new_flow(askAgainAt=0)
+    set_id = await world.new_flow(checkDueAt=0)
     waits = []
     for _ in range(10):
         before = microseconds()
         assert await world.reconciler.run(MOST, SECONDS) == 1
         flow = await world.flow(set_id)
-        waits.append(round((flow["askAgainAt"] - before) / MINUTE))
+        waits.append(round((flow["checkDueAt"] - before) / MINUTE))
         await world.make_due(set_id)
     assert waits == [2, 4, 8, 16, 32, 64, 128, 256, 256, 256]
     assert (await world.flow(set_id))["asks"] == 11
-    assert await world.asked() == [set_id] * 10
+    assert await world.requested() == [set_id] * 10
 
 
-async def test_a_run_asks_for_so_many_and_the_next_for_the_rest(world: World) -> None:
-    set_ids = {await world.new_flow(askAgainAt=0) for _ in range(5)}
+async def test_a_run_requests_so_many_and_the_next_the_rest(world: World) -> None:
+    set_ids = {await world.new_flow(checkDueAt=0) for _ in range(5)}
     counts = [await world.reconciler.run(2, SECONDS) for _ in range(4)]
     assert counts == [2, 2, 1, 0]
-    asked = await world.asked()
-    assert len(asked) == 5
-    assert set(asked) == set_ids
+    requested = await world.requested()
+    assert len(requested) == 5
+    assert set(requested) == set_ids
 
 
 async def test_a_run_ends_when_its_time_is_over(world: World) -> None:
-    await world.new_flow(askAgainAt=0)
+    await world.new_flow(checkDueAt=0)
     assert await world.reconciler.run(MOST, -1) == 0
     assert await world.reconciler.run(MOST, SECONDS) == 1
 
 
-async def test_two_reconcilers_at_once_ask_once(world: World) -> None:
-    set_ids = [await world.new_flow(askAgainAt=0) for _ in range(8)]
+async def test_two_reconcilers_at_once_request_once(world: World) -> None:
+    set_ids = [await world.new_flow(checkDueAt=0) for _ in range(8)]
     counts = await asyncio.gather(*(world.reconciler.run(MOST, SECONDS) for _ in range(2)))
     assert sum(counts) == 8
-    assert sorted(await world.asked()) == sorted(set_ids)
+    assert sorted(await world.requested()) == sorted(set_ids)
 
 
-async def test_a_flow_that_got_ready_meanwhile_is_not_asked_for(world: World) -> None:
-    set_id = await world.new_flow(askAgainAt=0)
-    [(_, kind, flow)] = await world.reconciler.store.due_flows(microseconds(), MOST)
-    operation = {"op": "set", "path": f"/flows/{kind}/readinessStatus", "value": "ready"}
-    await world.sets.patch_item(set_id, set_id, [operation])
+async def test_a_flow_that_was_checked_meanwhile_is_left_alone(world: World) -> None:
+    set_id = await world.new_flow(checkDueAt=0)
+    [(_, kind, flow)] = await world.reconciler.store.due_flows(microseconds(), MOST, "")
+    await world.readiness.process(read(check_request(set_id, kind, flow)), 1)
     assert not await world.reconciler.store.note_recheck(set_id, kind, flow, 2, 0)
     assert (await world.flow(set_id))["asks"] == 1
 
@@ -235,26 +249,26 @@ async def test_a_flow_that_got_ready_meanwhile_is_not_asked_for(world: World) ->
 # --- when something is away --------------------------------------------------------------------
 
 
-async def test_an_ask_that_cannot_be_published_is_no_reason_to_wait_longer(world: World) -> None:
-    set_id = await world.new_flow(askAgainAt=5)
+async def test_a_request_that_cannot_be_published_is_no_reason_to_wait_longer(world: World) -> None:
+    set_id = await world.new_flow(checkDueAt=5)
     [unused] = free_ports(1)
     away = publisher_to(f"Endpoint=sb://127.0.0.1:{unused};{CREDENTIALS}")
     assert await replace(world.reconciler, publisher=away).run(MOST, SECONDS) == 0
     await away.close()
     flow = await world.flow(set_id)
-    assert (flow["asks"], flow["askAgainAt"]) == (1, 5)
-    assert await world.asked() == []
+    assert (flow["asks"], flow["checkDueAt"]) == (1, 5)
+    assert await world.requested() == []
 
 
 async def test_a_run_goes_on_with_the_others_when_one_write_fails(
     world: World, cosmos_faults: CosmosFaults
 ) -> None:
     for _ in range(3):
-        await world.new_flow(askAgainAt=0)
+        await world.new_flow(checkDueAt=0)
     async with cosmos_faults(operation="patch", status=503):
         assert await world.reconciler.run(MOST, SECONDS) == 2
     assert await world.reconciler.run(MOST, SECONDS) == 1
-    assert len(set(await world.asked())) == 3
+    assert len(set(await world.requested())) == 3
 
 
 # --- over the whole stack ----------------------------------------------------------------------
@@ -274,11 +288,12 @@ async def test_a_flow_whose_event_was_lost_becomes_ready_by_the_timer(
     await flow.until_status("ready")
     # As it would be without the event.
     stored = (await stored_sets.read_item(flow.set_id, flow.set_id))["flows"][flow.kind]
-    lost = {**stored, "readinessStatus": "notReady", "appliedAt": 0, "appliedKey": ""}
+    lost = {"readinessStatus": "notReady", "check": None, "checkDueAt": 0}
+    history = [stored["history"][1], *[None] * 19]
     operation = {
         "op": "set",
         "path": f"/flows/{flow.kind}",
-        "value": {**lost, "askAgainAt": 0, "history": [stored["history"][1], *[None] * 19]},
+        "value": {**stored, **lost, "history": history},
     }
     await stored_sets.patch_item(flow.set_id, flow.set_id, [operation])
     assert await flow.status() == "notReady"
@@ -319,7 +334,7 @@ async def test_a_crash_between_write_and_publish_loses_no_flow(
     assert flow["readinessStatus"] == "notReady"
     # The caller, who cannot know, repeats and gets a 409; the timer does the rest.
     assert (await service.create(set_id, "user")).status == 409
-    operation = {"op": "set", "path": f"/flows/{kind}/askAgainAt", "value": 0}
+    operation = {"op": "set", "path": f"/flows/{kind}/checkDueAt", "value": 0}
     await stored_sets.patch_item(set_id, set_id, [operation])
     await fire(stack, http)
     await Flow(service, set_id, flow["id"], kind).until_status("ready")
@@ -333,16 +348,54 @@ async def test_a_change_of_a_role_group_is_published_page_by_page(world: World) 
     users = sorted([await world.new_flow(group) for _ in range(5)])
     await world.new_flow("students")
     readiness = replace(world.readiness, sets_at_once=2)
-    changes = [CatalogChanged("change", CatalogChange(group), "", None)]
+    changes = [CatalogChanged("change", CatalogChange(group))]
     pages = []
     while changes:
         await readiness.process(changes[0], 1)
         events = await world.published()
         checks = [each for each in events if isinstance(each, ReadinessEvent)]
-        assert all(each.fresh for each in checks)
+        assert all(each.configuration is None for each in checks)
         pages.append(sorted(each.flow_set_id for each in checks))
         changes = [each for each in events if isinstance(each, CatalogChanged)]
     assert pages == [users[:2], users[2:4], users[4:]]
+
+
+async def test_flows_that_were_not_revised_since_are_left_alone(world: World) -> None:
+    group = str(uuid.uuid4())
+    before = await world.new_flow(group)
+    at = (await world.flow(before))["revisedAt"]
+    after = await world.new_flow(group)
+    change = CatalogChanged("change", CatalogChange(group), revised_after=at)
+    await world.readiness.process(change, 1)
+    assert await world.requested() == [after]
+
+
+async def test_more_role_groups_than_one_search_takes_get_events_of_their_own(
+    world: World,
+) -> None:
+    groups = [str(uuid.uuid4()) for _ in range(4)]
+    catalog = world.readiness.catalog
+    for group in groups:
+        document = {"id": group, "displayName": "Coaches", "roles": [{"code": "coach"}]}
+        await catalog.create_role_group(document)
+    sets = {await world.new_flow(group) for group in groups}
+    readiness = replace(world.readiness, groups_at_once=2)
+    changes = [CatalogChanged("change", CatalogChange(role_code="coach"))]
+    checked: list[str] = []
+    for _ in range(10):
+        if not changes:
+            break
+        for change in changes:
+            await readiness.process(change, 1)
+        found = await world.published()
+        checked += [each.flow_set_id for each in found if isinstance(each, ReadinessEvent)]
+        changes = [each for each in found if isinstance(each, CatalogChanged)]
+    for group in groups:
+        written = await catalog.mark_role_group_deleted(await catalog.read_role_group(group))
+        assert written is not None
+        assert written.unannounced is not None
+        await catalog.settle(written.unannounced)
+    assert sorted(checked) == sorted(sets)
 
 
 async def test_a_page_that_is_just_full_is_followed_by_an_empty_one(world: World) -> None:
@@ -350,7 +403,7 @@ async def test_a_page_that_is_just_full_is_followed_by_an_empty_one(world: World
     for _ in range(2):
         await world.new_flow(group)
     readiness = replace(world.readiness, sets_at_once=2)
-    await readiness.process(CatalogChanged("change", CatalogChange(group), "", None), 1)
+    await readiness.process(CatalogChanged("change", CatalogChange(group)), 1)
     [again] = [each for each in await world.published() if isinstance(each, CatalogChanged)]
     await readiness.process(again, 1)
     assert await world.published() == []

@@ -4,9 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from azure.cosmos.aio import ContainerProxy
+from azure.cosmos import PartitionKey
+from azure.cosmos.aio import ContainerProxy, CosmosClient
 
+from local.config import COSMOS_EMULATOR_KEY
+from local.emulators.cosmos.setup import container_definitions
 from shared.adapters.keyring import Keyring
+
+
+def cosmos_client(endpoint: str) -> CosmosClient:
+    """A client of the Cosmos DB emulator."""
+    return CosmosClient(endpoint, COSMOS_EMULATOR_KEY, enable_endpoint_discovery=False)
+
+
+async def create_database(endpoint: str, name: str) -> None:
+    """Create a database with the app's containers on the Cosmos DB emulator."""
+    async with cosmos_client(endpoint) as client:
+        database = await client.create_database_if_not_exists(name)
+        for container in container_definitions():
+            await database.create_container_if_not_exists(
+                container["name"],
+                PartitionKey(path=container["partitionKey"]),
+                indexing_policy=container["indexingPolicy"],
+            )
 
 
 async def stored_flow(sets: ContainerProxy, set_id: str, kind: str) -> dict[str, Any]:

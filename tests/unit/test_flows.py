@@ -20,7 +20,7 @@ from shared.contract.stored import flow_set_members
 from shared.domain import flows
 from shared.domain.catalog import BUILT_IN_ROLE_GROUPS, ROLE_CODES
 from shared.domain.ids import as_guid
-from shared.domain.readiness import Change, Outcome, Status, Verdict, explain
+from shared.domain.readiness import Check, Outcome, Status, Verdict, effect
 from shared.domain.secrets import MASKED_PASSWORD
 from shared.services.provisioning_flows import new_flow as stored_form
 
@@ -192,8 +192,8 @@ def test_the_first_event_about_a_new_flow_is_news() -> None:
     event = events.read_event(events.check_request(PUBLISHED_SET, kind, flow).body)
     assert isinstance(event, events.ReadinessEvent)
     ready = Verdict(Status.READY)
-    change = Change(event.id, PUBLISHED_SET, kind, flow["id"], 1, event.position, ready)
-    assert explain(flow, change) is Outcome.APPLIED
+    check = Check(event.id, PUBLISHED_SET, kind, flow["id"], 1, event.position, ready)
+    assert effect(flow, check).outcome is Outcome.APPLIED
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -115,8 +115,8 @@ def explain(
         raise RefusedError("The report does not count: a later one was processed before it.")
     if status in ("failed", "disabled"):
         raise RefusedError(
-            f"The flow is {status}, which the service itself may have found: {reason} While its "
-            "check finds that, no report changes the status."
+            f"The flow stays {status}: {reason} Where the service's own check found that, the "
+            "report is kept, and shows once the check finds the flow ready."
         )
     raise RefusedError(
         f"After {given_up_after:g} s the report was not processed yet, and the flow is {status}. "
