@@ -18,7 +18,7 @@ from industrydata.target import Target
 from industrydata.text import clean, counted, short
 from industrydata.tokens import Token
 
-INDUSTRY_DATA: Final = "/external/industryData"
+INDUSTRY_DATA: Final = "/beta/external/industryData"
 SETS: Final = f"{INDUSTRY_DATA}/outboundProvisioningFlowSets"
 REQUEST_SECONDS: Final = 30.0
 # The service sends nothing that is longer.
@@ -51,6 +51,8 @@ class Service:
         self, target: Target, token: Token, note: Callable[[str], None] = lambda _: None
     ) -> None:
         self.root = target.root
+        # Health, the status page and dead letters are beside the API, not below it.
+        self._site = target.root.removesuffix("/beta")
         self._token = token
         self._start_hint = target.start_hint
         self._note = note
@@ -75,7 +77,7 @@ class Service:
         if_match: str | None = None,
         repeat: bool = False,
     ) -> dict[str, Any]:
-        """Send a request to a path below the root and return the JSON object of its answer.
+        """Send a request to a path of the service and return the JSON object of its answer.
 
         It is repeated as Retry-After says, within MAX_WAIT_SECONDS: any request that was refused
         for being one too many (429), and a read, or what may be repeated, also while the service
@@ -148,14 +150,11 @@ class Service:
 
     def health(self) -> Answer:
         """Return what the service says about itself, whatever it is."""
-        # The root of the host, beside the API.
-        return self._send("GET", f"{self.root.rpartition('/')[0]}/health", None, {})
+        return self._send("GET", "/health", None, {})
 
     def overview(self) -> dict[str, Any]:
         """Return the figures of the status page."""
-        answer = self._send(
-            "GET", f"{self.root.rpartition('/')[0]}/status/overview?top=1", None, {}
-        )
+        answer = self._send("GET", "/status/overview?top=1", None, {})
         if answer.status >= 300:
             raise refusal(answer.status, answer.content, self._token)
         return self._object("/status/overview", answer.content)
@@ -173,7 +172,7 @@ class Service:
         repeated = (429, 503) if repeat else (429,)
         waited = 0.0
         for last in (False,) * (_TRIES - 1) + (True,):
-            answer = self._send(method, self.root + path, body, headers)
+            answer = self._send(method, path, body, headers)
             if answer.status not in repeated or last:
                 break
             if waited + answer.pause > MAX_WAIT_SECONDS:
@@ -188,8 +187,9 @@ class Service:
         return answer
 
     def _send(
-        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> Answer:
+        url = self._site + path
         content = bytearray()
         try:
             with self._client.stream(method, url, content=body, headers=headers) as response:
@@ -213,10 +213,10 @@ class Service:
             answer = json.loads(content or b"{}")
         except (ValueError, RecursionError) as error:
             raise RefusedError(
-                f"{self.root}{path} does not answer JSON: is that the API?"
+                f"{self._site}{path} does not answer JSON: is that the API?"
             ) from error
         if not isinstance(answer, dict):
-            raise RefusedError(f"{self.root}{path} does not answer a JSON object: is that the API?")
+            raise RefusedError(f"{self._site}{path} answers no JSON object: is that the API?")
         return answer
 
 

@@ -12,7 +12,7 @@ from industrydata.text import clean, counted
 
 MAX_BATCH: Final = 100
 _PASSES: Final = 3
-_PATH: Final = "/external/industryData/resealPasswords"
+_PATH: Final = "/beta/external/industryData/resealPasswords"
 
 
 class Rotation:
