@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from local.stack import Stack
 from tests.cli.conftest import Command
 from tests.support.api import UNKNOWN
 
+INFRA = ROOT / "infra"
 HOSTED = "https://contoso.example/beta"
 
 
@@ -192,3 +194,18 @@ def test_the_ports_of_make_run_are_the_usual_ones() -> None:
     target, usual = Target.read({}), LocalConfig()
     assert target.root == usual.api
     assert target.service_bus == usual.service_bus_connection
+
+
+def test_azd_has_every_value_that_a_service_in_azure_takes() -> None:
+    from industrydata.target import Target
+
+    outputs = re.findall(r"^output (\w+) string", (INFRA / "main.bicep").read_text(), re.MULTILINE)
+    asked_for = re.findall(r"\$\{(\w+)", (INFRA / "main.parameters.json").read_text())
+    known = {name: f"{name}-value" for name in (*outputs, *asked_for)}
+    # Azure may print names of outputs in another case.
+    for values in (known, {name.upper(): value for name, value in known.items()}):
+        target = Target.read({**values, "SERVICE_ROOT": HOSTED})
+        assert target.audience == "api://API_CLIENT_ID-value"
+        assert target.service_bus == "ServiceBus__fullyQualifiedNamespace-value"
+        assert target.queue == "READINESS_QUEUE-value"
+    assert "SERVICE_ROOT" in outputs

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Command, Ran, example
+from tests.cli.conftest import COMMAND, Command, Ran, example
 from tests.support.api import CosmosFaults
 
 Answers = Callable[[BaseHTTPRequestHandler, int], None]
@@ -181,3 +183,38 @@ def test_a_create_without_an_answer_is_not_called_undone(command: Command) -> No
     assert "does not answer" in ran.err
     # The set is deleted with whatever is in it.
     assert requests[-1].startswith("DELETE ")
+
+
+def test_interrupted_between_two_flows_it_deletes_the_first(
+    command: Command, tmp_path: Path
+) -> None:
+    begun = threading.Event()
+
+    def slow_at_the_second(handler: BaseHTTPRequestHandler, number: int) -> None:
+        handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+        if handler.command == "DELETE":
+            send(handler, 204, "")
+        elif number < 3:
+            send(handler, 201, {"id": f"made-{number}"})
+        else:
+            begun.set()
+            time.sleep(2)
+            handler.close_connection = True
+
+    with another_server(slow_at_the_second) as (root, requests):
+        process = subprocess.Popen(
+            [COMMAND, "flows", "create", example("user"), example("class_group"), "--new-set", "x"],
+            env={**command.environ, "SERVICE_ROOT": root},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert begun.wait(60)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err.startswith(f"Ended at {example('class_group')}. Whether the service created")
+    assert err.endswith("Nothing is left of what was created before it.\n\nInterrupted.\n")
+    # A set goes with the flows in it.
+    sets = "/beta/external/industryData/outboundProvisioningFlowSets"
+    assert requests[3:] == [f"DELETE {sets}/made-1"]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from industrydata.service import Service
 
 _UNDONE: Final = "Nothing is left of what was created before it."
+_UNKNOWN: Final = "Whether the service created this one is not known: list the flows of the set."
 
 
 def create_flows(
@@ -49,9 +50,9 @@ def create_flows(
             values.append((flow, text))
     except CommandError as error:
         raise _undone(service, made, at, error) from error
-    except KeyboardInterrupt:
-        left = _delete(service, made)
-        output.note(left or _UNDONE.replace(" before it", ""))
+    except BaseException:
+        # Interrupted, most likely while the service was about to create the one that is named.
+        output.note(f"Ended at {clean(at)}. {_UNKNOWN}\n{_delete(service, made) or _UNDONE}")
         raise
     # What a later refusal would have deleted again is shown only now.
     for value, text in values:
@@ -80,9 +81,7 @@ def _undone(service: Service, made: Sequence[str], at: str, error: CommandError)
     """Delete what was created; return the error with what became of it."""
     lines = [f"{clean(at)}: {error}"]
     if isinstance(error, UnreachableError):
-        lines.append(
-            "Whether the service created this one is not known: list the flows of the set."
-        )
+        lines.append(_UNKNOWN)
     if made:
         lines.append(_delete(service, made) or _UNDONE)
     return type(error)("\n".join(lines))
