@@ -8,6 +8,7 @@ from functions import queue, timers
 from functions.http import (
     administration,
     batch,
+    dead_letters,
     flow_sets,
     pages,
     provisioning_flows,
@@ -28,6 +29,7 @@ for module in (
     queue,
     timers,
     pages,
+    dead_letters,
     service,
 ):
     app.register_functions(module.bp)

@@ -1,7 +1,8 @@
 """Fault runs on a stack of its own: `python -m bench.chaos`; 1 when a flow is lost or stuck.
 
-Three parts, each printing its figures: how soon a flow is ready when nothing is wrong; creates
-while processes are killed and connections cut; events that come three times in any order.
+Four parts, each printing its figures: how soon a flow is ready when nothing is wrong; creates
+while processes are killed and connections cut; events that come three times in any order; messages
+that can never be understood.
 What is done, and the gaps between, follow from the seed; how requests fall into them does not.
 """
 
@@ -28,6 +29,7 @@ from azure.cosmos.aio import CosmosClient
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient
 
+from bench.chaos_poison import survive_poison
 from bench.chaos_run import AT_ONCE, DEADLINE_SECONDS, KINDS, NAMES, Accepted, Hop, Run, in_turns
 from local.access_token import application_token
 from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, HOST, READINESS_QUEUE
@@ -40,7 +42,7 @@ REPORTS_A_FLOW = 3
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-# --- the three parts ---------------------------------------------------------------------------
+# --- the parts ---------------------------------------------------------------------------------
 
 
 async def measure_latency(run: Run, count: int) -> None:
@@ -282,13 +284,14 @@ async def running(seed: int) -> AsyncIterator[Run]:
             await asyncio.to_thread(stack.close)
 
 
-async def chaos(seed: int, creates: int, events: int, calm: int) -> int:
-    """Do all three parts; 0 when everything held."""
+async def chaos(seed: int, creates: int, events: int, calm: int, poison: int) -> int:
+    """Do all parts; 0 when everything held."""
     print(f"seed {seed}")
     async with running(seed) as run:
         await measure_latency(run, calm)
         await survive_trouble(run, creates)
         await survive_disorder(run, events)
+        await survive_poison(run, poison, kill=poison >= 100)
     for fault in run.faults:
         print(f"FAULT: {fault}", file=sys.stderr)
     print("Nothing was lost or stuck." if not run.faults else f"{len(run.faults)} faults.")
@@ -301,12 +304,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=None, help="repeats the faults of a run")
     parser.add_argument("--creates", type=int, default=2000, help="flows amid trouble")
     parser.add_argument("--events", type=int, default=1000, help="flows with events in disorder")
+    parser.add_argument(
+        "--poison",
+        type=int,
+        default=1000,
+        help="messages that are no events; from 100 on with a kill of the host",
+    )
     parser.add_argument("--short", action="store_true", help="a quarter of a minute")
     given = parser.parse_args(arguments)
     seed = random.randrange(1_000_000) if given.seed is None else given.seed  # noqa: S311 - no secret
     if given.short:
-        return asyncio.run(chaos(seed, min(given.creates, 80), min(given.events, 40), 20))
-    return asyncio.run(chaos(seed, given.creates, given.events, 400))
+        short = (min(given.creates, 80), min(given.events, 40), 20, min(given.poison, 40))
+        return asyncio.run(chaos(seed, *short))
+    return asyncio.run(chaos(seed, given.creates, given.events, 400, given.poison))
 
 
 if __name__ == "__main__":

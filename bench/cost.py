@@ -22,8 +22,10 @@ SETS_A_CREATE = 1 / FLOWS_A_SET
 WRITES_A_CREATE = 2 + SETS_A_CREATE
 # Requests to the API, and one execution of the readiness function.
 EXECUTIONS_A_CREATE = 1 + READS_A_CREATE + SETS_A_CREATE + 1
-# The reconciler looks once a minute for flows that wait for too long.
-TIMER_EXECUTIONS_A_MONTH = 730 * 60
+# The reconciler looks once a minute for flows that wait for too long. Every five minutes a timer
+# looks into the dead-letter queue: two seconds, most of them to open and close a link.
+TIMER_EXECUTIONS_A_MONTH = 730 * (60 + 12)
+TIMER_SECONDS_A_MONTH = 730 * (60 + 12 * 2)
 # Send, receive, complete.
 QUEUE_OPERATIONS_A_CREATE = 3
 # An execution leaves a request record and a log line, about 1 KB each.
@@ -118,7 +120,7 @@ class Month:
     def gb_seconds(self) -> float:
         """An instance is paid for while it works, a second at least; never more than always."""
         busy = min(self.creates * EXECUTIONS_A_CREATE, self.instances * BUSY_HOURS * 3600)
-        return (busy + TIMER_EXECUTIONS_A_MONTH) * INSTANCE_GB
+        return (busy + TIMER_SECONDS_A_MONTH) * INSTANCE_GB
 
     @property
     def functions(self) -> float:

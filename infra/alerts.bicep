@@ -70,10 +70,10 @@ var expiryQuery = 'union isfuzzy=true AZKVAuditLogs, AzureDiagnostics | where Op
 var metricAlerts = [
   {
     name: 'dead-letters-left'
-    description: 'Messages stay in the dead-letter queue, where the app should archive them at once: is it running, and may it write blobs? No data: the namespace does not report, and the alert stays as it is.'
+    description: 'The dead-letter queue was not empty once in 15 minutes, and the app archives what is in it every five: is it running, and may it write blobs? No data: the namespace does not report, and the alert stays as it is.'
     severity: 1
     scope: namespaceId
-    window: 'PT5M'
+    window: 'PT15M'
     criteria: [
       {
         name: 'dead'
@@ -81,7 +81,7 @@ var metricAlerts = [
         metricNamespace: 'Microsoft.ServiceBus/namespaces'
         metricName: 'DeadletteredMessages'
         dimensions: queueDimension
-        timeAggregation: 'Maximum'
+        timeAggregation: 'Minimum'
         operator: 'GreaterThan'
         threshold: 0
       }
@@ -149,7 +149,7 @@ var metricAlerts = [
 var logAlerts = [
   {
     name: 'dead-letters'
-    description: 'Messages could not be processed and are in the container for dead letters: read their reason, mend the cause, send them again. No data: none was archived.'
+    description: 'Messages could not be processed and are in the container for dead letters: read their reason, mend the cause, then put them back or discard them. No data: none was archived.'
     severity: 1
     query: letterQuery
     column: 'letters'

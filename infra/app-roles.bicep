@@ -93,7 +93,7 @@ resource send 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-// Covers the dead-letter queue as well: it is part of the queue.
+// For the trigger, and for the timer that empties the dead-letter queue: it is part of the queue.
 resource receive 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(queue.id, principalId, roles.serviceBusDataReceiver)
   scope: queue

@@ -24,11 +24,12 @@ from azure.servicebus.exceptions import (
 
 from local.config import ROOT, LocalConfig, LocalConfigError
 from local.console import FAILED, WRONG, AdminError, short
-from local.dead_letters import list_letters, replay_letters, show_letter
+from local.dead_letters import discard_letters, list_letters, replay_letters, show_letter
 from local.host.errors import HostError
 from local.host.settings import apply_local_settings
 from local.settings import SETTINGS_FILE, new_password_key
 from shared import bootstrap
+from shared.contract.discards import MAX_REASON as MAX_WHY
 from shared.domain.errors import (
     InvalidEvent,
     PublishFailed,
@@ -57,6 +58,12 @@ _REFUSALS = (
 # --- the command line ---------------------------------------------------------------------------
 
 
+def _why(text: str) -> str:
+    if not 1 <= len(text.strip()) <= MAX_WHY:
+        raise argparse.ArgumentTypeError(f"give 1 to {MAX_WHY} characters")
+    return text.strip()
+
+
 def _matching(pattern: re.Pattern[str], example: str) -> Callable[[str], str]:
     def check(text: str) -> str:
         if pattern.fullmatch(text) is None:
@@ -81,17 +88,22 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     day = _matching(_DAY, "2026/11/24")
-    letters = commands.add_parser("dead-letters", help="List, show and put back dead letters.")
+    letters = commands.add_parser(
+        "dead-letters", help="List, show, put back and discard dead letters."
+    )
     of_letters = letters.add_subparsers(required=True, metavar="COMMAND")
     listing = command(of_letters, "list", list_letters)
     listing.add_argument("--day", type=day, metavar="YYYY/MM/DD")
     name = _matching(_NAME, "2026/11/24/091500-17.json, as `dead-letters list` prints it")
     command(of_letters, "show", show_letter).add_argument("name", type=name, metavar="NAME")
     replay = command(of_letters, "replay", replay_letters)
-    replay.add_argument("name", nargs="*", type=name, metavar="NAME")
-    replay.add_argument("--all", action="store_true", help="all that were not put back yet")
-    replay.add_argument("--day", type=day, metavar="YYYY/MM/DD", help="with --all")
-    replay.add_argument("--again", action="store_true", help="also those that were put back")
+    replay.add_argument("--again", action="store_true", help="also those that were put back before")
+    discard = command(of_letters, "discard", discard_letters)
+    discard.add_argument("--reason", required=True, type=_why, metavar="TEXT")
+    for of_several in (replay, discard):
+        of_several.add_argument("name", nargs="*", type=name, metavar="NAME")
+        of_several.add_argument("--all", action="store_true", help="all that wait")
+        of_several.add_argument("--day", type=day, metavar="YYYY/MM/DD", help="with --all")
 
     return parser
 

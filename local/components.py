@@ -144,7 +144,7 @@ def _host(config: LocalConfig, host: str, settings: Mapping[str, str]) -> Compon
     if func is None:
         raise StackError(
             "HOST=func needs Azure Functions Core Tools, and there is no `func` on PATH: install "
-            "version 4 of them, or leave HOST away to use the local host."
+            "version 4 of them, or omit HOST to use the local host."
         )
     # Core Tools start the worker with the `python` they find first.
     python_folder = os.path.dirname(sys.executable)  # noqa: PTH120 - a symlink must stay one
@@ -193,7 +193,7 @@ def port_is_taken(port: int) -> bool:
 def free_ports(count: int) -> list[int]:
     """That many different free loopback ports.
 
-    They lie below the range from which the system gives ports to outgoing connections (32768 and up
+    They are below the range from which the system gives ports to outgoing connections (32768 and up
     on Linux, 49152 on macOS): none of those can take a port while what listens there is restarted.
     """
     ports: list[int] = []
@@ -220,7 +220,7 @@ def _host_answers(port: int) -> bool:
 
 
 def _http_get(url: str) -> bytes | None:
-    """The body of a 200, b"" for any other status, None when nobody speaks HTTP there."""
+    """The body of a 200, b"" for any other status, None when no HTTP server answers."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=PROBE_SECONDS) as response:

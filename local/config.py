@@ -63,7 +63,7 @@ class LocalConfig:
             if field.name == "local_state":
                 values[field.name] = Path(text).resolve()
                 if Path(text).exists() and not Path(text).is_dir():
-                    faults.append(f"{name}={text!r} is not a folder: name one, or leave it away.")
+                    faults.append(f"{name}={text!r} is not a folder: name one, or omit it.")
             elif _PORT.fullmatch(text) and 0 < int(text) < 65536:
                 values[field.name] = int(text)
             else:
@@ -93,7 +93,7 @@ class LocalConfig:
 
     @property
     def issuer(self) -> str:
-        """The base URL of the local token issuer, which stands for Entra ID."""
+        """The base URL of the local token issuer, which takes the place of Entra ID."""
         return f"http://{HOST}:{self.issuer_port}"
 
     @property

@@ -6,7 +6,7 @@ DONE, FAILED, WRONG = 0, 1, 2
 
 
 class AdminError(Exception):
-    """The command cannot do what it was asked for; the text says why and what to do next."""
+    """The command failed; the text says why and what to do next."""
 
 
 def say(text: str) -> None:

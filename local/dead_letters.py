@@ -1,139 +1,111 @@
-"""The operators' commands for dead letters: list, show, put back."""
+"""The operators' commands for dead letters: list, show, put back, discard."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
-import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from local.console import DONE, FAILED, AdminError, say, short
 from shared import bootstrap
-from shared.adapters.archive import Archive
-from shared.contract.events import Message, read_event
-from shared.domain.errors import (
-    InvalidEvent,
-    NotFound,
-)
-from shared.domain.readiness import EventType
-
-READS_AT_ONCE = 16
+from shared.domain.errors import Conflict, InvalidEvent, NotFound
+from shared.services.dead_letters import Listed, summary
 
 
 async def list_letters(given: argparse.Namespace) -> int:
     """Show the archived dead letters, oldest first."""
-    archive = bootstrap.archive()
-    replayed = await archive.replayed()
-    names = [name async for name in archive.names(given.day or "")]
-    rows = [
-        {
-            "name": name,
-            "messageId": letter["messageId"],
-            "type": (letter["body"] or {}).get("type"),
-            "reason": letter["deadLetterReason"],
-            "fault": letter["fault"],
-            "replayed": name in replayed,
-        }
-        async for name, letter in _read(archive, names)
-    ]
+    rows = [_row(entry) async for entry in bootstrap.dead_letters().entries(given.day or "")]
     if given.json:
         print(json.dumps(rows, indent=2))
         return DONE
     for row in rows:
+        state = "discarded" if row["discarded"] else "put back" if row["replayed"] else "waiting"
         why = row["fault"] or f"well-formed; {row['reason']}"
-        say(f"{row['name']}  {'put back' if row['replayed'] else 'waiting '}  {short(why)}")
+        say(f"{row['name']}  {state:<9}  {short(why)}")
     say(f"{len(rows)} dead letter{'' if len(rows) == 1 else 's'}.")
     return DONE
 
 
+def _row(entry: Listed) -> dict[str, Any]:
+    return {
+        **summary(entry.name, entry.letter),
+        "replayed": entry.replayed,
+        "discarded": entry.discarded,
+    }
+
+
 async def show_letter(given: argparse.Namespace) -> int:
     """Print what is kept of one dead letter."""
-    print(json.dumps(await _letter(bootstrap.archive(), given.name), indent=2, ensure_ascii=False))
+    try:
+        letter = await bootstrap.dead_letters().read(given.name)
+    except NotFound:
+        raise AdminError(_unknown(given.name)) from None
+    print(json.dumps(letter, indent=2, ensure_ascii=False))
     return DONE
 
 
 async def replay_letters(given: argparse.Namespace) -> int:
     """Put dead letters back on the queue, each once."""
+    letters = bootstrap.dead_letters()
+
+    async def put_back(name: str) -> None:
+        await letters.replay(name, again=given.again)
+
+    # With --again, --all means those that were put back or discarded, too.
+    names = await _names(given, done_too=given.again)
+    return await _each(given, names, put_back, "putBack", "put back")
+
+
+async def discard_letters(given: argparse.Namespace) -> int:
+    """Note that dead letters need nothing more, and why; what is kept of them stays."""
+    letters = bootstrap.dead_letters()
+
+    async def discard(name: str) -> None:
+        await letters.discard(name, given.reason)
+
+    return await _each(given, await _names(given), discard, "discarded", "discarded")
+
+
+async def _names(given: argparse.Namespace, *, done_too: bool = False) -> list[str]:
     if bool(given.name) == given.all:
-        raise AdminError("Name the dead letters to put back, or give --all.")
-    archive = bootstrap.archive()
-    replayed = set() if given.again else await archive.replayed()
-    if given.all:
-        names = [name async for name in archive.names(given.day or "") if name not in replayed]
-    else:
-        names = list(dict.fromkeys(given.name))
+        raise AdminError("Name the dead letters, or give --all.")
+    if not given.all:
+        return list(dict.fromkeys(given.name))
+    letters = bootstrap.dead_letters()
+    if done_too:
+        return [name async for name in letters.archive.names(given.day or "")]
+    return await letters.waiting(given.day or "")
+
+
+async def _each(
+    given: argparse.Namespace,
+    names: list[str],
+    act: Callable[[str], Awaitable[None]],
+    member: str,
+    done: str,
+) -> int:
+    """Do the same to each letter, and say which of them it could not be done to, and why."""
     results: list[dict[str, Any]] = []
     for name in names:
-        refusal = await _put_back(archive, name, again=given.again)
-        results.append({"name": name, "putBack": refusal is None, "why": refusal})
+        refusal = None
+        try:
+            await act(name)
+        except NotFound:
+            refusal = _unknown(name)
+        except (Conflict, InvalidEvent) as exc:
+            refusal = str(exc)
+        results.append({"name": name, member: refusal is None, "why": refusal})
         if not given.json:
-            say(f"{name}  {'put back' if refusal is None else refusal}")
-    left = sum(not result["putBack"] for result in results)
+            say(f"{name}  {refusal or done}")
+    left = sum(not result[member] for result in results)
     if given.json:
         print(json.dumps(results, indent=2))
     else:
-        say(f"{len(results) - left} put back, {left} not.")
-    # What cannot be put back was not asked for by name with --all.
+        say(f"{len(results) - left} {done}, {left} not.")
+    # What it cannot be done to was not asked for by name with --all.
     return DONE if given.all or not left else FAILED
 
 
-async def _put_back(archive: Archive, name: str, *, again: bool) -> str | None:
-    """Send one dead letter; say why where it is not sent."""
-    try:
-        body = _body_to_send(await _letter(archive, name))
-    except AdminError as exc:
-        return str(exc)
-    claimed = await archive.claim(name)
-    if not claimed and not again:
-        return "It was put back before, or that was interrupted; --again sends it once more."
-    try:
-        # By this id the queue drops a second one within its five minutes, if the first arrived.
-        await bootstrap.publisher().publish(Message(replay_id(name), body))
-    except BaseException:
-        if claimed:
-            await archive.release(name)
-        raise
-    return None
-
-
-def replay_id(name: str) -> str:
-    """Return the message id under which a dead letter is put back."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"replay {name}"))
-
-
-def _body_to_send(letter: dict[str, Any]) -> bytes:
-    """Return the event of a dead letter; raises AdminError where it would only come back."""
-    event = letter["body"]
-    if event is None:
-        raise AdminError(
-            "It is not a JSON object, so only its size and hash are kept; have its sender send it."
-        )
-    data = event.get("data")
-    if isinstance(data, dict) and event.get("type") == EventType.CHECK_REQUESTED:
-        # What looked like a secret in it was hidden. Without it, the check reads the store.
-        data.pop("configuration", None)
-    body = json.dumps(event, ensure_ascii=False).encode(errors="backslashreplace")
-    try:
-        read_event(body)
-    except InvalidEvent as exc:
-        raise AdminError(f"It would be refused again; have its sender mend it. {exc}") from exc
-    return body
-
-
-async def _letter(archive: Archive, name: str) -> dict[str, Any]:
-    try:
-        return await archive.read(name)
-    except NotFound:
-        raise AdminError(
-            f"There is no dead letter '{name}'; `dead-letters list` names all."
-        ) from None
-
-
-async def _read(archive: Archive, names: Sequence[str]) -> Any:
-    """Yield dead letters with their names, reading several at a time."""
-    for start in range(0, len(names), READS_AT_ONCE):
-        some = names[start : start + READS_AT_ONCE]
-        for name, letter in zip(some, await asyncio.gather(*map(archive.read, some)), strict=True):
-            yield name, letter
+def _unknown(name: str) -> str:
+    return f"There is no dead letter '{name}'; `dead-letters list` names all."

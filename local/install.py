@@ -1,7 +1,7 @@
 """Installs what a make target needs, once: `python3 local/install.py run`, `test` or `check`.
 
-It may be run by any Python 3, however old, to say that another one is needed: only the standard
-library, and no syntax that is newer than Python 3.6.
+It runs under any Python 3, however old, to say which one to install: only the standard library, and
+no syntax that is newer than Python 3.6.
 """
 
 import hashlib
@@ -33,9 +33,9 @@ KINDS = {
 }
 NPM_PACKAGES = {
     "local": "Azurite and the Cosmos DB emulator",
-    "tests": "the checkers axe and recheck, and a Graph client",
+    "tests": "the JavaScript SDKs and the checkers that the tests use",
 }
-# By any of these names tests/pages/browser.py finds the browser in which the pages are tested.
+# The names under which tests/pages/browser.py looks for a browser.
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # What each requirements file consists of: one includes the other.
 PARTS = {
@@ -45,11 +45,11 @@ PARTS = {
 
 
 class InstallError(Exception):
-    """A step failed; the text says which and where its log is."""
+    """A step failed; the text has the end of its log and says what to do."""
 
 
 def missing_prerequisites(needs_node: bool) -> "list[str]":
-    """One sentence for each program that must be installed first."""
+    """Return a sentence for each program that the user has to install first."""
     faults = []
     if not _venv_works():
         faults += _python_faults()
@@ -61,12 +61,12 @@ def missing_prerequisites(needs_node: bool) -> "list[str]":
 def _python_faults() -> "list[str]":
     if not OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON:
         return [
-            "Python 3.11, 3.12 or 3.13 is needed and this is {}.{}: install one of them and name "
-            "it, for example `make run PYTHON=python3.12`.".format(*sys.version_info[:2])
+            "This is Python {}.{}. Install Python 3.11, 3.12 or 3.13 and name it, for example "
+            "`make run PYTHON=python3.12`.".format(*sys.version_info[:2])
         ]
     if not all(importlib.util.find_spec(name) for name in ("venv", "ensurepip")):
         return [
-            "This Python cannot make virtual environments: install its `venv` module (on Debian "
+            "This Python cannot make virtual environments. Install its `venv` module (on Debian "
             "and Ubuntu the package python{}.{}-venv).".format(*sys.version_info[:2])
         ]
     return []
@@ -74,16 +74,16 @@ def _python_faults() -> "list[str]":
 
 def _node_faults() -> "list[str]":
     if shutil.which("node") is None:
-        return ["There is no `node` on PATH: install Node.js 20 or newer, which brings npm."]
+        return ["There is no `node` on PATH. Install Node.js 20 or newer, which includes npm."]
     try:
         answer = subprocess.check_output(["node", "--version"]).decode().strip()
     except (OSError, subprocess.CalledProcessError):
         answer = "a version that does not start"
     major = answer.lstrip("v").split(".")[0]
     if not major.isdigit() or int(major) < OLDEST_NODE:
-        return [f"Node.js 20 or newer is needed and this is {answer}: install it."]
+        return [f"This is Node.js {answer}. Install Node.js 20 or newer."]
     if shutil.which("npm") is None:
-        return ["There is no `npm` on PATH: install it; it comes with Node.js 20 or newer."]
+        return ["There is no `npm` on PATH. Install it; Node.js 20 or newer includes it."]
     return []
 
 
@@ -99,7 +99,7 @@ def _venv_works() -> bool:
 
 
 def _fingerprint(names: "Iterable[str]") -> str:
-    """What the named files of the project contain, in short."""
+    """Return a hash of the named files of the project."""
     digest = hashlib.sha256()
     for name in names:
         digest.update((ROOT / name).read_bytes() + b"\0")
@@ -152,9 +152,9 @@ def install_node(folder: str) -> None:
 
 
 def install_browser() -> None:
-    """Install Chromium where that takes nothing but apt-get as root; say so where it takes more.
+    """Install Chromium if apt-get can be run as root; otherwise print how to install it.
 
-    Without it the tests of the pages fail, and say the same.
+    Without it the tests of the pages fail with the same advice.
     """
     named = os.environ.get("CHROMIUM")
     on_mac = Path("/Applications/Google Chrome.app").exists() and not named
@@ -162,8 +162,8 @@ def install_browser() -> None:
         return
     if named or shutil.which("apt-get") is None or os.geteuid() != 0:
         print(
-            "There is no Chromium, in which the pages are tested: install it (on Debian as root: "
-            "apt-get install chromium), or set CHROMIUM to the program.",
+            "The tests of the pages need Chromium, which is not installed. Install it (on Debian "
+            "as root: apt-get install chromium), or set CHROMIUM to the path of the program.",
             file=sys.stderr,
         )
         return
@@ -171,13 +171,13 @@ def install_browser() -> None:
     os.environ["DEBIAN_FRONTEND"] = "noninteractive"
     _step("Reading the lists of Debian's packages", [*apt, "update"])
     _step(
-        "Installing Chromium, in which the pages are tested (about a minute)",
+        "Installing Chromium for the tests of the pages (about a minute)",
         [*apt, "install", "--no-install-recommends", "chromium"],
     )
 
 
 def _step(what: str, command: "list[str]") -> None:
-    """Run one command, its output in a log file, with a sign of life every few seconds."""
+    """Run one command with its output in a log file; print the time every few seconds."""
     print(what, flush=True)
     began = time.monotonic()
     LOGS.mkdir(parents=True, exist_ok=True)
@@ -190,14 +190,14 @@ def _step(what: str, command: "list[str]") -> None:
         except subprocess.TimeoutExpired:
             print(f"  ... {time.monotonic() - began:.0f} s", flush=True)
         except KeyboardInterrupt:
-            process.wait()  # the terminal told it as well
+            process.wait()  # the terminal signalled it as well
             raise
     if process.returncode != 0:
         lines = log.read_text("utf-8", errors="replace").splitlines()[-TAIL_LINES:]
         end = "\n".join(f"  | {line}" for line in lines)
         raise InstallError(
             f"That failed. The end of {os.path.relpath(log, ROOT)}:\n{end}\n"
-            "When the cause is mended, run the same command again."
+            "Correct the cause, then run the same command again."
         )
     print(f"  done in {time.monotonic() - began:.0f} s", flush=True)
 
@@ -222,7 +222,7 @@ def main(arguments: "list[str]") -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nInterrupted: the same command repairs and finishes it.", file=sys.stderr)
+        print("\nInterrupted. Run the same command again to finish.", file=sys.stderr)
         return 130
     return 0
 

@@ -1,7 +1,7 @@
 """The local stack's own token issuer: `python -m local.issuer --port PORT --state FOLDER`.
 
 It stands for Entra ID on this machine: it publishes the public half of a key that is made on the
-first start and stays in the state folder. Whoever can read that folder can make tokens
+first start and stays in the state folder. Everyone who can read that folder can make tokens
 (local/access_token.py); over the network there are none to be had.
 """
 

@@ -1,9 +1,9 @@
 """Ends the stack's processes when the process that started them is gone: `python local/reaper.py`.
 
-The stack tells it on stdin, one line each, which process groups are alive ("+123") and which have
+The stack writes to its stdin, one line each, which process groups are alive ("+123") and which have
 ended ("-123"). Only the stack holds the other end of that pipe, so its end of file means that the
 stack ended or was killed (kill -9 included, on Linux and macOS alike): what is still listed is then
-asked to stop and, after GRACE_SECONDS, killed.
+sent SIGTERM and, after GRACE_SECONDS, killed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ GRACE_SECONDS = 5.0
 
 
 def signal_group(group: int, number: int) -> bool:
-    """Send a signal (0 only asks) to a process group; False when nobody is left in it."""
+    """Send a signal (0 sends none) to a process group; False when no process is left in it."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):  # macOS answers the second for a group of zombies

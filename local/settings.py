@@ -14,7 +14,7 @@ from local.config import ROOT
 
 EXAMPLE_FILE = ROOT / "local.settings.example.json"
 SETTINGS_FILE = ROOT / "local.settings.json"
-# What stands in the example where each machine needs a key of its own.
+# The example has this where each machine needs a key of its own.
 PLACEHOLDER = "<make writes a new random key here>"
 KEY_BYTES = 32
 
@@ -37,8 +37,8 @@ def example_values() -> dict[str, str]:
 def make_settings_file(path: Path = SETTINGS_FILE) -> str:
     """Make the settings file if there is none; says what was done.
 
-    What stands in an existing file is kept. Only the example's placeholder, if somebody copied it,
-    gives way to a key. The file is readable by its owner alone, since it holds a key.
+    The values of an existing file are kept. Only the example's placeholder, if it was copied, is
+    replaced by a key. The file is readable by its owner alone, since it holds a key.
     """
     example = EXAMPLE_FILE.read_text("utf-8")
     try:
@@ -66,8 +66,8 @@ def _values(text: str, path: Path = EXAMPLE_FILE) -> dict[str, str]:
         values = json.loads(text)["Values"]
     except (ValueError, KeyError, TypeError) as error:
         raise SettingsFileError(
-            f'{path.name} is not JSON with an object "Values" ({error}): mend it, or delete it to '
-            "have it made anew."
+            f'{path.name} is not JSON with an object "Values" ({error}): correct it or delete it '
+            "to get a new one."
         ) from None
     if not isinstance(values, dict):
         raise SettingsFileError(f'"Values" in {path.name} must be an object.')

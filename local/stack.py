@@ -38,7 +38,7 @@ HEARTBEAT_SECONDS = 5.0
 
 
 class StackInterruptedError(StackError):
-    """Somebody asked the stack to stop while it was starting."""
+    """The stack was stopped while it was starting."""
 
 
 def throwaway_config(state: Path) -> LocalConfig:
@@ -53,7 +53,7 @@ class Stack:
     A context manager: entering starts what `names` lists (all by default) and returns when it is
     healthy; leaving stops it in reverse order. Each child leads a process group of its own and
     writes to logs/NAME.log in the state folder. Should this process be killed, a small process
-    beside it (reaper.py) ends the children. Raises StackError, whose text tells what to do next.
+    beside it (reaper.py) ends the children. Raises StackError, whose text says what to do next.
     Use it from one thread.
     """
 
@@ -117,7 +117,7 @@ class Stack:
         self._forget(name)
 
     def stop(self, name: str) -> None:
-        """Ask a part to stop and kill what is left of it after STOP_SECONDS."""
+        """Send a part SIGTERM, and kill what is left of it after STOP_SECONDS."""
         child = self._children[name]
         signal_group(child.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -136,7 +136,7 @@ class Stack:
         return self._interrupted
 
     def fault(self) -> str | None:
-        """What to tell when a part ended without being asked to; None while all is well."""
+        """The message for a part that ended by itself; None while all run."""
         for name, child in self._children.items():
             if child.poll() is not None:
                 title = self._parts[name].title if name in self._parts else name
@@ -244,7 +244,7 @@ class Stack:
         )
 
     def _report(self, sign: str, group: int) -> None:
-        """Tell the reaper that a process group began ("+") or ended ("-")."""
+        """Report to the reaper that a process group began ("+") or ended ("-")."""
         if self._reaper is None or self._reaper.stdin is None:
             raise StackError("The stack is closed: enter it again to start a part.")
         try:
@@ -258,7 +258,7 @@ class Stack:
     def _spawn(self, name: str, command: tuple[str, ...], environment: Mapping[str, str]) -> None:
         """Start a child in its own process group, known to the reaper before it does anything.
 
-        The shell waits for one line, which it gets after the reaper was told; if we are killed in
+        The shell waits for one line, which it gets once the reaper knows of it; if we are killed in
         between it reads the end of the pipe instead and ends.
         """
         if name in self._children:
@@ -293,7 +293,7 @@ class Stack:
         waiting = list(names)
         while waiting:
             healthy = [name for name in waiting if self._parts[name].healthy()]
-            # Asked after the question above: what answered may be somebody else on that port.
+            # Checked after the probe: what answered may be another process on that port.
             if fault := self.fault():
                 raise StackError(fault)
             for name in healthy:
@@ -363,6 +363,6 @@ def short_path(path: Path) -> str:
 
 
 def say(text: str) -> None:
-    """Print at once; a terminal that is gone is no reason to fail."""
+    """Print at once; a closed terminal is no reason to fail."""
     with contextlib.suppress(OSError):
         print(text, flush=True)

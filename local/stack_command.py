@@ -79,7 +79,7 @@ def emulators_banner(config: LocalConfig) -> str:
 
 
 def _stop_on_signals(stack: Stack) -> None:
-    """The first signal asks the stack to stop, a later one kills it at once."""
+    """The first signal stops the stack, a later one kills it at once."""
     first: list[float] = []
 
     def handle(number: int, _frame: FrameType | None) -> None:
@@ -95,7 +95,7 @@ def _stop_on_signals(stack: Stack) -> None:
 
 
 def _watch_caller() -> Callable[[], bool]:
-    """Tells whether the process that started this command is gone, so that the stack must stop.
+    """Return a check of whether the process that started this command has ended.
 
     make may be killed and leave us running, and a closed terminal signals only its first process,
     which make is in `ssh -t host 'make run'`.
@@ -106,7 +106,7 @@ def _watch_caller() -> Callable[[], bool]:
 
 
 def _serve(stack: Stack, banner: str, followed: Path | None) -> int:
-    """Keep the stack up until it is asked to stop (0) or a part ends by itself (1)."""
+    """Keep the stack up until it is to stop (0) or a part ends by itself (1)."""
     is_abandoned = _watch_caller()
     try:
         with stack, contextlib.ExitStack() as files:
@@ -139,7 +139,7 @@ def read_on(log: IO[bytes]) -> bytes:
 
 
 def _clean(config: LocalConfig) -> int:
-    """Remove what the stack keeps in its state folder, and nothing else that may lie there."""
+    """Remove what the stack keeps in its state folder, and no other files in it."""
     stack = Stack(config)
     if not config.local_state.exists():
         return 0

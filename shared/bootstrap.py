@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from shared.adapters.archive import Archive
     from shared.adapters.catalog_store import CatalogStore
     from shared.adapters.cosmos import Cosmos
+    from shared.adapters.dead_letter_queue import DeadLetterQueue
     from shared.adapters.entra import Authorizer
     from shared.adapters.flow_store import FlowStore
     from shared.adapters.password_audit import PasswordAudit
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
     from shared.services.readiness import Readiness
     from shared.services.reconciliation import Reconciler
     from shared.services.reference_definitions import ReferenceDefinitions
+    from shared.services.repeats import Repeats
     from shared.services.representations import Representations
     from shared.services.role_groups import RoleGroups
+    from shared.services.roots import Roots
     from shared.services.rotation import Rotation
 
 
@@ -207,6 +210,13 @@ def _service_bus() -> ServiceBusClient:
 
 
 @functools.cache
+def _dead_letter_queue() -> DeadLetterQueue:
+    from shared.adapters.dead_letter_queue import DeadLetterQueue
+
+    return DeadLetterQueue(_service_bus(), settings().readiness_queue)
+
+
+@functools.cache
 def queue_depth() -> QueueDepth:
     """Return what counts the messages of the readiness queue."""
     from shared.adapters.service_bus import QueueDepth
@@ -222,7 +232,7 @@ def flow_sets() -> FlowSets:
     """Return the use cases of flow sets."""
     from shared.services.flow_sets import FlowSets
 
-    return FlowSets(flow_store(), catalog(), _answers())
+    return FlowSets(flow_store(), catalog(), _answers(), _repeats())
 
 
 @functools.cache
@@ -232,7 +242,13 @@ def provisioning_flows() -> ProvisioningFlows:
 
     # The audit is opened by the first reading of passwords: nothing else here needs that SDK.
     return ProvisioningFlows(
-        flow_store(), catalog(), _announcer(), _answers(), settings().keyring, _password_audit
+        flow_store(),
+        catalog(),
+        _announcer(),
+        _answers(),
+        settings().keyring,
+        _password_audit,
+        _repeats(),
     )
 
 
@@ -241,7 +257,7 @@ def role_groups() -> RoleGroups:
     """Return the use cases of role groups."""
     from shared.services.role_groups import RoleGroups
 
-    return RoleGroups(catalog(), _announcer(), _answers())
+    return RoleGroups(catalog(), _announcer(), _answers(), _repeats())
 
 
 @functools.cache
@@ -249,7 +265,15 @@ def reference_definitions() -> ReferenceDefinitions:
     """Return the use cases of reference definitions."""
     from shared.services.reference_definitions import ReferenceDefinitions
 
-    return ReferenceDefinitions(catalog(), _announcer(), _answers())
+    return ReferenceDefinitions(catalog(), _announcer(), _answers(), _repeats())
+
+
+@functools.cache
+def roots() -> Roots:
+    """Return the use cases of what leads to the collections."""
+    from shared.services.roots import Roots
+
+    return Roots(_answers(), flow_sets(), role_groups(), reference_definitions())
 
 
 @functools.cache
@@ -257,7 +281,8 @@ def readiness() -> Readiness:
     """Return what applies the events of the readiness queue."""
     from shared.services.readiness import Readiness
 
-    return Readiness(_readiness_store(), catalog(), publisher())
+    # Dead letters are rare, and the SDK of Blob Storage takes its time to load.
+    return Readiness(_readiness_store(), catalog(), publisher(), dead_letters)
 
 
 @functools.cache
@@ -270,10 +295,10 @@ def reconciler() -> Reconciler:
 
 @functools.cache
 def dead_letters() -> DeadLetters:
-    """Return what archives dead letters."""
+    """Return the use cases of dead letters."""
     from shared.services.dead_letters import DeadLetters
 
-    return DeadLetters(archive())
+    return DeadLetters(archive(), _dead_letter_queue(), publisher())
 
 
 @functools.cache
@@ -306,9 +331,16 @@ def _answers() -> Representations:
     return Representations(printer(), settings().keyring.signing_key("skiptoken"))
 
 
+@functools.cache
+def _repeats() -> Repeats:
+    from shared.services.repeats import Repeats
+
+    return Repeats(settings().keyring.signing_key("repeats"))
+
+
 async def close() -> None:
     """Close whatever was opened, for a command that ends; a host keeps it all."""
-    for opened in (publisher, queue_depth, _blobs, _cosmos, _credential):
+    for opened in (publisher, queue_depth, _dead_letter_queue, _blobs, _cosmos, _credential):
         if opened.cache_info().currsize:
             await opened().close()
             opened.cache_clear()
@@ -322,6 +354,7 @@ async def close() -> None:
         provisioning_flows,
         role_groups,
         reference_definitions,
+        roots,
         readiness,
         reconciler,
         dead_letters,

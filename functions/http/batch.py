@@ -12,7 +12,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import azure.functions as func
 
-from functions.http.operations import ROOT, dispatch, matching, operation, path_segments
+from functions.http.operations import ROOT, dispatch, matching, operation
+from functions.http.paths import path_segments
 from functions.http.replies import ok
 from functions.http.requests import json_body
 from shared.contract.json_body import repeated_names
@@ -30,8 +31,9 @@ MAX_DEPTH: Final = 50
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _MAX_ID: Final = 128
 _MEMBERS: Final = frozenset({"id", "method", "url", "headers", "body", "dependsOn"})
-# What the batch itself was sent with counts for each request in it, unless that says otherwise.
-_INHERITED: Final = ("authorization", "client-request-id", "traceparent")
+# What the batch itself was sent with counts for each request in it, unless that says otherwise. Not
+# its client-request-id: by that, two equal requests of a batch would be taken for one repeated.
+_INHERITED: Final = ("authorization", "traceparent")
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ def _relative(url: object, root: str) -> tuple[str, str] | None:
     """Return path and query of a URL behind the service root; None for any other value."""
     if not isinstance(url, str) or not url:
         return None
-    if root and url.lower().startswith(f"{root.lower()}/"):
+    if root and url.lower().startswith(root.lower()) and url[len(root) : len(root) + 1] in "/?":
         url = url[len(root) :]
     try:
         parts = urlsplit(url)

@@ -6,13 +6,13 @@ Each operation is declared once, beside its handler: method, path, permission an
 from __future__ import annotations
 
 import functools
+import json
 import logging
-import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import unquote
+from urllib.parse import urlsplit
 
 import azure.functions as func
 
@@ -24,6 +24,7 @@ from functions.http.negotiation import (
     check_versions,
     is_format,
 )
+from functions.http.paths import is_qualified, path_segments, without_casts
 from functions.http.requests import client_request_id
 from shared import bootstrap
 from shared.description.operations import Contract, Operation
@@ -58,7 +59,6 @@ SECURITY_HEADERS: Final = {
 
 Handler = Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]
 
-_PARENTHESISED_KEY = re.compile(r"(?P<name>[^()/']+)\('(?P<key>[^()/']+)'\)")
 _log = logging.getLogger("provisioning")
 
 
@@ -83,7 +83,7 @@ class Route:
     @property
     def name(self) -> str:
         """The name of the handler, by which logs and the API's description call the operation."""
-        return self.handler.__name__
+        return getattr(self.handler, "__name__", "get_property")
 
     def matched(self, segments: Sequence[str]) -> int:
         """Count the leading segments of a path that are this route's."""
@@ -133,6 +133,9 @@ def route(
 
         @functools.wraps(handler)
         async def answer(req: func.HttpRequest) -> func.HttpResponse:
+            if any(map(is_qualified, req.route_params.values())):
+                # A cast, which the host took for a key.
+                return await dispatch(req, urlsplit(req.url).path)
             return await answered(registered, req)
 
         ROUTES.append(registered)
@@ -235,15 +238,15 @@ async def dispatch(req: func.HttpRequest, path: str) -> func.HttpResponse:
 
     HEAD is served as GET, without the body. OPTIONS is answered with the methods of the path.
     """
-    segments = path_segments(path)
     method = "GET" if req.method == "HEAD" else req.method
-    route_params = {}
+    route_params: dict[str, str] = {}
     try:
+        segments, cast = without_casts(path_segments(path))
         if req.method == "OPTIONS":
-            found = Route("OPTIONS", (), _options_of(segments), None)
+            found = Route("OPTIONS", (), _options_of(segments, cast), None)
         else:
-            found = _find(method, segments)
-            route_params = found.route_params(segments)
+            found = _find(method, segments, cast)
+            route_params = found.route_params(segments) | ({"cast": cast} if cast else {})
     except ServiceError as exc:
         found = Route(method, (), _refusing(exc), None)
     routed = func.HttpRequest(
@@ -262,15 +265,6 @@ async def dispatch(req: func.HttpRequest, path: str) -> func.HttpResponse:
         headers=dict(response.headers.items()),
         mimetype=response.mimetype,
     )
-
-
-def path_segments(path: str) -> list[str]:
-    """Return a path's segments, unescaped, its keys in parentheses as segments of their own."""
-    segments: list[str] = []
-    for segment in map(unquote, path.strip("/").split("/")):
-        match = _PARENTHESISED_KEY.fullmatch(segment)
-        segments += [segment] if match is None else [match["name"], match["key"]]
-    return segments
 
 
 def matching(segments: Sequence[str]) -> list[Route]:
@@ -293,22 +287,77 @@ def allowed(matches: Sequence[Route]) -> list[str]:
     return sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set()))
 
 
-def _find(method: str, segments: Sequence[str]) -> Route:
-    matches = matching(segments)
+def _find(method: str, segments: Sequence[str], cast: str | None) -> Route:
+    matches = _served(segments, cast)
     for candidate in matches:
         if candidate.method == method:
             return candidate
     if matches:
         raise MethodNotAllowed(method, allowed(matches))
+    if cast is not None and matching(segments):
+        raise UnknownPath(cast)
     known = max((candidate.matched(segments) for candidate in ROUTES), default=0)
     raise UnknownPath(segments[min(known, len(segments) - 1)])
 
 
-def _options_of(segments: Sequence[str]) -> Handler:
-    """Return a handler that answers with the methods of a path; raises UnknownPath."""
+def _served(segments: Sequence[str], cast: str | None) -> list[Route]:
+    """Return the routes of a path; one that names a property gets a route of its own.
+
+    What a path casts to another type can only be read. Raises UnknownPath for a property of a
+    property that there is not.
+    """
     matches = matching(segments)
+    if cast is not None:
+        matches = [each for each in matches if each.contract and each.contract.takes]
+        matches = [each for each in matches if each.method == "GET"]
+    if matches:
+        return matches
+    found = _property(segments, cast)
+    return [] if found is None else [found]
+
+
+def _property(segments: Sequence[str], cast: str | None) -> Route | None:
+    """Return a route to a property of an entity, served by what serves the entity."""
+    from functions.http.properties import property_of
+
+    longest = max(len(each.segments) for each in ROUTES)
+    for end in range(min(len(segments) - 1, longest), 1, -1):
+        for item in matching(segments[:end]):
+            contract = item.contract
+            if (
+                item.method != "GET"
+                or contract is None
+                or contract.takes != "item"
+                or contract.entity is None
+                or not item.segments[-1].startswith("{")
+            ):
+                continue
+            named = property_of(contract.entity, segments[end:], cast)
+            if named is None:
+                return None
+            read = functools.partial(_read_property, item.handler, named.answer)
+            answers = Contract(contract.tag, {200: named.media_type})
+            names = (*item.segments, *segments[end:])
+            return Route("GET", names, read, item.needs, answers, optionless=True)
+    return None
+
+
+async def _read_property(
+    handler: Handler,
+    answer: Callable[[func.HttpRequest, Any], func.HttpResponse],
+    req: func.HttpRequest,
+) -> func.HttpResponse:
+    # The entity itself, whole and with its types, whatever the caller asks of the property.
+    whole = func.HttpRequest("GET", req.url, route_params=req.route_params, body=b"")
+    response = await handler(whole)
+    return answer(req, json.loads(response.get_body()))
+
+
+def _options_of(segments: Sequence[str], cast: str | None) -> Handler:
+    """Return a handler that answers with the methods of a path; raises UnknownPath."""
+    matches = _served(segments, cast)
     if not matches:
-        _find("OPTIONS", segments)
+        _find("OPTIONS", segments, cast)
 
     async def options(req: func.HttpRequest) -> func.HttpResponse:
         return func.HttpResponse(status_code=204, headers={"Allow": ", ".join(allowed(matches))})

@@ -16,7 +16,7 @@ from functions.http.replies import (
     plain_count,
     updated,
 )
-from functions.http.requests import asked, guid_param, if_match, json_body
+from functions.http.requests import asked, client_request_id, conditions, guid_param, json_body
 from shared import bootstrap
 from shared.description.operations import Noun
 from shared.domain.permissions import OUTBOUND_FLOW_READ, OUTBOUND_FLOW_WRITE, PASSWORD_READ
@@ -25,15 +25,15 @@ bp = func.Blueprint()
 
 FLOWS = SET + "/provisioningFlows"
 FLOW = FLOWS + "/{flow_id}"
-NOUN = Noun("Provisioning flows", "provisioningFlow", tagged=True)
+NOUN = Noun("Provisioning flows", "provisioningFlow")
 _RESET = NOUN.conditional_act({202: None})
 
 
 @operation(bp, "POST", FLOWS, OUTBOUND_FLOW_WRITE, NOUN.create().failing(404, 409))
 async def create_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     """Create a flow of one of the four kinds and request its readiness check."""
-    set_id = guid_param(req, "set_id")
-    return created(req, await bootstrap.provisioning_flows().create(set_id, json_body(req)))
+    set_id, flows = guid_param(req, "set_id"), bootstrap.provisioning_flows()
+    return created(req, await flows.create(set_id, json_body(req), client_request_id(req)))
 
 
 @operation(bp, "GET", FLOWS, OUTBOUND_FLOW_READ, NOUN.page().failing(404))
@@ -71,20 +71,20 @@ async def update_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     """Change a flow's configuration, which is then checked again."""
     set_id, flow_id = guid_param(req, "set_id"), guid_param(req, "flow_id")
     flows = bootstrap.provisioning_flows()
-    return updated(req, await flows.update(set_id, flow_id, json_body(req), if_match(req)))
+    return updated(req, await flows.update(set_id, flow_id, json_body(req), conditions(req)))
 
 
 @operation(bp, "DELETE", FLOW, OUTBOUND_FLOW_WRITE, NOUN.delete())
 async def delete_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     """Remove a flow from its set."""
     set_id, flow_id = guid_param(req, "set_id"), guid_param(req, "flow_id")
-    await bootstrap.provisioning_flows().delete(set_id, flow_id, if_match(req))
+    await bootstrap.provisioning_flows().delete(set_id, flow_id, conditions(req))
     return no_content()
 
 
 async def _reset(req: func.HttpRequest) -> func.HttpResponse:
     set_id, flow_id = guid_param(req, "set_id"), guid_param(req, "flow_id")
-    await bootstrap.provisioning_flows().reset(set_id, flow_id, if_match(req))
+    await bootstrap.provisioning_flows().reset(set_id, flow_id, conditions(req))
     return accepted()
 
 

@@ -8,7 +8,7 @@ import azure.functions as func
 
 from functions.http.operations import INDUSTRY_DATA, operation
 from functions.http.replies import collection, created, entity, no_content, plain_count, updated
-from functions.http.requests import asked, json_body
+from functions.http.requests import asked, client_request_id, conditions, json_body
 from shared import bootstrap
 from shared.description.operations import Noun
 from shared.domain.errors import NotFound
@@ -44,20 +44,22 @@ async def get_reference_definition(req: func.HttpRequest) -> func.HttpResponse:
 @operation(bp, "POST", DEFINITIONS, REFERENCE_WRITE, NOUN.create().failing(409))
 async def create_reference_definition(req: func.HttpRequest) -> func.HttpResponse:
     """Add an entry to one of the code lists that can be extended."""
-    return created(req, await bootstrap.reference_definitions().create(json_body(req)))
+    new = await bootstrap.reference_definitions().create(json_body(req), client_request_id(req))
+    return created(req, new)
 
 
 @operation(bp, "PATCH", DEFINITION, REFERENCE_WRITE, NOUN.update().failing(409))
 async def update_reference_definition(req: func.HttpRequest) -> func.HttpResponse:
     """Change the name, the place or the state of an entry."""
-    definitions = bootstrap.reference_definitions()
-    return updated(req, await definitions.update(_definition_id(req), json_body(req)))
+    definitions, definition_id = bootstrap.reference_definitions(), _definition_id(req)
+    changed = await definitions.update(definition_id, json_body(req), conditions(req))
+    return updated(req, changed)
 
 
 @operation(bp, "DELETE", DEFINITION, REFERENCE_WRITE, NOUN.delete())
 async def delete_reference_definition(req: func.HttpRequest) -> func.HttpResponse:
     """Disable an entry: it stays readable, for data that refers to it."""
-    await bootstrap.reference_definitions().disable(_definition_id(req))
+    await bootstrap.reference_definitions().disable(_definition_id(req), conditions(req))
     return no_content()
 
 

@@ -9,8 +9,9 @@ from urllib.parse import quote
 import azure.functions as func
 
 from functions.http.negotiation import metadata_level
+from functions.http.requests import conditions
 from shared.contract.json_body import write_json
-from shared.domain.conditions import names_tag
+from shared.domain.conditions import Conditions, names_tag
 
 if TYPE_CHECKING:
     from shared.services.representations import Collection, Representation
@@ -27,7 +28,7 @@ _URL_SAFE: Final = "%/:?#[]@!$&'()*+,;=~"
 
 
 def ok(req: func.HttpRequest, body: Mapping[str, Any]) -> func.HttpResponse:
-    """Answer 200 with an object that has no ETag."""
+    """Answer 200 with an object that is no entity."""
     return _json(200, body, metadata_level(req))
 
 
@@ -44,24 +45,23 @@ def collection(req: func.HttpRequest, page: Collection) -> func.HttpResponse:
 
 
 def entity(req: func.HttpRequest, found: Representation, status: int = 200) -> func.HttpResponse:
-    """Answer with an entity, or 304 where the caller has this version of it.
+    """Answer with an entity, or 304 to a GET where the caller has all of this answer already.
 
     The documented bodies hold no ETag: it is given only to callers that ask for full metadata or
-    send a conditional header.
+    send a conditional header. Raises PreconditionFailed for a GET of another version.
     """
     level = metadata_level(req)
-    if found.tag is None:
+    given = conditions(req)
+    if not given and level != "full":
         return _json(status, found.body, level)
-    if_none_match = req.headers.get("if-none-match")
-    conditional = if_none_match is not None or "if-match" in req.headers
-    if not conditional and level != "full":
-        return _json(status, found.body, level)
-    version = found.tag()
-    if req.method == "GET" and if_none_match is not None and names_tag(if_none_match, version):
-        return func.HttpResponse(status_code=304, headers={"ETag": version})
+    tag = found.tag()
+    if req.method == "GET":
+        Conditions(given.if_match).require(found.version)
+        if given.if_none_match is not None and names_tag(given.if_none_match, tag):
+            return func.HttpResponse(status_code=304, headers={"ETag": tag})
     context = {name: found.body[name] for name in ("@odata.context",) if name in found.body}
-    response = _json(status, {**context, "@odata.etag": version, **found.body}, level)
-    response.headers["ETag"] = version
+    response = _json(status, {**context, "@odata.etag": tag, **found.body}, level)
+    response.headers["ETag"] = tag
     return response
 
 

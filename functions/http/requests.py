@@ -10,7 +10,7 @@ import azure.functions as func
 
 from functions.http.negotiation import is_format
 from shared.contract.json_body import MAX_BODY_BYTES, read_json
-from shared.domain.conditions import IfMatch
+from shared.domain.conditions import Conditions
 from shared.domain.errors import (
     BodyTooLarge,
     LengthRequired,
@@ -70,9 +70,9 @@ def client_request_id(req: func.HttpRequest) -> str | None:
     return given if _CLIENT_REQUEST_ID.fullmatch(given) else None
 
 
-def if_match(req: func.HttpRequest) -> IfMatch:
-    """Return the version of an entity that a write is meant for."""
-    return IfMatch(req.headers.get("if-match"))
+def conditions(req: func.HttpRequest) -> Conditions:
+    """Return which version of an entity a request is meant for."""
+    return Conditions(req.headers.get("if-match"), req.headers.get("if-none-match"))
 
 
 def asked(req: func.HttpRequest) -> Asked:
@@ -80,4 +80,4 @@ def asked(req: func.HttpRequest) -> Asked:
     from shared.services.representations import Asked
 
     params = {name: text for name, text in req.params.items() if not is_format(name)}
-    return Asked(params, req.headers.get("prefer"), req.url)
+    return Asked(params, req.headers.get("prefer"), req.url, req.route_params.get("cast"))

@@ -6,7 +6,7 @@ import azure.functions as func
 
 from functions.http.operations import INDUSTRY_DATA, operation
 from functions.http.replies import collection, created, entity, no_content, plain_count, updated
-from functions.http.requests import asked, json_body
+from functions.http.requests import asked, client_request_id, conditions, json_body
 from shared import bootstrap
 from shared.description.operations import Noun
 from shared.domain.catalog import is_role_group_id
@@ -41,19 +41,21 @@ async def get_role_group(req: func.HttpRequest) -> func.HttpResponse:
 @operation(bp, "POST", GROUPS, ROLE_GROUP_WRITE, NOUN.create())
 async def create_role_group(req: func.HttpRequest) -> func.HttpResponse:
     """Create a role group beside the built-in ones."""
-    return created(req, await bootstrap.role_groups().create(json_body(req)))
+    new = await bootstrap.role_groups().create(json_body(req), client_request_id(req))
+    return created(req, new)
 
 
 @operation(bp, "PATCH", GROUP, ROLE_GROUP_WRITE, NOUN.update().failing(409))
 async def update_role_group(req: func.HttpRequest) -> func.HttpResponse:
     """Change the name or the roles of a role group."""
-    return updated(req, await bootstrap.role_groups().update(_group_id(req), json_body(req)))
+    groups, group_id = bootstrap.role_groups(), _group_id(req)
+    return updated(req, await groups.update(group_id, json_body(req), conditions(req)))
 
 
 @operation(bp, "DELETE", GROUP, ROLE_GROUP_WRITE, NOUN.delete().failing(409))
 async def delete_role_group(req: func.HttpRequest) -> func.HttpResponse:
     """Delete a role group."""
-    await bootstrap.role_groups().delete(_group_id(req))
+    await bootstrap.role_groups().delete(_group_id(req), conditions(req))
     return no_content()
 
 

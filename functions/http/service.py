@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from functions.http.operations import INDUSTRY_DATA, dispatch, operation, route
+from functions.http.operations import INDUSTRY_DATA, ROOT, dispatch, operation, route
 from functions.http.replies import ok
+from functions.http.requests import asked
 from shared import VERSION, bootstrap
 from shared.description.operations import Contract
 from shared.domain.permissions import OUTBOUND_FLOW_READ
+
+if TYPE_CHECKING:
+    from shared.services.roots import Authorize
 
 bp = func.Blueprint()
 
 TAG = "Service"
 _ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+
+
+def _root(schema: str) -> Contract:
+    return Contract(TAG, {200: schema}, takes="item", entity=schema)
 
 
 @route(bp, "GET", "health", contract=Contract(TAG, {200: "health"}))
@@ -36,25 +46,36 @@ async def get_metadata(req: func.HttpRequest) -> func.HttpResponse:
     return func.HttpResponse(csdl(), mimetype="application/xml")
 
 
-@operation(bp, "GET", "", None, Contract(TAG, {200: "serviceDocument"}))
+@operation(bp, "GET", "", None, _root("serviceDocument"))
 async def get_service_document(req: func.HttpRequest) -> func.HttpResponse:
     """Return what is at the service root."""
-    external = {"name": "external", "kind": "Singleton", "url": "external"}
-    return ok(req, {"@odata.context": bootstrap.printer().service_context(), "value": [external]})
+    return ok(req, bootstrap.roots().service_document(asked(req)))
 
 
-@operation(bp, "GET", INDUSTRY_DATA, OUTBOUND_FLOW_READ, Contract(TAG, {200: "industryDataRoot"}))
+@operation(bp, "GET", "external", OUTBOUND_FLOW_READ, _root("external"))
+async def get_external(req: func.HttpRequest) -> func.HttpResponse:
+    """Return the singleton that leads to industryData."""
+    return ok(req, await bootstrap.roots().external(asked(req), _authorizing(req)))
+
+
+@operation(bp, "GET", INDUSTRY_DATA, OUTBOUND_FLOW_READ, _root("industryDataRoot"))
 async def get_industry_data(req: func.HttpRequest) -> func.HttpResponse:
-    """Return the root of industryData, which holds collections only."""
-    context = bootstrap.printer().context(INDUSTRY_DATA, entity=True)
-    return ok(req, {"@odata.context": context, "id": "industryData"})
+    """Return the root of industryData, which holds collections only.
+
+    To expand one of them, a caller needs the permission to list it.
+    """
+    return ok(req, await bootstrap.roots().industry_data(asked(req), _authorizing(req)))
+
+
+def _authorizing(req: func.HttpRequest) -> Authorize:
+    return functools.partial(bootstrap.authorizer().authorize, req.headers.get("authorization"))
 
 
 @bp.route("{*path}", methods=_ALL_METHODS, auth_level=func.AuthLevel.ANONYMOUS)
 async def z_any_other_request(req: func.HttpRequest) -> func.HttpResponse:
-    """Serve keys in parentheses, HEAD and OPTIONS; answer all the rest in Graph's envelope.
+    """Serve keys in parentheses, HEAD, OPTIONS and `/`; answer all the rest in Graph's envelope.
 
     The host's own routes know keys as segments only, and its own 404 has no body. The host tries
     routes in the order of the functions' names, hence the first letter of this one.
     """
-    return await dispatch(req, req.route_params.get("path") or "")
+    return await dispatch(req, req.route_params.get("path") or ROOT)

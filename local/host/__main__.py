@@ -26,7 +26,6 @@ from local.host.worker_checks import (
     HTTP_TRIGGER,
     SERVICE_BUS_TRIGGER,
     TIMER_TRIGGER,
-    IndexedFunction,
 )
 
 #: how long running functions may take to end once the host is stopped (seconds): what Azure gives
@@ -34,18 +33,6 @@ from local.host.worker_checks import (
 DRAIN = 600.0
 #: how long those that were then ended may take to be answered and given back (seconds)
 _LATE = 2.0
-_THREADS = "PYTHON_THREADPOOL_THREAD_COUNT"
-
-
-def _threads(text: str | None) -> int | None:
-    """PYTHON_THREADPOOL_THREAD_COUNT; the default is the executor's own."""
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise HostError(
-            f"PYTHON_THREADPOOL_THREAD_COUNT={text!r} is not a whole number above 0: mend it."
-        )
-    return int(text)
 
 
 async def serve(app_dir: Path, port: int | None, state: Path | None, drain: float) -> None:
@@ -70,7 +57,7 @@ async def serve(app_dir: Path, port: int | None, state: Path | None, drain: floa
             worker.stop()
         stop.set()
 
-    worker = Supervisor(Begin(app_dir, settings, _threads(os.environ.get(_THREADS))), give_up)
+    worker = Supervisor(Begin(app_dir, settings), give_up)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, signalled)
     try:
@@ -109,7 +96,7 @@ class _Parts:
             for f in app.of_kind(SERVICE_BUS_TRIGGER)
         }
         self._grace = drain + _LATE
-        self._http = HttpHost(app, settings, worker, self._run_by_hand, os.environ)
+        self._http = HttpHost(app, settings, worker, self.timers, os.environ)
         self._runner = web.ServerRunner(
             self._http.server(), handle_signals=False, shutdown_timeout=self._grace
         )
@@ -141,12 +128,6 @@ class _Parts:
             *(listener.stop(self._grace) for listener in self.queues.values()),
             *(timer.stop() for timer in self.timers.values()),
         )
-
-    async def _run_by_hand(self, function: IndexedFunction, text: str) -> None:
-        if function.name in self.timers:
-            await self.timers[function.name].run("by hand")
-        else:
-            await self.queues[function.name].run_by_hand(text)
 
 
 def _announce(app: App, parts: _Parts, prefix: str) -> None:

@@ -1,4 +1,4 @@
-"""What the host and its worker process say to each other: Python objects over a socket pair."""
+"""The messages between the host and its worker process: Python objects over a socket pair."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ class Begin:
 
     app_dir: Path
     settings: HostSettings
-    threads: int | None
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,6 @@ class Call:
     name: str
     value: Datum
     metadata: Mapping[str, Datum] | None
-    trace_parent: str
-    trace_state: str
     reason: str
 
 
@@ -78,7 +75,7 @@ class Channel(asyncio.Protocol):
         self._lost()
 
     def send(self, content: Any) -> None:
-        """Send one object; it is dropped when the other end is gone, which `lost` tells."""
+        """Send one object; it is dropped when the other end is closed, which `lost` reports."""
         if self._transport is not None:
             data = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
             self._transport.write(len(data).to_bytes(_SIZE) + data)

@@ -7,7 +7,7 @@ import codecs
 import json
 import re
 import urllib.parse
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import HttpVersion, HttpVersion11, web
@@ -21,7 +21,7 @@ from local.host.invocation import HttpAnswer, InvocationFailed, Invoker
 from local.host.logs import HOST
 from local.host.routes import Router
 from local.host.settings import HostSettings
-from local.host.worker_checks import HTTP_TRIGGER, IndexedFunction
+from local.host.timers import Timer
 
 HOST_ADDRESS = "127.0.0.1"
 VERSION = "4.0.0-local"
@@ -133,12 +133,13 @@ class HttpHost:
         app: App,
         settings: HostSettings,
         worker: Invoker,
-        run_by_hand: Callable[[IndexedFunction, str], Awaitable[None]],
+        timers: Mapping[str, Timer],
         environ: Mapping[str, str],
     ) -> None:
         self._functions = {function.name: function for function in app.functions}
         self._router = Router(app.routes(settings.route_prefix))
-        self._worker, self._run_by_hand = worker, run_by_hand
+        self._worker = worker
+        self._timers = {name.lower(): timer for name, timer in timers.items()}
         limit = environ.get("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT", "")
         self._body_limit = int(limit) if limit.isascii() and limit.isdigit() else BODY_LIMIT
         self._started = asyncio.get_running_loop().time()
@@ -225,8 +226,6 @@ class HttpHost:
             answer = await self._worker.invoke(
                 function,
                 value,
-                trace_parent=headers.get("traceparent", ""),
-                trace_state=headers.get("tracestate", ""),
                 reason=f"{method} {shown}",
             )
         except InvocationFailed:
@@ -257,30 +256,14 @@ class HttpHost:
         if known[1:] == ["host", "ping"] and request.method in ("GET", "POST"):
             return web.Response()
         if len(known) == 3 and known[1] == "functions":
-            wanted = known[2].lower()
-            function = next((f for f in self._functions.values() if f.name.lower() == wanted), None)
-            if function is not None and request.method == "POST":
-                return await self._start_by_hand(request, function)
-            return web.Response(status=404)
+            timer = self._timers.get(known[2].lower())
+            if timer is None or request.method != "POST":
+                return web.Response(status=404)
+            task = asyncio.ensure_future(timer.run("by hand"))
+            self._background.add(task)
+            task.add_done_callback(self._background.discard)
+            return web.Response(status=202)
         return None
-
-    async def _start_by_hand(self, request: BaseRequest, function: IndexedFunction) -> web.Response:
-        try:
-            given = json.loads(await request.read())
-        except ValueError:
-            given = None
-        if not isinstance(given, dict):
-            return web.Response(status=400, text='Send a JSON object such as {"input": ""}.')
-        if function.kind == HTTP_TRIGGER:
-            return web.Response(
-                status=400, text=f"{function.name} is an HTTP function: call its own URL."
-            )
-        text = given.get("input")
-        text = text if isinstance(text, str) else json.dumps(text) if text is not None else ""
-        task = asyncio.ensure_future(self._run_by_hand(function, text))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-        return web.Response(status=202)
 
 
 async def _read_body(request: BaseRequest, length: int) -> bytes | None:

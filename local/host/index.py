@@ -35,7 +35,7 @@ from local.host.worker_checks import (
 )
 
 _FUNCTION_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{0,127}")
-_SCRIPT_NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_\-]*\.py")
+_SCRIPT = "function_app.py"
 
 
 @dataclass
@@ -67,27 +67,24 @@ def _route(function: IndexedFunction, prefix: str) -> Route:
 # ---- importing the app
 
 
-def import_app(app_dir: Path, environ: Mapping[str, str]) -> ModuleType:
+def import_app(app_dir: Path) -> ModuleType:
     """Import the app's script as the worker does; call it inside the running event loop.
 
     The app's folder goes last on sys.path and becomes the working directory. Raises HostError.
     """
-    script = environ.get("PYTHON_SCRIPT_FILE_NAME") or "function_app.py"
-    if not _SCRIPT_NAME.fullmatch(script):
-        raise HostError(f"PYTHON_SCRIPT_FILE_NAME={script!r} is not the name of a Python file.")
-    if not (app_dir / script).is_file():
-        raise HostError(f"{app_dir} has no {script}: name the folder of a Python v2 app by --app.")
+    if not (app_dir / _SCRIPT).is_file():
+        raise HostError(f"{app_dir} has no {_SCRIPT}: name the folder of a Python v2 app by --app.")
     # The folder the host was started in is no part of the worker's path, unless it is the app's.
     unwanted = {"", str(app_dir), str(Path.cwd())}
     os.chdir(app_dir)
     sys.path[:] = [entry for entry in sys.path if entry not in unwanted] + [str(app_dir)]
     sys.path_importer_cache.clear()
     try:
-        return importlib.import_module(script.removesuffix(".py"))
+        return importlib.import_module(_SCRIPT.removesuffix(".py"))
     except (Exception, SystemExit) as exc:
         raise HostError(
-            f"{script} cannot be imported: {type(exc).__name__}: {exc} "
-            f"({_origin(exc, app_dir)}). Mend it: no function of the app is served otherwise."
+            f"{_SCRIPT} cannot be imported: {type(exc).__name__}: {exc} "
+            f"({_origin(exc, app_dir)}). Correct it: until then no function of the app is served."
         ) from exc
 
 
@@ -182,9 +179,6 @@ def _place(function: Any, app_dir: Path) -> str:
     if code is None:
         return "unknown file"
     return f"{_short(Path(code.co_filename), app_dir)}, line {code.co_firstlineno}"
-
-
-# ---- what the worker checks
 
 
 # ---- what the host checks
@@ -331,12 +325,8 @@ def _warnings(app: App, settings: HostSettings) -> list[str]:
         "order of the functions' names."
         for hidden, taker in shadowed.items()
     ]
-    for function in app.functions:
-        if not function.is_async and inspect.iscoroutinefunction(inspect.unwrap(function.call)):
-            warnings.append(
-                f"{function.name}: a plain `def` decorator wraps an async function, so a call "
-                "answers nothing. Make the decorator's wrapper `async def`."
-            )
-        if function.has_retry:
-            warnings.append(f"{function.name}: the local host does not apply its retry policy.")
-    return warnings
+    return warnings + [
+        f"{function.name}: the local host does not apply its retry policy."
+        for function in app.functions
+        if function.has_retry
+    ]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import uuid
-from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +15,7 @@ from azure.servicebus import ServiceBusReceivedMessage
 from azure.servicebus.amqp import AmqpMessageBodyType
 
 _EPOCH = datetime(1970, 1, 1)
-#: the largest .NET time, which stands for "never"
+#: the largest .NET time, which means "never"
 _NEVER = "9999-12-31T23:59:59.9999999"
 #: sent as text, the others as JSON
 _STRINGS = frozenset(
@@ -100,13 +98,6 @@ def application_properties(message: ServiceBusReceivedMessage) -> dict[str, Any]
     return {str(_plain(name)): _plain(value) for name, value in given.items()}
 
 
-def trace_parent(message: ServiceBusReceivedMessage) -> str:
-    """The W3C traceparent that the sender left in Diagnostic-Id, else an empty string."""
-    given = message.application_properties or {}
-    value = _plain(given.get(b"Diagnostic-Id"))
-    return value if isinstance(value, str) else ""
-
-
 def _times(name: str, moment: datetime | None) -> dict[str, str]:
     """Both forms the extension sends: name+"Utc" without a zone, and the name with one."""
     if moment is None:
@@ -147,36 +138,15 @@ def _row(message: ServiceBusReceivedMessage) -> dict[str, Any]:
     }
 
 
-def _input(body: bytes, binary: bool) -> bytes | str:
-    # Without dataType=binary the host hands over text: bytes that are no UTF-8 are damaged.
-    return body if binary else body.decode("utf-8", "replace")
-
-
 def one(message: ServiceBusReceivedMessage, binary: bool) -> tuple[Datum, dict[str, Datum]]:
     """Value and metadata for a function; raises UnreadableBody."""
-    return _single(_input(read_body(message), binary), _row(message))
-
-
-def by_hand(text: str, binary: bool) -> tuple[Datum, dict[str, Datum]]:
-    """Value and metadata for text given to /admin/functions/NAME."""
-    now = datetime.now(UTC)
-    row = {
-        "DeliveryCount": 1,
-        "SequenceNumber": 0,
-        **_times("ExpiresAt", None),
-        **_times("EnqueuedTime", now),
-        "ApplicationProperties": {},
-        "UserProperties": {},
-        "MessageId": uuid.uuid4().hex,
-        "LockToken": str(uuid.UUID(int=0)),
-    }
-    return _single(_input(text.encode(), binary), row)
-
-
-def _single(body: bytes | str, row: Mapping[str, Any]) -> tuple[Datum, dict[str, Datum]]:
+    body = read_body(message)
     metadata = {
         name: Datum(value, "string") if name in _STRINGS else Datum(_json(value), "json")
-        for name, value in row.items()
+        for name, value in _row(message).items()
         if value is not None
     }
-    return Datum(body, "bytes" if isinstance(body, bytes) else "string"), metadata
+    if binary:
+        return Datum(body, "bytes"), metadata
+    # Without dataType=binary the host hands over text: bytes that are no UTF-8 are damaged.
+    return Datum(body.decode("utf-8", "replace"), "string"), metadata

@@ -1,56 +1,27 @@
-"""When a timer runs next: NCRONTAB expressions and TimeSpans, as the timer extension reads them.
+"""When a timer runs next: NCRONTAB expressions of numbers, as the timer extension reads them.
 
 Times are naive and local, as the extension's are. Day of month and day of week must both match.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from local.host.settings import time_span
-
-_MONTHS = (
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-)
-_DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
-#: name, lowest value, highest value, names of the values
-_FIELDS: tuple[tuple[str, int, int, Sequence[str]], ...] = (
-    ("second", 0, 59, ()),
-    ("minute", 0, 59, ()),
-    ("hour", 0, 23, ()),
-    ("day", 1, 31, ()),
-    ("month", 1, 12, _MONTHS),
-    ("day of week", 0, 6, _DAYS),
+#: name, lowest value, highest value
+_FIELDS = (
+    ("second", 0, 59),
+    ("minute", 0, 59),
+    ("hour", 0, 23),
+    ("day", 1, 31),
+    ("month", 1, 12),
+    ("day of week", 0, 6),
 )
 _YEARS_AHEAD = 30  # 29 February on a given weekday comes back after at most 40 years, usually 28
 
 
 @dataclass(frozen=True)
-class Every:
-    """A schedule with a fixed interval."""
-
-    interval: timedelta
-
-    def after(self, moment: datetime) -> datetime:
-        """The next time strictly after `moment`."""
-        return moment + self.interval
-
-
-@dataclass(frozen=True)
-class Cron:
+class Schedule:
     """A parsed expression: the values that each field accepts."""
 
     seconds: frozenset[int]
@@ -94,25 +65,18 @@ class Cron:
         raise ValueError("it names a day that does not exist")
 
 
-Schedule = Cron | Every
-
-
-def _value(text: str, name: str, low: int, high: int, names: Sequence[str]) -> int:
-    if text.isascii() and text.isdigit():
-        number = int(text)
-    else:
-        found = [at for at, known in enumerate(names, low) if text and known.startswith(text)]
-        if not found:
-            raise ValueError(f"{text!r} is not a value of the {name} field")
-        number = found[0]
+def _value(text: str, name: str, low: int, high: int) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"{text!r} is not a number, as the local host needs in the {name} field")
+    number = int(text)
     if not low <= number <= high:
         raise ValueError(f"{number} is outside {low}-{high}, the range of the {name} field")
     return number
 
 
-def _field(text: str, name: str, low: int, high: int, names: Sequence[str]) -> set[int]:
+def _field(text: str, name: str, low: int, high: int) -> set[int]:
     values: set[int] = set()
-    for item in text.lower().split(","):
+    for item in text.split(","):
         span, slash, step_text = item.partition("/")
         if slash and not (step_text.isascii() and step_text.isdigit()):
             raise ValueError(f"{item!r} in the {name} field has no number after the slash")
@@ -121,36 +85,23 @@ def _field(text: str, name: str, low: int, high: int, names: Sequence[str]) -> s
             start, end = low, high
         elif "-" in span:
             first, _, last = span.partition("-")
-            start, end = sorted(
-                (_value(first, name, low, high, names), _value(last, name, low, high, names))
-            )
+            start, end = sorted((_value(first, name, low, high), _value(last, name, low, high)))
         else:
-            start = _value(span, name, low, high, names)
+            start = _value(span, name, low, high)
             end = high if slash else start
         values.update(range(start, end + 1, step))
     return values
 
 
 def parse_schedule(text: str) -> Schedule:
-    """Read "s m h d M w", "m h d M w" or a TimeSpan such as "00:05:00"; raises ValueError."""
+    """Read "s m h d M w" or "m h d M w"; raises ValueError."""
     fields = text.split()
-    if len(fields) in (5, 6):
-        if len(fields) == 5:
-            fields = ["0", *fields]
-        cron = Cron(
-            *(
-                frozenset(_field(value, *known))
-                for value, known in zip(fields, _FIELDS, strict=True)
-            )
-        )
-        cron.after(datetime(2000, 1, 1))
-        return cron
-    try:
-        interval = time_span(text)
-    except ValueError as exc:
-        raise ValueError(
-            f"{text!r} is neither an NCRONTAB expression of six fields nor a duration like 00:05:00"
-        ) from exc
-    if interval <= 0:
-        raise ValueError(f"{text!r} is no time at all: give a longer interval")
-    return Every(timedelta(seconds=interval))
+    if len(fields) == 5:
+        fields = ["0", *fields]
+    if len(fields) != len(_FIELDS):
+        raise ValueError(f"{text!r} is not an NCRONTAB expression of six fields")
+    schedule = Schedule(
+        *(frozenset(_field(value, *known)) for value, known in zip(fields, _FIELDS, strict=True))
+    )
+    schedule.after(datetime(2000, 1, 1))
+    return schedule

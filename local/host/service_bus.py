@@ -32,7 +32,7 @@ from local.host.worker_checks import IndexedFunction
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 2.0
 #: how long a link waits for a message before it goes, unless it is the last one (seconds)
 _RECEIVE_WAIT = 30.0
-#: closing a receiver whose peer is gone must not hold up a stop (seconds)
+#: closing a receiver whose peer has ended must not hold up a stop (seconds)
 _CLOSE_WAIT = 3.0
 _DEAD_LETTERS = "/$deadletterqueue"
 
@@ -46,7 +46,7 @@ def _decode_timestamp(buffer: memoryview, depth: int = 0) -> tuple[memoryview, i
     return rest, wire.Timestamp(value)
 
 
-# The SDK makes a plain int of it, which no property of a message could be told from.
+# The SDK makes a plain int of it, like any number among the properties of a message.
 _decode._DECODE_BY_CONSTRUCTOR[_TIMESTAMP_CODE] = _decode_timestamp
 
 
@@ -101,12 +101,6 @@ class QueueListener:
                 task.cancel()
             if late:
                 await asyncio.wait(late, timeout=2 * _CLOSE_WAIT)
-
-    async def run_by_hand(self, text: str) -> None:
-        """Run the function with a body given by hand; a failure is logged only."""
-        value, metadata = wire.by_hand(text, self._binary)
-        with suppress(InvocationFailed):
-            await self._worker.invoke(self._function, value, metadata, reason="by hand")
 
     def _have_slots(self, count: int) -> None:
         while len(self._slots) < count and not self._stopping:
@@ -210,7 +204,6 @@ class QueueListener:
                 self._function,
                 value,
                 metadata,
-                trace_parent=wire.trace_parent(message),
                 reason=reason,
             )
         except InvocationFailed:
@@ -257,17 +250,20 @@ class QueueListener:
             await settle(message)
         except MessageLockLostError:
             HOST.warning(
-                "Message %s was not %s: its lock was lost, so it comes again",
+                "Message %s was not %s: its lock was lost, so it is delivered again",
                 message.message_id,
                 what,
             )
         except Exception as exc:
             HOST.warning(
-                "Message %s was not %s (%s), so it comes again", message.message_id, what, exc
+                "Message %s was not %s (%s), so it is delivered again",
+                message.message_id,
+                what,
+                exc,
             )
 
 
 def _this_task() -> asyncio.Task[Any]:
     task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - only coroutines ask; this tells the type checker
+    assert task is not None  # noqa: S101 - only coroutines call this; it is for the type checker
     return task

@@ -74,7 +74,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as exc:
-        raise HostError(f"{path} cannot be read as JSON: {exc}. Mend the file.") from exc
+        raise HostError(f"{path} cannot be read as JSON: {exc}. Correct the file.") from exc
     if not isinstance(content, dict):
         raise HostError(f"{path} must hold a JSON object.")
     return content

@@ -27,6 +27,8 @@ from local.host.logs import HOST
 from local.host.worker_checks import IndexedFunction
 
 _ROOT = Path(__file__).resolve().parents[2]
+#: a time limit that is noticed later than this ran while the process was stopped (seconds)
+_LATE = 1.0
 
 
 class Supervisor:
@@ -39,7 +41,7 @@ class Supervisor:
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
         self._app: asyncio.Future[App] = asyncio.get_running_loop().create_future()
-        #: the pipe whose end tells the worker that this process is gone
+        #: the pipe whose end tells the worker process that this one has ended
         self._life = -1
         self._restart: asyncio.Task[None] | None = None
 
@@ -70,8 +72,6 @@ class Supervisor:
         value: Datum,
         metadata: Mapping[str, Datum] | None = None,
         *,
-        trace_parent: str = "",
-        trace_state: str = "",
         reason: str,
     ) -> Any:
         """Run a function; what it answered. Raises InvocationFailed, which is logged already."""
@@ -82,12 +82,12 @@ class Supervisor:
         if self._channel is None:
             raise InvocationFailed
         loop = asyncio.get_running_loop()
-        call = Call(
-            str(uuid.uuid4()), function.name, value, metadata, trace_parent, trace_state, reason
-        )
+        call = Call(str(uuid.uuid4()), function.name, value, metadata, reason)
         answer: asyncio.Future[Any] = loop.create_future()
         self._calls[call.id] = call, answer
-        limit = self._timeout and loop.call_later(self._timeout, self._expire, call)
+        limit = self._timeout and loop.call_later(
+            self._timeout, self._expire, call, loop.time() + self._timeout
+        )
         self._channel.send(call)
         try:
             return await answer
@@ -115,7 +115,15 @@ class Supervisor:
             elif not answer.done():
                 answer.set_result(message.value)
 
-    def _expire(self, call: Call) -> None:
+    def _expire(self, call: Call, due: float) -> None:
+        if call.id not in self._calls:
+            return
+        loop = asyncio.get_running_loop()
+        if self._timeout and loop.time() > due + _LATE:
+            # This process was stopped, as a rule together with the worker, which may answer yet.
+            due = loop.time() + self._timeout
+            loop.call_at(due, self._expire, call, due)
+            return
         HOST.error(
             "%s (%s), invocation %s, ran longer than functionTimeout (%g s): its worker process "
             "is ended, and with it every call in flight there",

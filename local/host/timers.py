@@ -17,7 +17,7 @@ from local.host.ncrontab import Schedule, parse_schedule
 from local.host.settings import expand
 from local.host.worker_checks import IndexedFunction
 
-#: started more than this late (seconds), a run is told that it is past due
+#: a run that starts more than this late is past due (seconds)
 _LATE = 1.0
 #: never sleep longer than this (seconds), so that a suspended machine or a clock change is noticed
 _NAP = 30.0

@@ -38,12 +38,12 @@ class _Process:
 
     def _begin(self, given: Begin) -> None:
         try:
-            module = index.import_app(given.app_dir, os.environ)
+            module = index.import_app(given.app_dir)
             app = index.index(module, given.settings, os.environ)
         except HostError as exc:
             self.channel.send(exc.sentences)
             return
-        self._worker = Worker(given.threads)
+        self._worker = Worker()
         self._functions = {function.name: function for function in app.functions}
         self.channel.send(app)
 
@@ -54,8 +54,6 @@ class _Process:
                 self._functions[call.name],
                 call.value,
                 call.metadata,
-                trace_parent=call.trace_parent,
-                trace_state=call.trace_state,
                 reason=call.reason,
                 invocation_id=call.id,
             )

@@ -98,13 +98,21 @@ class CatalogStore:
         found = await asyncio.gather(*(self._cached_group(group_id) for group_id in others))
         return known | {group.id: group for group in found if group is not None}
 
-    async def create_role_group(self, document: Mapping[str, Any]) -> None:
-        """Store a new role group."""
+    async def create_role_group(self, document: Mapping[str, Any]) -> RoleGroup | None:
+        """Store a new role group; return it, or the one an earlier try of its request stored.
+
+        None where that one was deleted just now.
+        """
         try:
             async with self._cosmos.request():
                 await self._groups.create_item(dict(document), no_response=True)
         except CosmosResourceExistsError:
-            return  # ids are unique: the SDK repeated a request whose answer was lost
+            # Other requests have other ids: the client or the SDK repeated this one.
+            try:
+                return await self.role_group(document["id"])
+            except NotFound:
+                return None
+        return _role_group(document)
 
     async def read_role_group(self, group_id: str) -> dict[str, Any]:
         """Return the document of a role group that is not built in; raises NotFound."""
@@ -183,24 +191,32 @@ class CatalogStore:
         self._disabled = (time.monotonic() + CACHE_SECONDS, codes)
         return codes
 
-    async def create_definition(self, document: Mapping[str, Any]) -> None:
-        """Store a new definition; raises Conflict where its code or its sort index is taken."""
+    async def create_definition(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Store a new definition; return it, or the one an earlier try of its request stored.
+
+        Raises Conflict where its code or its sort index is taken.
+        """
         document = _keyed(document)
-        await self._refuse_taken(document, own_id=None)
         try:
+            await self._refuse_taken(document, own_id=None)
             async with self._cosmos.request():
                 await self._definitions.create_item(dict(document), no_response=True)
-        except CosmosResourceExistsError as exc:
-            if not await self._is_stored(document):
+        except (Conflict, CosmosResourceExistsError) as exc:
+            stored = await self._stored_before(document)
+            if stored is None:
                 raise _taken(document) from exc
+            return stored
+        return document
 
-    async def _is_stored(self, document: Mapping[str, Any]) -> bool:
-        # As above: the SDK may have repeated a request whose answer was lost.
+    async def _stored_before(self, document: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Return the definition that is stored already, if a try of the same request stored it."""
         try:
             stored = await self.definition(document["id"])
         except NotFound:
-            return False
-        return all(stored[name] == document[name] for name in document)
+            return None
+        by_client = "request" in document and stored.get("request") == document["request"]
+        by_sdk = all(stored.get(name) == document[name] for name in document)
+        return stored if by_client or by_sdk else None
 
     async def replace_definition(
         self, stored: Mapping[str, Any], document: Mapping[str, Any], *, announce: bool
@@ -268,7 +284,7 @@ class CatalogStore:
         try:
             async with self._cosmos.request():
                 if announced.deleted:
-                    await container.delete_item(document_id, key)
+                    await self._delete_marked(announced)
                     return
                 operation = {"op": "remove", "path": f"/{_UNANNOUNCED}"}
                 await container.patch_item(
@@ -276,6 +292,17 @@ class CatalogStore:
                 )
         except (CosmosResourceNotFoundError, CosmosAccessConditionFailedError):
             return  # settled by another instance, or changed once more
+
+    async def _delete_marked(self, announced: Unannounced) -> None:
+        # A repeated create may have stored the group once more since: it has the same id.
+        stored = await self._groups.read_item(announced.document_id, announced.document_id)
+        if stored.get(_UNANNOUNCED) == announced.mark:
+            await self._groups.delete_item(
+                announced.document_id,
+                announced.document_id,
+                etag=stored["_etag"],
+                match_condition=MatchConditions.IfNotModified,
+            )
 
     async def _replace(
         self, container: ContainerProxy, stored: Mapping[str, Any], changed: Mapping[str, Any]

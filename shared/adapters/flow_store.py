@@ -37,14 +37,21 @@ class FlowStore:
         self._cosmos = cosmos
         self._container = cosmos.container(FLOW_SETS)
 
-    async def create_set(self, document: Mapping[str, Any]) -> None:
-        """Store a new flow set."""
+    async def create_set(self, document: dict[str, Any]) -> dict[str, Any] | None:
+        """Store a new flow set; return it, or the one that an earlier try of its request stored.
+
+        None where that one was deleted just now.
+        """
         try:
             async with self._cosmos.request():
                 await self._container.create_item(dict(document), no_response=True)
         except CosmosResourceExistsError:
-            # Ids are never given twice: the SDK repeated a request whose answer was lost.
-            return
+            # Other requests have other ids: the client or the SDK repeated this one.
+            try:
+                return await self.read_set(document["id"])
+            except NotFound:
+                return None
+        return document
 
     async def read_set(self, set_id: str, *, to_write: bool = False) -> dict[str, Any]:
         """Return a flow set's document as one of today's version; raises NotFound.
@@ -105,24 +112,28 @@ class FlowStore:
             counts: list[Any] = [number async for number in found]
             return sum(counts)
 
-    async def add_flow(self, set_id: str, kind: str, flow: Mapping[str, Any]) -> None:
-        """Put a new flow into its set, unless the set has one of that kind.
+    async def add_flow(self, set_id: str, kind: str, flow: dict[str, Any]) -> dict[str, Any] | None:
+        """Put a new flow into its set; return it, or the one an earlier try of its request stored.
 
-        Raises NotFound for the set and Conflict for the second of a kind.
+        None where that one was deleted just now. Raises NotFound for the set and Conflict for the
+        second of a kind.
         """
         operation = {"op": "add", "path": f"/flows/{kind}", "value": flow}
         condition = f"NOT IS_DEFINED(c.flows.{kind})"
         if await self.patch(set_id, [operation], condition) is not None:
-            return
+            return flow
+        stored: dict[str, Any] | None
         stored = (await self.read_set(set_id, to_write=True))["flows"].get(kind)
         if stored is None and await self.patch(set_id, [operation], condition) is not None:
-            return  # the document was one of the version before
-        # The SDK may have repeated a request whose answer was lost: then the flow is ours.
-        if stored is None or stored["id"] != flow["id"]:
-            raise Conflict(
-                f"Flow set '{set_id}' has a {kind} already; a set holds one of each kind. "
-                "Update that one, or use another set."
-            )
+            return flow  # the document was one of the version before
+        if stored is None or stored["id"] == flow["id"]:
+            return stored  # the SDK repeated a request whose answer was lost
+        if "request" in flow and stored.get("request") == flow["request"]:
+            return stored
+        raise Conflict(
+            f"Flow set '{set_id}' has a {kind} already, '{stored['id']}'; a set holds one of each "
+            "kind. Update that one, or use another set."
+        )
 
     async def write_set(self, stored: Mapping[str, Any], members: Mapping[str, Any]) -> bool:
         """Write members of a flow set over those of the stored one.

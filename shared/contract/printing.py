@@ -15,7 +15,6 @@ from shared.domain.flows import (
     Stored,
     masked,
     with_user_configurations,
-    without_passwords,
 )
 from shared.domain.ids import printed_time
 
@@ -34,34 +33,20 @@ _DEFINITION_MEMBERS = (
     "isDisabled",
     "sortIndex",
 )
-_NOT_READ = frozenset(
-    {
-        "version",
-        "flows",
-        "reason",
-        "revisedAt",
-        "check",
-        "report",
-        "stamp",
-        "asks",
-        "checkDueAt",
-        "uses",
-        "history",
-    }
-)
 
 
-def entity_tag(stored: Stored) -> str:
-    """Return the weak ETag of a stored flow set or flow: another one whenever what is read changes.
+def version(printed: Mapping[str, Any], revision: int = 0) -> str:
+    """Return an entity's own version: another one whenever a member of its own changes.
 
-    A set's flows are entities of their own and do not count for the set's tag. Neither do sealed
-    passwords: a new one raises the revision, the same one under another key is no change.
+    It is given without what it only shows of other entities. `revision` is a flow's: it also counts
+    changes that are not printed, such as a new password.
     """
-    visible = {k: v for k, v in stored.items() if k not in _NOT_READ and not k.startswith("_")}
-    if "configuration" in visible:
-        visible["configuration"] = without_passwords(visible["configuration"])
-    digest = hashlib.sha256(write_json(visible, sort_keys=True))
-    return f'W/"{digest.hexdigest()[:32]}"'
+    return digest({"revision": revision, "printed": printed})
+
+
+def digest(value: Mapping[str, Any]) -> str:
+    """Return 32 hexadecimal digits that stand for a JSON object."""
+    return hashlib.sha256(write_json(value, sort_keys=True)).hexdigest()[:32]
 
 
 def flows_path(set_id: str) -> str:

@@ -27,7 +27,37 @@ _DOTTED = re.compile(r"[\w.-]+")
 
 def redacted_text(text: str) -> str:
     """Return a text with everything in it hidden that looks like a key or a token."""
-    return _DOTTED.sub(_without_token, _SECRET_TEXT.sub(rf"\g<name>{HIDDEN}", text))
+    text = _SECRET_TEXT.sub(rf"\g<name>{HIDDEN}", _without_members(text))
+    return _DOTTED.sub(_without_token, text)
+
+
+def _without_members(text: str) -> str:
+    """Hide the values of members with a telling name in JSON that is part of a text.
+
+    Where the JSON stands in a string, there are backslashes before its quotes; a value ends at the
+    first quote with no more of them than its name has.
+    """
+    parts = text.split('"')
+    kept: list[str] = []
+    at = 0
+    while at < len(parts):
+        kept.append(parts[at])
+        named = at + 2 < len(parts) and parts[at + 1].strip("\\ \t\r\n") == ":"
+        if not named or not _SECRET_NAME.search(parts[at]):
+            at += 1
+            continue
+        depth, end = _backslashes(parts[at]), at + 2
+        while end + 1 < len(parts) and _backslashes(parts[end]) > depth:
+            end += 1
+        empty = end == at + 2 and not parts[end].strip("\\")
+        hidden = HIDDEN + "\\" * min(depth, _backslashes(parts[end]))
+        kept += [parts[at + 1], parts[end] if empty else hidden]
+        at = end + 1
+    return '"'.join(kept)
+
+
+def _backslashes(text: str) -> int:
+    return len(text) - len(text.rstrip("\\"))
 
 
 def _without_token(match: re.Match[str]) -> str:

@@ -74,9 +74,12 @@ def flow_as_sent(kind: str, configuration: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def new_role_group(body: Any) -> dict[str, Any]:
-    """Read the body of a new role group; return its document. Raises InvalidRequest."""
-    return {"id": new_id(), **dump(RoleGroup, load(RoleGroup, body))}
+def new_role_group(body: Any, request: str | None = None) -> dict[str, Any]:
+    """Read the body of a new role group; return its document. Raises InvalidRequest.
+
+    `request` is the digest of the request that creates it, whose repeats get the same id.
+    """
+    return {"id": new_id(request), **dump(RoleGroup, load(RoleGroup, body))}
 
 
 def changed_role_group(stored: Stored, body: Any) -> dict[str, Any]:
@@ -86,17 +89,21 @@ def changed_role_group(stored: Stored, body: Any) -> dict[str, Any]:
     return {"id": stored["id"], **dump(RoleGroup, load(RoleGroup, merged))}
 
 
-def new_definition(body: Any) -> dict[str, Any]:
-    """Read the body of a new reference definition; return its document. Raises InvalidRequest."""
+def new_definition(body: Any, request: str | None = None) -> dict[str, Any]:
+    """Read the body of a new reference definition; return its document. Raises InvalidRequest.
+
+    `request` is the digest of the request that creates it, by which its repeats are known.
+    """
     now = utc_now()
     members = dump(ReferenceDefinition, load(ReferenceDefinition, body))
-    return {
+    document = {
         "id": definition_id(members["referenceType"], members["code"]),
         **members,
         "source": TENANT_DEFINED,
         "createdDateTime": now,
         "lastModifiedDateTime": now,
     }
+    return document if request is None else {**document, "request": request}
 
 
 def changed_definition(stored: Stored, body: Any) -> dict[str, Any]:

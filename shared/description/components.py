@@ -9,7 +9,7 @@ from shared.description.json_schema import GUID, TEXT
 from shared.description.other_types import STATUS
 from shared.description.types import SCHEMAS
 from shared.odata.model import ENTITY_TYPES, EntityType
-from shared.odata.options import COLLECTION, MAX_SKIP, MAX_TOP
+from shared.odata.options import COLLECTION, ITEM, MAX_SKIP, MAX_TOP
 from shared.services.overview import MAX_SETS
 
 JSON: Final = "application/json"
@@ -32,8 +32,6 @@ def _header(name: str, text: str) -> dict[str, Any]:
     return {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
 
 
-_MATCH: Final = "An ETag that was read; another version of the entity is answered with"
-
 _FIXED_PARAMETERS: Final = {
     "set_id": _path("set_id", "The flow set.", GUID),
     "flow_id": _path("flow_id", "The flow, inside its set.", GUID),
@@ -45,10 +43,16 @@ _FIXED_PARAMETERS: Final = {
     ),
     "$format": _query("$format", "`json`, or the media type with a level of metadata.", TEXT),
     "client-request-id": _header(
-        "client-request-id", "An id of the caller's own, which the answer repeats."
+        "client-request-id",
+        "An id of the caller's own, which the answer repeats. A create that is sent again with it "
+        "and the same body is answered with what the first one made.",
     ),
-    "If-Match": _header("If-Match", f"{_MATCH} 412."),
-    "If-None-Match": _header("If-None-Match", "An ETag that was read; if it stands: 304, no body."),
+    "If-Match": _header(
+        "If-Match", "ETags that were read, or `*`; another version of the entity: 412."
+    ),
+    "If-None-Match": _header(
+        "If-None-Match", "ETags that were read, or `*`; read once more: 304, no body; a write: 412."
+    ),
     "overview-search": _query("search", "Text that the name has, or a flow set's id.", TEXT),
     "overview-status": _query("status", "Only sets with a flow of this readiness.", STATUS),
     "overview-top": _query(
@@ -66,18 +70,20 @@ def parameters() -> dict[str, Any]:
         **{
             f"{entity.name}-{name}": _option(name, entity)
             for entity in ENTITY_TYPES.values()
-            for name in sorted(COLLECTION)
+            for name in sorted(COLLECTION if entity.listed else ITEM)
         },
     }
 
 
 def _option(name: str, entity: EntityType) -> dict[str, Any]:
     text: dict[str, Any] = dict(TEXT)
-    expands = ", ".join(entity.navigation) or "nothing"
     orders = ", ".join(entity.orderable) if entity.orderable else "any single value"
     options: dict[str, tuple[str, dict[str, Any]]] = {
         "select": (f"Members to answer, by comma: {entity.names}.", text),
-        "expand": (f"What to put inside: {expands}; `($select=...)` may follow.", text),
+        "expand": (
+            f"What to put inside: {entity.expands}; options such as `($select=id)` may follow.",
+            text,
+        ),
         "filter": ("An OData condition, such as `id eq '...'`.", text),
         "orderby": (f"Keys of the order, each with asc or desc: {orders}.", text),
         "search": (

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final, Literal
 
 from shared.domain.permissions import Permission
 
 Takes = Literal["collection", "item", "count"]
 """Which query options an operation takes: those of a list, of one entity, or of a plain count."""
+
+
+_CONDITIONS: Final = ("If-Match", "If-None-Match")
+_REFUSED: Final = (404, 412)
 
 
 @dataclass(frozen=True)
@@ -60,11 +64,10 @@ class Operation:
 
 @dataclass(frozen=True)
 class Noun:
-    """The six operations that every collection has; `tagged`: its entities have ETags."""
+    """The six operations that every collection has."""
 
     tag: str
     schema: str
-    tagged: bool = False
 
     def page(self) -> Contract:
         """A page of the collection."""
@@ -84,11 +87,11 @@ class Noun:
         """One entity."""
         return Contract(
             self.tag,
-            {200: self.schema, 304: None} if self.tagged else {200: self.schema},
+            {200: self.schema, 304: None},
             takes="item",
             entity=self.schema,
-            headers=("If-None-Match",) if self.tagged else (),
-            errors=(404,),
+            headers=_CONDITIONS,
+            errors=_REFUSED,
         )
 
     def create(self) -> Contract:
@@ -106,24 +109,18 @@ class Noun:
             self.tag,
             {200: self.schema, 204: None},
             body=f"{self.schema}Update",
-            headers=("Prefer-update", *self._match()),
-            errors=self._changed(),
+            headers=("Prefer-update", *_CONDITIONS),
+            errors=_REFUSED,
         )
 
     def delete(self) -> Contract:
         """The end of one entity."""
-        return Contract(self.tag, {204: None}, headers=self._match(), errors=self._changed())
+        return Contract(self.tag, {204: None}, headers=_CONDITIONS, errors=_REFUSED)
 
     def act(self, answers: Mapping[int, str | None]) -> Contract:
         """An action on one entity, or a read of what belongs to it."""
         return Contract(self.tag, answers, errors=(404,))
 
     def conditional_act(self, answers: Mapping[int, str | None]) -> Contract:
-        """An action on one entity that obeys If-Match."""
-        return Contract(self.tag, answers, headers=self._match(), errors=self._changed())
-
-    def _match(self) -> tuple[str, ...]:
-        return ("If-Match",) if self.tagged else ()
-
-    def _changed(self) -> tuple[int, ...]:
-        return (404, 412) if self.tagged else (404,)
+        """An action on one entity that obeys conditional headers."""
+        return Contract(self.tag, answers, headers=_CONDITIONS, errors=_REFUSED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from shared.contract.discards import MAX_NAMES, MAX_REASON, NAME
 from shared.contract.schemas import FLOW_SCHEMAS
 from shared.description.json_schema import (
     ANY,
@@ -21,6 +22,7 @@ from shared.domain.readiness import Status
 
 STATUS: Final = {"type": "string", "enum": [str(status) for status in Status]}
 _FAULT: Final = {"code": TEXT, "message": TEXT}
+_LETTER_NAME: Final = {"type": "string", "pattern": f"^{NAME}$"}
 _HEADER_MAP: Final = {"type": "object", "additionalProperties": TEXT}
 
 OTHER_TYPES: Final[dict[str, Any]] = {
@@ -123,7 +125,22 @@ OTHER_TYPES: Final[dict[str, Any]] = {
         },
         ["value"],
     ),
-    "industryDataRoot": an_object({**CONTEXT, "id": TEXT}),
+    "external": an_object(
+        {**CONTEXT, "industryData": ANY},
+        additionalProperties=True,
+        description="What leads to industryData, which `$expand` puts inside.",
+    ),
+    "industryDataRoot": an_object(
+        {
+            **CONTEXT,
+            "id": TEXT,
+            "outboundProvisioningFlowSets": an_array(ANY),
+            "referenceDefinitions": an_array(ANY),
+            "roleGroups": an_array(ANY),
+        },
+        additionalProperties=True,
+        description="What leads to the collections; `$expand` puts their first pages inside.",
+    ),
     "passwords": an_object(
         {
             **CONTEXT,
@@ -220,6 +237,43 @@ OTHER_TYPES: Final[dict[str, Any]] = {
         },
         ["flowSets", "counts", "queue", "deadLetters", "value", "more"],
         description="What the status page shows.",
+    ),
+    "deadLetters": an_object(
+        {
+            "value": an_array(
+                an_object(
+                    {
+                        "name": _LETTER_NAME,
+                        "messageId": NULLABLE_TEXT,
+                        "type": {**NULLABLE_TEXT, "description": "The event's, where it has one."},
+                        "reason": {**NULLABLE_TEXT, "description": "Service Bus's own, if any."},
+                        "fault": {**NULLABLE_TEXT, "description": "Null: it was well-formed."},
+                    },
+                    ["name", "messageId", "type", "reason", "fault"],
+                )
+            ),
+            "more": {"type": "boolean"},
+        },
+        ["value", "more"],
+        description="Dead letters that wait, oldest first.",
+    ),
+    "deadLettersDiscard": an_object(
+        {
+            "names": {**an_array(_LETTER_NAME), "minItems": 1, "maxItems": MAX_NAMES},
+            "all": {"const": True, "description": "All that wait, in place of names."},
+            "reason": a_text(MAX_REASON),
+        },
+        ["reason"],
+        oneOf=[{"required": ["names"]}, {"required": ["all"]}],
+        description="Which dead letters need nothing more, and why.",
+    ),
+    "deadLettersDiscarded": an_object(
+        {
+            "discarded": COUNT,
+            "refused": an_array(an_object({"name": TEXT, "why": TEXT}, ["name", "why"])),
+            "more": {"type": "boolean", "description": "Whether others wait, of all."},
+        },
+        ["discarded", "refused", "more"],
     ),
     "health": an_object({"status": {"const": "healthy"}, "version": TEXT}, ["status", "version"]),
     "openapi": {"type": "object", "description": "This document."},

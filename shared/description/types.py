@@ -32,6 +32,7 @@ from shared.contract.wire import OneOf, Wire, instance
 from shared.description.json_schema import (
     ANY,
     CONTEXT,
+    COUNT,
     TEXT,
     TIME,
     a_text,
@@ -170,9 +171,12 @@ class Types:
             if name == "provisioningFlows":
                 if answered:
                     yield "provisioningFlows@odata.context", TEXT
+                    yield "provisioningFlows@odata.count", COUNT
                     yield name, an_array(self._reference("provisioningFlow"))
                 else:
                     yield name, {"type": ["array", "null"], "maxItems": 0}
+            elif answered and name == _VALUE_BIND:
+                yield "value", self._type(ReferenceDefinition, form)
             elif not answered:
                 yield name, dict(_LOAD_ONLY.get(name, ANY))
             return

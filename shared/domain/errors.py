@@ -11,7 +11,7 @@ ServiceError
     Conflict                the state of the set forbids it: it has a flow of that kind already
         UnreadablePassword  a stored password opens with none of the service's keys
     LengthRequired          the body came without a Content-Length, which Azure does not forward
-    PreconditionFailed      If-Match names another version of the entity than the stored one
+    PreconditionFailed      If-Match or If-None-Match is not true of the stored entity
     BodyTooLarge            the body is longer than the service reads
     UrlTooLong              the URL is longer than the service reads
     UnsupportedEncoding     the body is compressed in a way that the service cannot read
@@ -180,10 +180,13 @@ class UnreadablePassword(Conflict):
 
 
 class PreconditionFailed(ServiceError):
-    """If-Match names another version of the entity than the stored one."""
+    """If-Match does not name the version of the entity that is stored, or If-None-Match does."""
 
     def __init__(self) -> None:
-        super().__init__("The entity has changed since it was read; read it again and repeat.")
+        super().__init__(
+            "If-Match or If-None-Match is not true of the entity as it is now; read it again and "
+            "repeat."
+        )
 
 
 class Unavailable(ServiceError):

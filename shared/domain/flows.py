@@ -40,11 +40,14 @@ PasswordSettings = Mapping[str, Any] | None
 # --- revisions ---------------------------------------------------------------------------------
 
 
-def new_flow_set(members: Mapping[str, Any]) -> dict[str, Any]:
-    """Make the document of a new, empty flow set from its stored members."""
+def new_flow_set(members: Mapping[str, Any], request: str | None = None) -> dict[str, Any]:
+    """Make the document of a new, empty flow set from its stored members.
+
+    `request` is the digest of the request that creates it, whose repeats get the same id.
+    """
     now = utc_now()
     return {
-        "id": new_id(),
+        "id": new_id(request),
         "version": VERSION,
         "createdDateTime": now,
         "lastModifiedDateTime": now,

@@ -16,12 +16,16 @@ _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _counter = itertools.count(_TICKS_TO_UNIX_EPOCH + time.time_ns() // 100)
 
 
-def new_id() -> str:
+def new_id(digest: str | None = None) -> str:
     """Make an entity id: a lower-case GUID in the sequential pattern of the documented ids.
 
     The first half is random (version nibble 4). The second half is a counter that starts at the
     process's start, in ticks since year 1: its low 16 bits are group four, the rest group five.
+    Of a digest of 32 hexadecimal digits, it makes the same id each time.
     """
+    if digest is not None:
+        first, second, third = digest[:8], digest[8:12], digest[13:16]
+        return f"{first}-{second}-4{third}-{digest[16:20]}-{digest[20:]}"
     count = next(_counter) & 0xFFFF_FFFF_FFFF_FFFF
     random = secrets.token_hex(8)
     return f"{random[:8]}-{random[8:12]}-4{random[13:]}-{count & 0xFFFF:04x}-{count >> 16:012x}"

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from shared.contract.names import NAMESPACE
 from shared.odata.expressions import (
+    Arithmetic,
     Call,
     Comparison,
+    Count,
     Is,
+    IsOf,
     Junction,
     Literal,
     Match,
@@ -22,14 +26,38 @@ from shared.odata.expressions import (
     Operand,
     Predicate,
     Quantifier,
+    Search,
     Truth,
 )
-from shared.odata.model import Complex, Edm, Type
+from shared.odata.model import PROVISIONING_FLOW, Complex, Edm, Type
 from shared.odata.paths import Path
-from shared.odata.sql import Parameters, sql_path
+from shared.odata.sql import Parameters, flow_path, sql_path
 
 _COMPARISONS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
-_CALLS = {"tolower": "LOWER", "toupper": "UPPER", "trim": "TRIM", "length": "LENGTH"}
+_CALLS = {
+    "tolower": "LOWER({})",
+    "toupper": "UPPER({})",
+    "trim": "TRIM({})",
+    "length": "LENGTH({})",
+    "concat": "CONCAT({}, {})",
+    "indexof": "INDEX_OF({}, {})",
+    "substring": "SUBSTRING({}, {}, {})",
+    "year": "DateTimePart('yyyy', {})",
+    "month": "DateTimePart('mm', {})",
+    "day": "DateTimePart('dd', {})",
+    "hour": "DateTimePart('hh', {})",
+    "minute": "DateTimePart('mi', {})",
+    "second": "DateTimePart('ss', {})",
+    "date": "LEFT({}, 10)",
+}
+_ARITHMETIC = {
+    "add": "({} + {})",
+    "sub": "({} - {})",
+    "mul": "({} * {})",
+    "div": "TRUNC({} / {})",
+    "mod": "({} % {})",
+}
+_KINDS = [each.name for each in PROVISIONING_FLOW.derived.values()]
 _MATCHES = {"contains": "CONTAINS", "startswith": "STARTSWITH", "endswith": "ENDSWITH"}
 
 
@@ -38,6 +66,8 @@ class Conditions:
 
     def __init__(self, parameters: Parameters) -> None:
         self._parameters = parameters
+        self._kinds: dict[str | None, str] = {}
+        """The kind of flow that each variable for a flow of the set stands for."""
 
     def condition(self, predicate: Predicate, wanted: bool = True) -> str:
         """Return a condition that holds exactly where the predicate is `wanted`."""
@@ -66,8 +96,18 @@ class Conditions:
             case Truth():
                 truth, with_truth = self._operand(predicate.operand)
                 return _all((*with_truth, f"{truth} = {_constant(wanted)}"))
+            case Quantifier() if _are_flows(predicate.collection):
+                return _unless(self._any_or_all_flows(predicate), wanted)
             case Quantifier():
                 return _unless(self._quantified(predicate), wanted)
+            case IsOf():
+                return _unless(self._is_of(predicate), wanted)
+            case Search():
+                found = " OR ".join(
+                    f'CONTAINS(c["displayName"], {self._parameters.add(form)}, true)'
+                    for form in predicate.forms
+                )
+                return _unless(f"({found})", wanted)
 
     # Operands come with what must hold for them to have a value.
 
@@ -76,20 +116,57 @@ class Conditions:
             case Literal():
                 return self._parameters.add(operand.value), ()
             case Call():
-                argument, with_argument = self._operand(operand.argument)
-                return f"{_CALLS[operand.function]}({argument})", with_argument
+                arguments, present = self._operands(operand.arguments)
+                if operand.function == "substring" and len(arguments) == 2:
+                    # Cosmos DB wants a length.
+                    arguments.append(f"LENGTH({arguments[0]})")
+                return _CALLS[operand.function].format(*arguments), present
+            case Arithmetic():
+                sides, present = self._operands((operand.left, operand.right))
+                return _ARITHMETIC[operand.operator].format(*sides), present
+            case Count():
+                return self._counted(operand), ()
             case Member():
-                place = sql_path(operand.path)
-                present = (_present(place, operand.path.type),) if operand.path.nullable else ()
-                return place, (*self._casts(operand.path), *present)
+                place = self._place(operand.path)
+                there = (_present(place, operand.path.type),) if operand.path.nullable else ()
+                return place, (*self._casts(operand.path), *there)
+
+    def _operands(self, operands: Iterable[Operand]) -> tuple[list[str], tuple[str, ...]]:
+        written = [self._operand(each) for each in operands]
+        return [text for text, _ in written], tuple(each for _, with_ in written for each in with_)
+
+    def _counted(self, count: Count) -> str:
+        if _are_flows(count.collection):
+            each = [f"({self._there(kind)} ? 1 : 0)" for kind in _kinds_of(count.cast)]
+            return f"({' + '.join(each)})"
+        place = self._place(count.collection)
+        there = _all((*self._casts(count.collection), f"IS_ARRAY({place})"))
+        return f"({there} ? ARRAY_LENGTH({place}) : 0)"
+
+    # Places in documents.
+
+    def _place(self, path: Path, steps: int | None = None) -> str:
+        kind = self._kinds.get(path.variable)
+        return sql_path(path, steps) if kind is None else flow_path(kind, path.steps[:steps])
 
     def _casts(self, path: Path) -> tuple[str, ...]:
-        return tuple(
-            f"({_present(place, Edm.STRING)} AND {place} = {self._parameters.add(f'#{step.cast}')})"
-            for index, step in enumerate(path.steps)
-            if step.cast is not None
-            for place in (f'{sql_path(path, index)}["@odata.type"]',)
-        )
+        conditions = []
+        for index, step in enumerate(path.steps):
+            if step.cast is None:
+                continue
+            kind = self._kinds.get(path.variable) if index == 0 else None
+            if kind is None:
+                conditions.append(self._has_type(self._place(path, index), step.cast))
+            elif step.cast != NAMESPACE + kind:
+                conditions.append("false")
+        return tuple(conditions)
+
+    def _has_type(self, place: str, cast: str) -> str:
+        member = f'{place}["@odata.type"]'
+        return f"({_present(member, Edm.STRING)} AND {member} = {self._parameters.add(f'#{cast}')})"
+
+    def _there(self, kind: str) -> str:
+        return f"IS_OBJECT({flow_path(kind)})"
 
     def _equal(self, left: Operand, right: Operand) -> str:
         one, with_one = self._operand(left)
@@ -119,12 +196,43 @@ class Conditions:
 
     def _quantified(self, quantifier: Quantifier) -> str:
         # A missing collection has no entries.
-        name, place = quantifier.variable, sql_path(quantifier.collection)
+        name, place = quantifier.variable, self._place(quantifier.collection)
         holds = self.condition(quantifier.predicate)
         counted = f"NOT ({holds})" if quantifier.every else holds
+        if quantifier.cast is not None:
+            counted = f"{self._has_type(name, quantifier.cast)} AND {counted}"
         entries = f"SELECT VALUE {name} FROM {name} IN {place} WHERE {counted}"  # noqa: S608 - see the module
         some = _all((*self._casts(quantifier.collection), f"EXISTS({entries})"))
         return _unless(some, not quantifier.every)
+
+    def _any_or_all_flows(self, quantifier: Quantifier) -> str:
+        """Say it of each kind in turn: a set holds its flows by their kinds, one of each."""
+        parts = []
+        for kind in _kinds_of(quantifier.cast):
+            self._kinds[quantifier.variable] = kind
+            holds, there = self.condition(quantifier.predicate), self._there(kind)
+            parts.append(
+                f"(NOT {there} OR {holds})" if quantifier.every else f"({there} AND {holds})"
+            )
+        del self._kinds[quantifier.variable]
+        return f"({(' AND ' if quantifier.every else ' OR ').join(parts)})"
+
+    def _is_of(self, test: IsOf) -> str:
+        path, kind = test.path, self._kinds.get(test.path.variable)
+        if not path.steps and (kind is not None or path.variable is None):
+            # A flow of a kind that is known, or the entity, whose type has none derived from it.
+            return _constant(test.cast is None or test.cast == NAMESPACE + str(kind))
+        place = self._place(path)
+        of_type = () if test.cast is None else (self._has_type(place, test.cast),)
+        return _all((*self._casts(path), f"IS_OBJECT({place})", *of_type))
+
+
+def _are_flows(collection: Path) -> bool:
+    return collection.variable is None and collection.type is PROVISIONING_FLOW
+
+
+def _kinds_of(cast: str | None) -> list[str]:
+    return [kind for kind in _KINDS if cast in (None, NAMESPACE + kind)]
 
 
 def _present(place: str, of_type: Type) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 
 from shared.odata.options import QueryOptions, Sort
 from shared.odata.paging import Page
-from shared.odata.search import written_forms
 from shared.odata.sql import Parameters, sql_path
 from shared.odata.values import Value
 
@@ -52,21 +51,14 @@ def count_query(options: QueryOptions) -> Query:
 
 def _where(options: QueryOptions, page: Page | None, parameters: Parameters) -> str:
     conditions: list[str] = []
-    if options.filter is not None:
-        from shared.odata.conditions import Conditions
+    for predicate in (options.filter, options.search):
+        if predicate is not None:
+            from shared.odata.conditions import Conditions
 
-        conditions.append(Conditions(parameters).condition(options.filter))
-    conditions += [_has(term, parameters) for term in options.search]
+            conditions.append(Conditions(parameters).condition(predicate))
     if page is not None and page.after is not None:
         conditions.append(_behind(options.order, page.after, parameters))
     return f" WHERE {' AND '.join(conditions)}" if conditions else ""
-
-
-def _has(term: str, parameters: Parameters) -> str:
-    found = [
-        f'CONTAINS(c["displayName"], {parameters.add(form)}, true)' for form in written_forms(term)
-    ]
-    return found[0] if len(found) == 1 else f"({' OR '.join(found)})"
 
 
 def _behind(order: Sequence[Sort], place: Sequence[Value], parameters: Parameters) -> str:

@@ -1,4 +1,4 @@
-"""What a $filter means: a tree whose names are resolved and whose types are checked.
+"""What a $filter or a $search means: a tree whose names are resolved and whose types are checked.
 
 Two readers give it a result, and a test holds them to the same one: cosmos.py as a WHERE clause,
 memory.py over printed entities. The rules are OData 4.01's: comparisons are case-sensitive, a
@@ -31,13 +31,35 @@ class Member:
 
 @dataclass(frozen=True)
 class Call:
-    """tolower, toupper, trim or length of a text."""
+    """A function of values: of text (tolower, toupper, trim, length, concat, indexof, substring) or
+    of a time (year to second, date). Null where one of its arguments is.
+    """
 
     function: str
-    argument: Operand
+    arguments: tuple[Operand, ...]
 
 
-Operand = Literal | Member | Call
+@dataclass(frozen=True)
+class Arithmetic:
+    """add, sub, mul, div or mod of whole numbers; what is divided by is a literal, never zero."""
+
+    operator: str
+    left: Operand
+    right: Operand
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many entries a collection has; 0 where it is missing.
+
+    With `cast`, only those entries count that are of this type.
+    """
+
+    collection: Path
+    cast: str | None = None
+
+
+Operand = Literal | Member | Call | Arithmetic | Count
 
 
 @dataclass(frozen=True)
@@ -90,12 +112,34 @@ class Truth:
 
 @dataclass(frozen=True)
 class Quantifier:
-    """any (or all) of a collection's entries; a missing collection is an empty one. Never null."""
+    """any (or all) of a collection's entries; a missing collection is an empty one. Never null.
+
+    With `cast`, only those entries are looked at that are of this type.
+    """
 
     every: bool
     collection: Path
     variable: str
     predicate: Predicate
+    cast: str | None = None
+
+
+@dataclass(frozen=True)
+class IsOf:
+    """Whether an object is of a type; `cast` is None for the type that it is declared as.
+
+    `path` leads to the object: no steps mean the entity, or the lambda's variable. Never null.
+    """
+
+    path: Path
+    cast: str | None
+
+
+@dataclass(frozen=True)
+class Search:
+    """Whether the displayName has a text, in any case, in one of its written forms. Never null."""
+
+    forms: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -106,7 +150,9 @@ class Is:
     value: bool
 
 
-Predicate = Not | Junction | Comparison | Membership | Match | Truth | Quantifier | Is
+Predicate = (
+    Not | Junction | Comparison | Membership | Match | Truth | Quantifier | IsOf | Search | Is
+)
 
 
 @dataclass(frozen=True)

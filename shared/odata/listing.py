@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from shared.contract.names import TYPE_MEMBER
 from shared.odata.options import QueryOptions, Sort
 from shared.odata.paging import Page
-from shared.odata.search import written_forms
 from shared.odata.values import Value, value_at
+
+if TYPE_CHECKING:
+    from shared.odata.memory import Matcher
 
 
 @dataclass(frozen=True)
@@ -21,9 +24,17 @@ class Listing:
     more: bool
 
 
-def list_page(options: QueryOptions, page: Page, printed: Iterable[Mapping[str, Any]]) -> Listing:
-    """Filter, search, sort and cut. $select is left to the caller: it may drop a sort key."""
-    found = passing(options, printed)
+def list_page(
+    options: QueryOptions,
+    page: Page,
+    printed: Iterable[Mapping[str, Any]],
+    matcher: Matcher | None = None,
+) -> Listing:
+    """Filter, search, sort and cut. $select is left to the caller: it may drop a sort key.
+
+    `matcher` is that of the filter, for lists that share one budget of steps.
+    """
+    found = passing(options, printed, matcher)
     total = len(found)
     for sort in reversed(options.order):
         found.sort(key=lambda entity: _rank(value_at(sort.path, entity)), reverse=sort.descending)
@@ -33,24 +44,37 @@ def list_page(options: QueryOptions, page: Page, printed: Iterable[Mapping[str, 
     return Listing(found[page.skip : end], total, len(found) > end)
 
 
-def passing(options: QueryOptions, printed: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Keep the printed entities that pass $filter and $search.
+def passing(
+    options: QueryOptions,
+    printed: Iterable[Mapping[str, Any]],
+    matcher: Matcher | None = None,
+) -> list[Mapping[str, Any]]:
+    """Keep the printed entities that are of the type asked for and pass $filter and $search.
 
     Raises InvalidRequest where the filter takes more steps than a request is worth.
     """
-    terms = [[form.lower() for form in written_forms(term)] for term in options.search]
-    found = [entity for entity in printed if _has_all(terms, entity)]
-    if options.filter is None:
-        return found
-    from shared.odata.memory import Matcher
+    if options.cast is not None:
+        declared = f"#{options.cast}"
+        printed = [entity for entity in printed if entity.get(TYPE_MEMBER) == declared]
+    found = list(printed)
+    if options.search is not None:
+        from shared.odata.memory import MAX_SEARCH_STEPS, Matcher
 
-    matcher = Matcher(options.filter)
+        search = Matcher(options.search, MAX_SEARCH_STEPS, "$search")
+        found = [entity for entity in found if search.matches(entity)]
+    matcher = matcher or matcher_of(options)
+    if matcher is None:
+        return found
     return [entity for entity in found if matcher.matches(entity)]
 
 
-def _has_all(terms: Iterable[Iterable[str]], entity: Mapping[str, Any]) -> bool:
-    name = (entity.get("displayName") or "").lower()
-    return all(any(form in name for form in forms) for forms in terms)
+def matcher_of(options: QueryOptions) -> Matcher | None:
+    """Return what tests entities against $filter, within one budget of steps; None without one."""
+    if options.filter is None:
+        return None
+    from shared.odata.memory import Matcher
+
+    return Matcher(options.filter)
 
 
 def _rank(value: Value) -> tuple[bool, Any]:

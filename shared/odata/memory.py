@@ -6,10 +6,14 @@ from collections.abc import Callable, Mapping
 from operator import ge, gt, le, lt
 from typing import Any, Final
 
+from shared.contract.names import TYPE_MEMBER
 from shared.odata.expressions import (
+    Arithmetic,
     Call,
     Comparison,
+    Count,
     Is,
+    IsOf,
     Junction,
     Literal,
     Match,
@@ -19,25 +23,22 @@ from shared.odata.expressions import (
     Operand,
     Predicate,
     Quantifier,
+    Search,
     Truth,
 )
 from shared.odata.faults import refusal
+from shared.odata.functions import ARITHMETIC, FUNCTIONS
 from shared.odata.syntax import OPTION
 from shared.odata.values import value_at
 
 # A step takes about half a microsecond.
 MAX_STEPS: Final = 100_000
+# A search has ten terms at most, and looks at one member.
+MAX_SEARCH_STEPS: Final = 1_000_000
 
 _Scope = Mapping[str | None, Any]
 
 _ORDERS: dict[str, Callable[[Any, Any], bool]] = {"gt": gt, "ge": ge, "lt": lt, "le": le}
-_CALLS: dict[str, Callable[[str], str | int]] = {
-    "tolower": str.lower,
-    "toupper": str.upper,
-    "trim": str.strip,
-    # As Cosmos DB counts.
-    "length": lambda text: len(text.encode("utf-16-le")) // 2,
-}
 _MATCHES: dict[str, Callable[[str, str], bool]] = {
     "contains": lambda text, pattern: pattern in text,
     "startswith": str.startswith,
@@ -52,9 +53,10 @@ class Matcher:
     it: what a request costs is bounded, however the filter and the entities are made.
     """
 
-    def __init__(self, predicate: Predicate, most: int = MAX_STEPS) -> None:
+    def __init__(self, predicate: Predicate, most: int = MAX_STEPS, option: str = OPTION) -> None:
         self._predicate = predicate
         self._left = most
+        self._option = option
 
     def matches(self, entity: Mapping[str, Any]) -> bool:
         """Tell whether a printed entity passes; raises InvalidRequest when out of steps."""
@@ -64,7 +66,7 @@ class Matcher:
         self._left -= 1
         if self._left < 0:
             raise refusal(
-                OPTION,
+                self._option,
                 "The filter takes too many steps over this collection; write a simpler one.",
                 "InvalidFilter",
             )
@@ -94,6 +96,12 @@ class Matcher:
                 return truth
             case Quantifier():
                 return self._quantified(predicate, scope)
+            case IsOf():
+                found = value_at(predicate.path, scope[predicate.path.variable])
+                return found is not None and _is_a(found, predicate.cast)
+            case Search():
+                name = (scope[None].get("displayName") or "").lower()
+                return any(form.lower() in name for form in predicate.forms)
 
     def _joined(self, junction: Junction, scope: _Scope) -> bool | None:
         # One part of this value decides alone; without it, null outweighs the rest.
@@ -108,6 +116,9 @@ class Matcher:
     def _quantified(self, quantifier: Quantifier, scope: _Scope) -> bool:
         collection = quantifier.collection
         for entry in value_at(collection, scope[collection.variable]) or ():
+            if not _is_a(entry, quantifier.cast):
+                self._step()
+                continue
             inner = {**scope, quantifier.variable: entry}
             if (self._test(quantifier.predicate, inner) is True) is not quantifier.every:
                 return not quantifier.every
@@ -129,5 +140,22 @@ class Matcher:
             case Member():
                 return value_at(operand.path, scope[operand.path.variable])
             case Call():
-                argument = self._value(operand.argument, scope)
-                return None if argument is None else _CALLS[operand.function](argument)
+                values = [self._value(each, scope) for each in operand.arguments]
+                return None if None in values else FUNCTIONS[operand.function].apply(*values)
+            case Arithmetic():
+                one, other = self._value(operand.left, scope), self._value(operand.right, scope)
+                if one is None or other is None:
+                    return None
+                return ARITHMETIC[operand.operator](one, other)
+            case Count():
+                collection = operand.collection
+                entries = value_at(collection, scope[collection.variable]) or ()
+                if operand.cast is None:
+                    return len(entries)
+                for _ in entries:
+                    self._step()
+                return sum(_is_a(entry, operand.cast) for entry in entries)
+
+
+def _is_a(entry: Any, cast: str | None) -> bool:
+    return cast is None or (isinstance(entry, Mapping) and entry.get(TYPE_MEMBER) == f"#{cast}")

@@ -32,6 +32,7 @@ class Edm(StrEnum):
     BOOLEAN = "Edm.Boolean"
     INT32 = "Edm.Int32"
     DATE_TIME_OFFSET = "Edm.DateTimeOffset"
+    DATE = "Edm.Date"
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,10 @@ class Enum:
 
 @dataclass(frozen=True)
 class Complex:
-    """A structured type: `members` of its own and of every type derived from it.
+    """A structured type: its members, and the types that are derived from it.
 
-    OData wants a cast before a derived member; plain names are accepted too, so all are in one
-    table. `derived` maps the lower-case name of each type that a cast may name to that type.
+    A member of a derived type is named behind a cast to that type, as OData wants. `derived` maps
+    the lower-case name of each type that a cast may name to that type.
     """
 
     name: str
@@ -72,6 +73,10 @@ class Complex:
         bare = lowered.removeprefix(NAMESPACE.lower())
         return self if bare == self.name.lower() else self.derived.get(bare)
 
+    def owners(self, name: str) -> list[str]:
+        """Return the derived types that have a member of that name."""
+        return [str(each) for each in self.derived.values() if each.member(name)]
+
     @property
     def names(self) -> str:
         """The names of the members, for error messages."""
@@ -92,54 +97,49 @@ class Property:
 
 
 @dataclass(frozen=True)
+class Navigation:
+    """What $expand prints inside an entity; `path` names it from the entity.
+
+    `single` says that it is one entity, `printed` that answers have it without being asked.
+    """
+
+    path: str
+    target: EntityType
+    single: bool = False
+    printed: bool = False
+
+
+@dataclass(frozen=True)
 class EntityType(Complex):
     """The type of a collection that can be queried.
 
-    `targets` holds the navigation properties that $expand takes. `orderable`, where given, names
-    the only properties that $orderby takes: Cosmos DB sorts by two paths, the second being id, only
-    where a composite index has both.
+    `orderable`, where given, names the only properties that $orderby takes: Cosmos DB sorts by two
+    paths, the second being id, only where a composite index has both.
     """
 
     searchable: bool = True
     orderable: tuple[str, ...] | None = None
-    targets: Mapping[str, EntityType] = field(default_factory=dict, hash=False)
+    navigations: tuple[Navigation, ...] = ()
+    listed: bool = True
+    """Whether there is a collection of it."""
+
+    def narrowed(self, name: str) -> EntityType | None:
+        """Return the entity type that a qualified name casts to."""
+        found = self.cast(name)
+        return found if isinstance(found, EntityType) else None
 
     @property
-    def navigation(self) -> tuple[str, ...]:
-        """The names that $expand takes."""
-        return tuple(self.targets)
+    def expands(self) -> str:
+        """What $expand takes, for error messages."""
+        return ", ".join(each.path for each in self.navigations) or "nothing"
 
-    def navigation_target(self, name: str) -> str | None:
-        """Return the declared name of a navigation property; case does not count."""
-        return next((each for each in self.targets if each.lower() == name.lower()), None)
+    def navigation(self, path: str) -> Navigation | None:
+        """Return the navigation of that path; case does not count."""
+        return next((each for each in self.navigations if each.path.lower() == path.lower()), None)
 
 
 def _table(members: Iterable[Property]) -> dict[str, Property]:
     return {member.name.lower(): member for member in members}
-
-
-def _union(types: Iterable[Complex]) -> dict[str, Property]:
-    """Put the members of several types in one table; what not all of them have can be missing."""
-    types = list(types)
-    merged: dict[str, Property] = {}
-    for each in types:
-        for key, member in each.members.items():
-            known = merged.get(key)
-            if known is None:
-                merged[key] = member
-            elif isinstance(known.type, Complex) and isinstance(member.type, Complex):
-                merged[key] = replace(known, type=_merge(known.type, member.type))
-    return {
-        key: replace(
-            member,
-            nullable=any(key not in each.members or each.members[key].nullable for each in types),
-        )
-        for key, member in merged.items()
-    }
-
-
-def _merge(one: Complex, other: Complex) -> Complex:
-    return Complex(one.name, _union([one, other]), {**one.derived, **other.derived})
 
 
 # --- from the schemas --------------------------------------------------------------------------
@@ -180,7 +180,7 @@ def _type_of(declared: fields.Field[object]) -> Type | None:
             return _from_schema(type(declared.schema))
         case OneOf():
             derived = {name.lower(): _from_schema(each) for name, each in declared.schemas.items()}
-            return Complex(declared.abstract, _union(derived.values()), derived)
+            return Complex(declared.abstract, derived=derived)
     return None
 
 
@@ -191,8 +191,6 @@ _TIMES = (
     Property("createdDateTime", Edm.DATE_TIME_OFFSET),
     Property("lastModifiedDateTime", Edm.DATE_TIME_OFFSET),
 )
-
-ROLE_GROUP = EntityType("roleGroup", _table([_ID, *_from_schema(RoleGroup).members.values()]))
 
 REFERENCE_DEFINITION = EntityType(
     "referenceDefinition",
@@ -211,6 +209,13 @@ REFERENCE_DEFINITION = EntityType(
 )
 
 
+ROLE_GROUP = EntityType(
+    "roleGroup",
+    _table([_ID, *_from_schema(RoleGroup).members.values()]),
+    navigations=(Navigation("roles/value", REFERENCE_DEFINITION, single=True),),
+)
+
+
 def _flow() -> EntityType:
     shared_members = _table(
         [
@@ -219,23 +224,75 @@ def _flow() -> EntityType:
             Property("readinessStatus", Enum("readinessStatus", (*Status, _SENTINEL))),
         ]
     )
+    group = Navigation(
+        f"{NAMESPACE}userProvisioningFlow/creationOptions/configurations/roleGroup",
+        ROLE_GROUP,
+        single=True,
+        printed=True,
+    )
     kinds = {
-        kind.lower(): Complex(kind, {**shared_members, **_from_schema(schema).members})
+        kind.lower(): EntityType(
+            kind,
+            {**shared_members, **_from_schema(schema).members},
+            searchable=False,
+            navigations=(group,) if kind in group.path else (),
+        )
         for kind, schema in FLOW_SCHEMAS.items()
     }
-    return EntityType("provisioningFlow", _union(kinds.values()), kinds, searchable=False)
+    return EntityType(
+        "provisioningFlow", shared_members, kinds, searchable=False, navigations=(group,)
+    )
 
 
 PROVISIONING_FLOW = _flow()
 
 FLOW_SET = EntityType(
     "outboundProvisioningFlowSet",
-    _table([_ID, *_TIMES, *_from_schema(FlowSet).members.values()]),
+    _table(
+        [
+            _ID,
+            *_TIMES,
+            *_from_schema(FlowSet).members.values(),
+            # For filters; it is printed only where it is expanded.
+            Property("provisioningFlows", PROVISIONING_FLOW, collection=True),
+        ]
+    ),
     orderable=("id", "displayName", "createdDateTime", "lastModifiedDateTime"),
-    targets={"provisioningFlows": PROVISIONING_FLOW},
+    navigations=(Navigation("provisioningFlows", PROVISIONING_FLOW),),
 )
 
+INDUSTRY_DATA_ROOT = EntityType(
+    "industryDataRoot",
+    _table([_ID]),
+    navigations=(
+        Navigation("outboundProvisioningFlowSets", FLOW_SET),
+        Navigation("referenceDefinitions", REFERENCE_DEFINITION),
+        Navigation("roleGroups", ROLE_GROUP),
+    ),
+    listed=False,
+)
+EXTERNAL = EntityType(
+    "external",
+    navigations=(Navigation("industryData", INDUSTRY_DATA_ROOT, single=True),),
+    listed=False,
+)
+SERVICE = EntityType(
+    "serviceDocument",
+    _table(Property(name, Edm.STRING) for name in ("name", "kind", "url")),
+    listed=False,
+)
+"""What a service document lists; $expand takes `*` of it, which is nothing."""
+
 ENTITY_TYPES = {
-    each.name: each for each in (FLOW_SET, PROVISIONING_FLOW, ROLE_GROUP, REFERENCE_DEFINITION)
+    each.name: each
+    for each in (
+        FLOW_SET,
+        PROVISIONING_FLOW,
+        ROLE_GROUP,
+        REFERENCE_DEFINITION,
+        INDUSTRY_DATA_ROOT,
+        EXTERNAL,
+        SERVICE,
+    )
 }
 """The entity types by name."""

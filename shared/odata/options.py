@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.domain.errors import Fault, InvalidRequest
+from shared.odata.expand import split_expand
 from shared.odata.faults import refusal, shown
-from shared.odata.model import Complex, Edm, EntityType
+from shared.odata.model import Complex, Edm, EntityType, Navigation
 from shared.odata.paths import Path, Step, resolve
 from shared.odata.search import parse_search
 from shared.odata.select import Selection, parse_select
@@ -25,6 +26,7 @@ ITEM: Final = frozenset({"select", "expand"})
 """What one entity takes."""
 COUNT: Final = frozenset({"filter", "search"})
 """What `/$count` takes."""
+_EXPANDED: Final = COLLECTION - {"skiptoken"}
 
 MAX_TOP: Final = 999
 MAX_SKIP: Final = 10_000
@@ -33,7 +35,6 @@ MAX_LENGTH: Final = 4096
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _ORDER = re.compile(r"(?P<path>\S+)(?:\s+(?P<direction>asc|desc))?", re.IGNORECASE)
-_EXPAND = re.compile(r"(?P<name>[^\s(]+)\s*(?:\((?P<nested>[^()]*)\))?", re.DOTALL)
 _ID: Final = Path((Step("id"),), Edm.STRING, nullable=False, collection=False)
 
 
@@ -47,30 +48,56 @@ class Sort:
 
 @dataclass(frozen=True)
 class Expand:
-    """A navigation property to print inside the entity, and what to keep of its entities."""
+    """Entities to print inside the entity: which, and what of them.
 
-    navigation: str
-    select: Selection | None = None
+    `options` are those written for them, read; `params` the same as written.
+    """
+
+    navigation: Navigation
+    options: QueryOptions
+    params: Mapping[str, str]
+
+    @property
+    def path(self) -> str:
+        """How the expanded entities are named, with the type that they are cast to."""
+        cast_to = self.options.cast
+        return self.navigation.path if cast_to is None else f"{self.navigation.path}/{cast_to}"
 
     @property
     def context(self) -> str:
         """How a context URL names it."""
-        return f"{self.navigation}({self.select.context if self.select else ''})"
+        return f"{self.path}{self.options.context_suffix() or '()'}"
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The way from the entity to what is printed."""
+        steps: list[Step] = []
+        type_name: str | None = None
+        for segment in self.navigation.path.split("/"):
+            if "." in segment:
+                type_name = segment
+            else:
+                steps.append(Step(segment, type_name))
+                type_name = None
+        return tuple(steps)
 
 
 @dataclass(frozen=True)
 class QueryOptions:
     """The options of one request, ready to use.
 
-    `given` holds the text of those that decide which entities come and in which order.
+    `entity` is the type that they are about: where `cast` is not None, that derived type of a
+    collection's, and entities of other types do not count. `given` holds the text of those that
+    decide which entities come and in which order.
     """
 
     entity: EntityType
+    cast: str | None = None
     select: Selection | None = None
     expand: tuple[Expand, ...] = ()
     filter: Predicate | None = None
     orderby: tuple[Sort, ...] = ()
-    search: tuple[str, ...] = ()
+    search: Predicate | None = None
     top: int | None = None
     skip: int = 0
     count: bool = False
@@ -79,7 +106,11 @@ class QueryOptions:
 
     @classmethod
     def parse(
-        cls, params: Mapping[str, str], allowed: Collection[str], entity: EntityType
+        cls,
+        params: Mapping[str, str],
+        allowed: Collection[str],
+        entity: EntityType,
+        cast: str | None = None,
     ) -> QueryOptions:
         """Read a query string's decoded parameters.
 
@@ -89,9 +120,14 @@ class QueryOptions:
         faults: list[Fault] = []
         read: dict[str, Any] = {}
         texts: dict[str, str] = {}
+        aliases = {name: text for name, text in params.items() if name.startswith("@")}
         for name, text in params.items():
             bare = name.removeprefix("$").lower()
             try:
+                if name in aliases and "filter" in allowed:
+                    _check_alias(name, text, params)
+                    texts[name] = text
+                    continue
                 if bare not in allowed:
                     raise _not_an_option(name, allowed)
                 if bare in texts:
@@ -99,14 +135,14 @@ class QueryOptions:
                         f"${bare}", f"'{shown(name)}' is given twice; keep one.", "DuplicateOption"
                     )
                 texts[bare] = text
-                read[bare] = _read(bare, text, entity)
+                read[bare] = _read(bare, text, entity, aliases)
             except InvalidRequest as exc:
                 faults += exc.faults
         if faults:
             raise InvalidRequest(*faults)
         ordering = ("filter", "orderby", "search", "skip")
-        given = tuple((name, texts[name]) for name in ordering if name in texts)
-        return cls(entity, **read, given=given)
+        given = tuple((name, texts[name]) for name in (*ordering, *aliases) if name in texts)
+        return cls(entity, cast, **read, given=given)
 
     @property
     def order(self) -> tuple[Sort, ...]:
@@ -120,7 +156,7 @@ class QueryOptions:
 
     def expands(self, navigation: str) -> Expand | None:
         """Return how a navigation property is to be expanded; None where it is not."""
-        return next((each for each in self.expand if each.navigation == navigation), None)
+        return next((each for each in self.expand if each.navigation.path == navigation), None)
 
     def context_suffix(self) -> str:
         """Return what follows the collection in a context URL, before any `/$entity`."""
@@ -132,10 +168,31 @@ class QueryOptions:
         """Copy what $select keeps of a printed entity; what $expand added stays."""
         if self.select is None:
             return dict(printed)
-        return self.select.project(printed, [expand.navigation for expand in self.expand])
+        return self.select.project(printed, [expand.steps for expand in self.expand])
+
+
+def _check_alias(name: str, text: str, params: Mapping[str, str]) -> None:
+    """Check that $filter uses a parameter alias: whatever is not used is a mistake."""
+    filters = [text for key, text in params.items() if key.removeprefix("$").lower() == "filter"]
+    if not any(name in text for text in filters):
+        raise refusal(
+            shown(name),
+            f"The parameter alias '{shown(name)}' is not used in $filter; omit it.",
+            "UnknownOption",
+        )
+    _check_text(shown(name), text)
+
+
+_LEFT_OUT: Final = {
+    "apply": "This service does not aggregate: read the entities, or count them with $count.",
+    "compute": "This service computes no properties: compute them from what is answered.",
+}
 
 
 def _not_an_option(name: str, allowed: Collection[str]) -> InvalidRequest:
+    reason = _LEFT_OUT.get(name.removeprefix("$").lower())
+    if reason is not None:
+        return refusal(shown(name), f"'{name}' is not supported. {reason}", "UnknownOption")
     use = ", ".join(f"${each}" for each in sorted(allowed)) if allowed else "none"
     return refusal(
         shown(name),
@@ -144,26 +201,31 @@ def _not_an_option(name: str, allowed: Collection[str]) -> InvalidRequest:
     )
 
 
-def _read(name: str, text: str, entity: EntityType) -> Any:
-    option = f"${name}"
+def _read(name: str, text: str, entity: EntityType, aliases: Mapping[str, str]) -> Any:
+    _check_text(f"${name}", text)
+    if name == "filter":
+        return _filter(text, entity, aliases)
+    return _READERS[name](text, entity)
+
+
+def _check_text(option: str, text: str) -> None:
     if len(text) > MAX_LENGTH:
         raise refusal(option, f"The value has {len(text)} characters; at most {MAX_LENGTH} count.")
     try:
         text.encode()
     except UnicodeEncodeError as exc:
         raise refusal(option, "The value is not valid UTF-8.") from exc
-    return _READERS[name](text, entity)
 
 
 def _select(text: str, entity: EntityType) -> Selection:
     return parse_select(text, entity)
 
 
-def _filter(text: str, entity: EntityType) -> Predicate:
+def _filter(text: str, entity: EntityType, aliases: Mapping[str, str]) -> Predicate:
     # All that filters need is imported with the first one: a cold start seldom has one.
     from shared.odata.filters import parse_filter
 
-    return parse_filter(text, entity)
+    return parse_filter(text, entity, aliases)
 
 
 def _top(text: str, entity: EntityType) -> int:
@@ -229,28 +291,51 @@ def _sort(text: str, entity: EntityType) -> Sort:
 
 
 def _expand(text: str, entity: EntityType) -> tuple[Expand, ...]:
-    match = _EXPAND.fullmatch(text.strip())
-    name = match and entity.navigation_target(match["name"])
-    if match is None or name is None:
-        use = ", ".join(entity.navigation) if entity.navigation else "nothing"
+    found: dict[str, Expand] = {}
+    for path, params in split_expand(text):
+        named = _all_of(entity) if path == "*" and not params else [_named(path, entity)]
+        for navigation, target in named:
+            if navigation.path in found:
+                raise refusal("$expand", f"'{navigation.path}' is named twice; keep one.")
+            found[navigation.path] = _expanded(navigation, target, params)
+    return tuple(found.values())
+
+
+def _all_of(entity: EntityType) -> list[tuple[Navigation, EntityType]]:
+    return [(each, each.target) for each in entity.navigations if "/" not in each.path]
+
+
+def _named(path: str, entity: EntityType) -> tuple[Navigation, EntityType]:
+    """Return the navigation of a path and the type of its entities, which the path may cast to."""
+    navigation = entity.navigation(path)
+    if navigation is not None:
+        return navigation, navigation.target
+    owner, _, last = path.rpartition("/")
+    navigation = entity.navigation(owner)
+    target = None if navigation is None else navigation.target.narrowed(last)
+    if navigation is None or target is None:
         raise refusal(
             "$expand",
-            f"'{shown(text)}' cannot be expanded; {entity.name} expands {use}.",
+            f"'{shown(path)}' cannot be expanded; {entity.name} expands {entity.expands}.",
             "UnknownProperty",
         )
-    expanded = Expand(name)
-    for part in match["nested"].split(";") if match["nested"] is not None else ():
-        option, _, value = part.partition("=")
-        if option.strip().removeprefix("$").lower() != "select" or expanded.select is not None:
-            raise refusal(
-                "$expand",
-                f"'{shown(part.strip())}' cannot be used inside $expand; use one $select, as in "
-                f"{name}($select=id).",
-                "UnknownOption",
+    return navigation, target
+
+
+def _expanded(navigation: Navigation, target: EntityType, params: Mapping[str, str]) -> Expand:
+    cast = None if target is navigation.target else str(target)
+    allowed = _EXPANDED if not navigation.single else () if navigation.printed else ITEM
+    try:
+        options = QueryOptions.parse(params, allowed, target, cast)
+    except InvalidRequest as exc:
+        # Its own name would be taken for the option of the whole request.
+        raise InvalidRequest(
+            *(
+                replace(fault, target="$expand", message=f"Inside $expand: {fault.message}")
+                for fault in exc.faults
             )
-        target = entity.targets[name]
-        expanded = replace(expanded, select=parse_select(value, target, "$expand"))
-    return (expanded,)
+        ) from exc
+    return Expand(navigation, options, params)
 
 
 def _skiptoken(text: str, entity: EntityType) -> str:
@@ -260,7 +345,6 @@ def _skiptoken(text: str, entity: EntityType) -> str:
 _READERS: dict[str, Callable[[str, EntityType], Any]] = {
     "select": _select,
     "expand": _expand,
-    "filter": _filter,
     "orderby": _orderby,
     "search": parse_search,
     "top": _top,

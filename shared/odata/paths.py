@@ -66,6 +66,12 @@ def resolve(
             here, cast = _cast(here, segment, refuse)
             continue
         found = here.member(segment)
+        if found is None and here.owners(segment):
+            raise refuse(
+                f"'{shown(segment)}' is no property of type '{here}' but of one derived from it; "
+                f"write the type before it, as in {here.owners(segment)[0]}/{shown(segment)}.",
+                "UnknownProperty",
+            )
         if found is None:
             choice = f"use one of {here.names}" if here.members else "it has none to use"
             raise refuse(

@@ -25,32 +25,33 @@ class Selection:
         """What stands in the parentheses of a context URL."""
         return ",".join(str(path) for path in self.paths) or "*"
 
-    def project(self, printed: Mapping[str, Any], keep: Collection[str] = ()) -> dict[str, Any]:
-        """Copy what is selected, and the members in `keep`, in the order of the entity.
+    def project(
+        self, printed: Mapping[str, Any], keep: Collection[tuple[Step, ...]] = ()
+    ) -> dict[str, Any]:
+        """Copy what is selected, and what the paths in `keep` lead to, in the order of the entity.
 
         Annotations of the entity (names that begin with @) stay, and so do those of each member
         that stays. A member that only other kinds of flow have is not missed.
         """
         if not self.paths:
             return dict(printed)
-        whole = [(Step(name),) for name in keep]
-        return _project(printed, [*whole, *(path.steps for path in self.paths)])
+        return _project(printed, [*keep, *(path.steps for path in self.paths)])
 
 
-def parse_select(text: str, entity: EntityType, option: str = OPTION) -> Selection:
+def parse_select(text: str, entity: EntityType) -> Selection:
     """Read a comma-separated list of paths; raises InvalidRequest."""
 
     def refuse(message: str, code: str) -> Exception:
-        return refusal(option, message, code)
+        return refusal(OPTION, message, code)
 
     names = [name.strip() for name in text.split(",")]
     if not all(names):
         raise refuse("Give the names of properties, with one comma between two.", "InvalidValue")
     paths: dict[Path, None] = {}
     for name in names:
-        target = entity.navigation_target(name)
-        if target is not None:
-            paths[Path((Step(target),), entity, nullable=True, collection=True)] = None
+        target = entity.navigation(name)
+        if target is not None and "/" not in target.path:
+            paths[Path((Step(target.path),), entity, nullable=True, collection=True)] = None
         elif name != "*":
             found = resolve(entity, name.split("/"), refuse, through_collections=True)
             paths[found] = None

@@ -8,7 +8,7 @@ three. Here a path is one token, which leaves the grammar nothing to lose.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,10 @@ from shared.odata.faults import refusal, shown
 OPTION = "$filter"
 MAX_LENGTH = 2000
 
-COMPARISONS = ("eq", "ne", "gt", "ge", "lt", "le")
-_OPERATORS = (*COMPARISONS, "in", "and", "or")
-_FOREIGN_OPERATORS = ("has", "add", "sub", "mul", "div", "divby", "mod")
+COMPARISONS = ("eq", "ne", "gt", "ge", "lt", "le", "has")
+ARITHMETIC = ("add", "sub", "mul", "div", "mod")
+_OPERATORS = (*COMPARISONS, "in", "and", "or", *ARITHMETIC)
+_FOREIGN_OPERATORS = ("divby",)
 
 _NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _TOKEN = re.compile(
@@ -30,7 +31,8 @@ _TOKEN = re.compile(
     | (?P<number>[+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?!\w)
     | \s+(?P<operator>{"|".join((*_OPERATORS, *_FOREIGN_OPERATORS))})(?:\s+|(?=\())
     | (?P<not>not)(?:\s+|(?=\())
-    | (?P<path>{_NAME}(?:/{_NAME})*)
+    | (?P<path>(?:\$it|{_NAME})(?:/{_NAME})*(?:/\$count(?!\w))?)
+    | (?P<alias>@[^\W\d]\w*)
     | (?P<mark>[(),:])
     | (?P<space>\s+)
     """,
@@ -64,9 +66,10 @@ class _Token:
     lineno: int = 0
 
 
-def parse(text: str) -> Any:
+def parse(text: str, aliases: Mapping[str, str] | None = None) -> Any:
     """Return odata-query's tree of a filter, its literals being Raw and each path one Identifier.
 
+    `aliases` has the text of each parameter alias by its name, which begins with `@`: one literal.
     Raises InvalidRequest for text that is too long or not a filter.
     """
     # Building the parser's tables takes longer than a request, and few requests filter.
@@ -81,7 +84,7 @@ def parse(text: str) -> Any:
     if not text:
         raise refusal(OPTION, "The filter is empty; leave the option out instead.")
     try:
-        return ODataParser().parse(_lists_in_python_form(_tokens(text)))
+        return ODataParser().parse(_lists_in_python_form(_tokens(text, aliases or {})))
     except exceptions.UnknownFunctionException as exc:
         raise unknown_function(exc.function_name) from exc
     except exceptions.ArgumentCountException as exc:
@@ -95,7 +98,11 @@ def parse(text: str) -> Any:
         raise _unreadable(text, exc.token.index) from exc
 
 
-FUNCTIONS = ("contains", "startswith", "endswith", "tolower", "toupper", "trim", "length")
+FUNCTIONS = (
+    *("contains", "startswith", "endswith"),
+    *("tolower", "toupper", "trim", "length", "concat", "indexof", "substring"),
+    *("year", "month", "day", "hour", "minute", "second", "date", "now", "isof"),
+)
 
 
 def unknown_function(name: str) -> Exception:
@@ -113,7 +120,7 @@ def _unreadable(text: str, index: int) -> Exception:
     return refusal(OPTION, f"The filter cannot be read from character {place} on: '{shown(rest)}'.")
 
 
-def _tokens(text: str) -> Iterator[_Token]:
+def _tokens(text: str, aliases: Mapping[str, str]) -> Iterator[_Token]:
     from odata_query import ast
 
     index = 0
@@ -123,14 +130,10 @@ def _tokens(text: str) -> Iterator[_Token]:
             raise _unreadable(text, index)
         kind, written, end = match.lastgroup, match[match.lastgroup or 0], match.end()
         match kind:
-            case "string":
-                prefix, _, rest = written.partition("'")
-                value = rest[:-1].replace("''", "'")
-                yield _Token("STRING", Raw(prefix + TEXT, value, written), index, end)
-            case "guid" | "date":
-                yield _Token("STRING", Raw(kind, written, written), index, end)
-            case "number":
-                yield _Token("STRING", _number(written), index, end)
+            case "string" | "guid" | "date" | "number":
+                yield _Token("STRING", _literal(kind, written), index, end)
+            case "alias":
+                yield _Token("STRING", _aliased(written, aliases), index, end)
             case "operator":
                 operator = written.lower()
                 if operator in _FOREIGN_OPERATORS:
@@ -140,7 +143,9 @@ def _tokens(text: str) -> Iterator[_Token]:
                         f"{', '.join(_OPERATORS)}, not.",
                         "UnknownOperator",
                     )
-                yield _Token(operator.upper(), operator, index, end)
+                # To the grammar, has is a comparison like any other.
+                kind = "EQ" if operator == "has" else operator.upper()
+                yield _Token(kind, operator, index, end)
             case "not":
                 yield _Token("NOT", "not", index, end)
             case "path":
@@ -150,6 +155,31 @@ def _tokens(text: str) -> Iterator[_Token]:
             case _:
                 yield _Token("WS", written, index, end)
         index = end
+
+
+def _literal(kind: str | None, written: str) -> Raw:
+    if kind == "number":
+        return _number(written)
+    if kind == "string":
+        prefix, _, rest = written.partition("'")
+        return Raw(prefix + TEXT, rest[:-1].replace("''", "'"), written)
+    return Raw(str(kind), written, written)
+
+
+def _aliased(name: str, aliases: Mapping[str, str]) -> Raw:
+    text = aliases.get(name)
+    if text is None:
+        raise refusal(
+            OPTION, f"The parameter alias '{shown(name)}' has no value: add {shown(name)}=…"
+        )
+    text = text.strip()
+    match = _TOKEN.fullmatch(text) if len(text) <= MAX_LENGTH else None
+    kind = match and match.lastgroup
+    if kind == "path" and text.lower() in _WORDS:
+        return Raw("word", _WORDS[text.lower()], text)
+    if kind not in ("string", "guid", "date", "number"):
+        raise refusal(name, f"The parameter alias '{shown(name)}' stands for one literal only.")
+    return _literal(kind, text)
 
 
 def _number(written: str) -> Raw:
@@ -173,7 +203,9 @@ def _path_tokens(text: str, written: str, index: int, end: int, ast: Any) -> Ite
         yield _Token(last.upper(), last.lower(), end - len(last), end)
         return
     name = written.lower() if called else written
-    yield _Token("ODATA_IDENTIFIER", ast.Identifier(name), index, end)
+    # The grammar counts the arguments of functions that it knows, which isof is not.
+    namespace = ("odata",) if name == "isof" and called else ()
+    yield _Token("ODATA_IDENTIFIER", ast.Identifier(name, namespace), index, end)
 
 
 def _lists_in_python_form(tokens: Iterator[_Token]) -> Iterator[_Token]:

@@ -1,32 +1,244 @@
-"""Keeps what the readiness queue could not process."""
+"""Keeps what the readiness queue could not process; operators put it back or discard it."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from shared.contract.dead_letters import DeadLetter
-from shared.services.readiness import PAUSE_SECONDS
+from shared.contract.dead_letters import QueueMessage, fault_of
+from shared.contract.discards import read_discard
+from shared.contract.events import Message, read_event
+from shared.contract.redaction import redacted
+from shared.domain.errors import (
+    Conflict,
+    InvalidEvent,
+    NewerEvent,
+    NotFound,
+    StoreUnavailable,
+    Unavailable,
+)
+from shared.domain.readiness import EventType
 from shared.telemetry import log_event
 
 if TYPE_CHECKING:
     from shared.adapters.archive import Archive
+    from shared.adapters.dead_letter_queue import DeadLetterQueue
+    from shared.adapters.service_bus import QueuePublisher
+
+# One run of the timer: passes of so many messages, as long as a pass is full and there is time.
+# With a last pass that just began, less than functionTimeout in host.json.
+PASS_MESSAGES: Final = 100
+PASS_SECONDS: Final = 20.0
+RUN_SECONDS: Final = 30.0
+_AT_ONCE: Final = 16
+# One request of an operator's.
+PAGE: Final = 50
+DISCARDED_AT_ONCE: Final = 500
+_REQUEST_SECONDS: Final = 10.0
+_LOGGED_FAULT: Final = 300
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A dead letter with its name, what is kept of it, and whether anything is left to be done."""
+
+    name: str
+    letter: dict[str, Any]
+    replayed: bool
+    discarded: bool
 
 
 @dataclass(frozen=True)
 class DeadLetters:
-    """Archives dead letters."""
+    """The use cases of dead letters."""
 
     archive: Archive
+    queue: DeadLetterQueue
+    publisher: QueuePublisher
+    pass_messages: int = PASS_MESSAGES
 
-    async def keep(self, letter: DeadLetter) -> None:
-        """Archive a dead letter; raises what keeps it from being archived, after a pause."""
+    async def keep(self, message: QueueMessage) -> None:
+        """Archive a message that cannot be processed; raises StoreUnavailable."""
+        name = await self.archive.keep(message)
+        log_event(
+            "deadLetterArchived",
+            logging.WARNING,
+            name=name,
+            messageId=redacted(message.message_id),
+            fault=(fault_of(message) or "")[:_LOGGED_FAULT] or None,
+        )
+
+    async def collect(self) -> None:
+        """Archive what is in the dead-letter queue, a bounded number; what is left stays there."""
+        ends = time.monotonic() + RUN_SECONDS
+        taken, full = 0, True
         try:
-            name = await self.archive.keep(letter)
-        except Exception:
-            # Deliveries of a dead letter are not counted: without a pause it would return at once.
-            await asyncio.sleep(PAUSE_SECONDS)
+            while full and time.monotonic() < ends:
+                count = await self.queue.take(self.pass_messages, PASS_SECONDS, self.keep)
+                taken, full = taken + count, count == self.pass_messages
+        except Unavailable as exc:
+            log_event("deadLettersLeft", logging.WARNING, archived=taken, why=str(exc))
+            return
+        if taken:
+            log_event("deadLettersCollected", archived=taken, more=full)
+
+    async def entries(self, day: str = "") -> AsyncIterator[Listed]:
+        """Yield the archived dead letters, or those of a day (2026/11/24), oldest first."""
+        replayed, discarded = await self.archive.replayed(), await self.archive.discarded()
+        names = [name async for name in self.archive.names(day)]
+        for start in range(0, len(names), _AT_ONCE):
+            some = names[start : start + _AT_ONCE]
+            letters = await self._several(some, self.archive.read)
+            for name, letter in zip(some, letters, strict=True):
+                yield Listed(name, letter, name in replayed, name in discarded)
+
+    async def waiting(self, day: str = "") -> list[str]:
+        """Return the names of those that were neither put back nor discarded, oldest first."""
+        done = await self.archive.replayed() | await self.archive.discarded()
+        return [name async for name in self.archive.names(day) if name not in done]
+
+    async def read(self, name: str) -> dict[str, Any]:
+        """Return what is kept of a dead letter, and why it was discarded; raises NotFound."""
+        letter = await self.archive.read(name)
+        discarded = await self.archive.discard_of(name)
+        return letter if discarded is None else {**letter, **discarded}
+
+    async def replay(self, name: str, *, again: bool = False) -> None:
+        """Put a dead letter back on the queue, once unless `again`.
+
+        Raises NotFound; Conflict where it was put back or discarded before; InvalidEvent where it
+        would only be refused again; StoreUnavailable and PublishFailed.
+        """
+        body = _body_to_send(await self.archive.read(name))
+        if not again and await self.archive.discard_of(name) is not None:
+            raise Conflict("It was discarded; --again sends it all the same.")
+        claimed = await self.archive.claim(name)
+        if not claimed and not again:
+            raise Conflict(
+                "It was put back before, or that was interrupted; --again sends it once more."
+            )
+        try:
+            # By this id the queue drops a second one within its five minutes, if the first arrived.
+            await self.publisher.publish(Message(replay_id(name), body))
+        except BaseException:
+            if claimed:
+                await self.archive.release(name)
             raise
-        log_event("deadLetterArchived", logging.WARNING, name=name, messageId=letter.message_id)
+
+    async def discard(self, name: str, reason: str) -> None:
+        """Note that a dead letter needs nothing more, and why; what is kept of it stays.
+
+        Raises NotFound; Conflict where it was put back or discarded before; StoreUnavailable.
+        """
+        await self.archive.read(name)
+        if await self.archive.was_replayed(name):
+            raise Conflict("It was put back before.")
+        if not await self.archive.discard(name, reason):
+            raise Conflict("It was discarded before.")
+        log_event("deadLetterDiscarded", name=name)
+
+    async def oldest(self) -> dict[str, Any]:
+        """Return the PAGE oldest that wait, without their bodies; raises StoreUnavailable."""
+        async with _in_time():
+            names, more = await self._first(PAGE)
+            letters = await self._several(names, self.archive.read)
+        return {
+            "value": [summary(name, letter) for name, letter in zip(names, letters, strict=True)],
+            "more": more,
+        }
+
+    async def discard_several(self, body: Any) -> dict[str, Any]:
+        """Discard those that a request's body names, or all that wait, DISCARDED_AT_ONCE at most.
+
+        Returns how many were discarded, which were not and why, and whether others wait. Raises
+        InvalidRequest and StoreUnavailable.
+        """
+        asked = read_discard(body)
+        refused: list[dict[str, str]] = []
+
+        async def discard(name: str) -> None:
+            try:
+                await self.discard(name, asked.reason)
+            except (Conflict, NotFound) as exc:
+                refused.append({"name": name, "why": str(exc)})
+
+        async with _in_time():
+            names, more = list(asked.names or ()), False
+            if asked.names is None:
+                names, more = await self._first(DISCARDED_AT_ONCE)
+            await self._several(names, discard)
+        return {"discarded": len(names) - len(refused), "refused": refused, "more": more}
+
+    async def _first(self, most: int) -> tuple[list[str], bool]:
+        """Return the names of the oldest that wait, and whether there are others."""
+        done = await self.archive.replayed() | await self.archive.discarded()
+        found: list[str] = []
+        async for name in self.archive.names():
+            if name not in done:
+                if len(found) == most:
+                    return found, True
+                found.append(name)
+        return found, False
+
+    async def _several(self, names: list[str], act: Callable[[str], Awaitable[T]]) -> list[T]:
+        found: list[T] = []
+        for start in range(0, len(names), _AT_ONCE):
+            found += await asyncio.gather(*map(act, names[start : start + _AT_ONCE]))
+        return found
+
+
+@asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(_REQUEST_SECONDS):
+            yield
+    except TimeoutError as exc:
+        raise StoreUnavailable from exc
+
+
+def summary(name: str, letter: dict[str, Any]) -> dict[str, Any]:
+    """Return what a list shows of a dead letter."""
+    event = letter["body"] if isinstance(letter["body"], dict) else letter.get("readable") or {}
+    return {
+        "name": name,
+        "messageId": letter["messageId"],
+        "type": event.get("type"),
+        "reason": letter["deadLetterReason"],
+        "fault": letter["fault"],
+    }
+
+
+def replay_id(name: str) -> str:
+    """Return the message id under which a dead letter is put back."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"replay {name}"))
+
+
+def _body_to_send(letter: dict[str, Any]) -> bytes:
+    """Return the event of a dead letter; raises InvalidEvent where it would be refused again."""
+    event = letter["body"]
+    if not isinstance(event, dict):
+        raise InvalidEvent(
+            "It is not one JSON object, so only what tells which event it was is kept; have its "
+            "sender send it."
+        )
+    data = event.get("data")
+    if isinstance(data, dict) and event.get("type") == EventType.CHECK_REQUESTED:
+        # What looked like a secret in it was hidden. Without it, the check reads the store.
+        data.pop("configuration", None)
+    body = json.dumps(event, ensure_ascii=False).encode(errors="backslashreplace")
+    try:
+        read_event(body)
+    except InvalidEvent as exc:
+        raise InvalidEvent(f"It would be refused again; have its sender mend it. {exc}") from exc
+    except NewerEvent:
+        return body  # it waits in the queue for an instance of a later release
+    return body

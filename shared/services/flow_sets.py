@@ -6,14 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shared.contract.printing import SETS, entity_tag, flows_path
+from shared.contract.printing import SETS, flows_path, version
 from shared.contract.stored import changed_flow_set_members, flow_set_members
-from shared.domain.conditions import IfMatch
+from shared.domain.conditions import Conditions
 from shared.domain.flows import Stored, new_flow_set
 from shared.odata.cosmos import count_query, page_query
 from shared.odata.model import FLOW_SET
 from shared.odata.options import QueryOptions
-from shared.services.representations import Asked, Collection, Representation, Representations
+from shared.services.repeats import Repeats
+from shared.services.representations import (
+    Asked,
+    Collection,
+    Expansion,
+    Representation,
+    Representations,
+)
 from shared.services.role_groups import inline_role_groups
 from shared.services.writing import until_written
 
@@ -29,12 +36,13 @@ class FlowSets:
     store: FlowStore
     catalog: CatalogStore
     answers: Representations
+    repeats: Repeats
 
-    async def create(self, body: Any) -> Representation:
-        """Store an empty flow set. Raises InvalidRequest."""
-        document = new_flow_set(flow_set_members(body))
-        await self.store.create_set(document)
-        return self._whole(document)
+    async def create(self, body: Any, client_request_id: str | None = None) -> Representation:
+        """Store an empty flow set, unless a repeat of the request did. Raises InvalidRequest."""
+        members = flow_set_members(body)
+        document = new_flow_set(members, self.repeats.digest(SETS, client_request_id, body))
+        return self._whole(await until_written(lambda: self.store.create_set(document)))
 
     async def page(self, asked: Asked) -> Collection:
         """Return a page of flow sets, with their flows where they are to be expanded."""
@@ -58,9 +66,9 @@ class FlowSets:
         options = self.answers.item_options(asked, FLOW_SET)
         document = await self.store.read_set(set_id)
         (printed,) = await self._printed([document], options)
-        return self.answers.item(SETS, options, printed, lambda: entity_tag(document))
+        return self.answers.item(SETS, options, printed, lambda: self._version(document))
 
-    async def update(self, set_id: str, body: Any, if_match: IfMatch) -> Representation:
+    async def update(self, set_id: str, body: Any, conditions: Conditions) -> Representation:
         """Change the name or the filter of a flow set.
 
         Raises InvalidRequest, NotFound or PreconditionFailed.
@@ -73,21 +81,21 @@ class FlowSets:
             if members is not None and members.items() <= stored.items():
                 # The SDK repeated a request whose answer was lost: it was this one that counted.
                 return stored
-            if_match.require(lambda: entity_tag(stored))
+            conditions.require(lambda: self._version(stored))
             members = changed_flow_set_members(stored, body)
             written = await self.store.write_set(stored, members)
             return {**stored, **members} if written else None
 
         return self._whole(await until_written(attempt))
 
-    async def delete(self, set_id: str, if_match: IfMatch) -> None:
+    async def delete(self, set_id: str, conditions: Conditions) -> None:
         """Delete a flow set and the flows in it. Raises NotFound or PreconditionFailed."""
 
         async def attempt() -> bool | None:
             etag = None
-            if if_match.header is not None:
+            if conditions:
                 stored = await self.store.read_set(set_id)
-                if_match.require(lambda: entity_tag(stored))
+                conditions.require(lambda: self._version(stored))
                 etag = stored["_etag"]
             return await self.store.delete_set(set_id, etag) or None
 
@@ -95,7 +103,11 @@ class FlowSets:
 
     def _whole(self, document: Stored) -> Representation:
         printed = self.answers.printer.flow_set(document)
-        return self.answers.whole(SETS, printed, lambda: entity_tag(document))
+        return self.answers.whole(SETS, printed)
+
+    def _version(self, document: Stored) -> str:
+        """Return the version of a set; its flows are entities with versions of their own."""
+        return version(self.answers.printer.flow_set(document))
 
     async def _printed(
         self, documents: Sequence[Stored], options: QueryOptions
@@ -107,17 +119,11 @@ class FlowSets:
         groups = await inline_role_groups(
             self.catalog, *(flow for doc in documents for flow in doc["flows"].values())
         )
+        flows = Expansion(printer, expand)
         return [
             {
                 **printer.flow_set(document),
-                "provisioningFlows@odata.context": printer.context(
-                    flows_path(document["id"]),
-                    selected=f"({expand.select.context})" if expand.select else "",
-                ),
-                "provisioningFlows": [
-                    expand.select.project(flow) if expand.select else flow
-                    for flow in printer.flows(document, groups)
-                ],
+                **flows.inside(flows_path(document["id"]), printer.flows(document, groups)),
             }
             for document in documents
         ]

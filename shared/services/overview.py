@@ -103,14 +103,18 @@ class Overview:
         try:
             async with asyncio.timeout(5):
                 names = {name for day in days async for name in self._archive.names(day)}
-                replayed = await self._archive.replayed() if names else set()
+                done = (
+                    await self._archive.replayed() | await self._archive.discarded()
+                    if names
+                    else set()
+                )
         except (StoreUnavailable, TimeoutError) as exc:
             log.warning("dead letters not counted: %s", type(exc).__name__)
             return None
         return {
             "days": DEAD_LETTER_DAYS,
             "kept": len(names),
-            "notReplayed": len(names - replayed),
+            "notReplayed": len(names - done),
         }
 
 

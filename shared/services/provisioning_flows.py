@@ -12,11 +12,11 @@ from shared.contract.loading import (
     role_group_ids,
     unknown_role_groups,
 )
-from shared.contract.printing import entity_tag, flows_path, readiness_history
+from shared.contract.printing import flows_path, readiness_history, version
 from shared.contract.stored import flow_as_sent, flow_configuration
 from shared.contract.updates import merge_flow
 from shared.domain.catalog import BUILT_IN_ROLE_GROUPS
-from shared.domain.conditions import IfMatch
+from shared.domain.conditions import Conditions, Version
 from shared.domain.context import current_caller
 from shared.domain.flows import (
     Stored,
@@ -30,6 +30,7 @@ from shared.domain.flows import (
 from shared.domain.ids import new_id
 from shared.domain.secrets import Ring, Seals, Secret, StoredPassword
 from shared.odata.model import PROVISIONING_FLOW
+from shared.services.repeats import Repeats
 from shared.services.representations import (
     Asked,
     Collection,
@@ -48,11 +49,17 @@ if TYPE_CHECKING:
     from shared.services.announcing import Announcer
 
 
-def new_flow(kind: str, values: dict[str, Any], keyring: Seals) -> dict[str, Any]:
-    """Make the stored form of a new flow from its loaded values, its passwords sealed."""
+def new_flow(
+    kind: str, values: dict[str, Any], keyring: Seals, request: str | None = None
+) -> dict[str, Any]:
+    """Make the stored form of a new flow from its loaded values, its passwords sealed.
+
+    `request` is the digest of the request that creates it, by which its repeats are known.
+    """
     flow_id = new_id()
     _seal_passwords(values, flow_id, keyring)
-    return first_revision(flow_id, flow_configuration(kind, values))
+    flow = first_revision(flow_id, flow_configuration(kind, values))
+    return flow if request is None else {**flow, "request": request}
 
 
 def _seal_passwords(values: dict[str, Any], flow_id: str, keyring: Seals) -> None:
@@ -73,19 +80,25 @@ class ProvisioningFlows:
     answers: Representations
     keyring: Ring
     audit: Callable[[], PasswordAudit]
+    repeats: Repeats
 
-    async def create(self, set_id: str, body: Any) -> Representation:
+    async def create(
+        self, set_id: str, body: Any, client_request_id: str | None = None
+    ) -> Representation:
         """Store a flow of one of the four kinds and request its readiness check.
 
-        Raises InvalidRequest, NotFound for the set, or Conflict for a second flow of a kind.
+        Raises InvalidRequest, NotFound for the set, or Conflict for a second flow of a kind, unless
+        a repeat of the request stored that one.
         """
         kind, values = load_flow(body)
         await self._refuse_unknown_groups(values, set())
-        flow = new_flow(kind, values, self.keyring)
-        await self.store.add_flow(set_id, kind, flow)
-        await self.announcer.flow_written(set_id, kind, flow)
+        request = self.repeats.digest(flows_path(set_id), client_request_id, body)
+        new = new_flow(kind, values, self.keyring, request)
+        flow = await until_written(lambda: self.store.add_flow(set_id, kind, new))
+        if flow["id"] == new["id"]:
+            await self.announcer.flow_written(set_id, kind, flow)
         printed = self.answers.printer.flow(set_id, kind, flow, None)
-        return self.answers.whole(flows_path(set_id), printed, lambda: entity_tag(flow))
+        return self.answers.whole(flows_path(set_id), printed, self._version(set_id, kind, flow))
 
     async def page(self, set_id: str, asked: Asked) -> Collection:
         """Return a page of the flows of a set. Raises NotFound."""
@@ -102,7 +115,8 @@ class ProvisioningFlows:
         options = self.answers.item_options(asked, PROVISIONING_FLOW)
         kind, flow = await self.store.read_flow(set_id, flow_id)
         printed = await self._printed(set_id, kind, flow)
-        return self.answers.item(flows_path(set_id), options, printed, lambda: entity_tag(flow))
+        own = self._version(set_id, kind, flow)
+        return self.answers.item(flows_path(set_id), options, printed, own)
 
     async def history(self, set_id: str, flow_id: str) -> dict[str, Any]:
         """Return what has happened to a flow's readiness, newest first. Raises NotFound."""
@@ -112,7 +126,7 @@ class ProvisioningFlows:
         return {"@odata.context": context, "value": readiness_history(flow)}
 
     async def update(
-        self, set_id: str, flow_id: str, body: Any, if_match: IfMatch
+        self, set_id: str, flow_id: str, body: Any, conditions: Conditions
     ) -> Representation:
         """Change a flow's configuration, which is then checked again.
 
@@ -127,24 +141,24 @@ class ProvisioningFlows:
             _seal_passwords(values, stored["id"], self.keyring)
             return next_revision(stored, flow_configuration(kind, values))
 
-        kind, flow = await self._rewrite(set_id, flow_id, if_match, change)
+        kind, flow = await self._rewrite(set_id, flow_id, conditions, change)
         printed = await self._printed(set_id, kind, flow)
-        return self.answers.whole(flows_path(set_id), printed, lambda: entity_tag(flow))
+        return self.answers.whole(flows_path(set_id), printed, self._version(set_id, kind, flow))
 
-    async def reset(self, set_id: str, flow_id: str, if_match: IfMatch) -> None:
+    async def reset(self, set_id: str, flow_id: str, conditions: Conditions) -> None:
         """Restart a flow as it is. Raises NotFound or PreconditionFailed."""
 
         async def change(kind: str, stored: Stored) -> dict[str, Any]:
             return reset_flow(stored)
 
-        await self._rewrite(set_id, flow_id, if_match, change)
+        await self._rewrite(set_id, flow_id, conditions, change)
 
-    async def delete(self, set_id: str, flow_id: str, if_match: IfMatch) -> None:
+    async def delete(self, set_id: str, flow_id: str, conditions: Conditions) -> None:
         """Remove a flow from its set. Raises NotFound or PreconditionFailed."""
 
         async def attempt() -> bool | None:
             kind, stored = await self.store.read_flow(set_id, flow_id, to_write=True)
-            if_match.require(lambda: entity_tag(stored))
+            conditions.require(self._version(set_id, kind, stored))
             return await self.store.remove_flow(set_id, kind, stored) or None
 
         await until_written(attempt)
@@ -176,7 +190,7 @@ class ProvisioningFlows:
         self,
         set_id: str,
         flow_id: str,
-        if_match: IfMatch,
+        conditions: Conditions,
         change: Callable[[str, Stored], Awaitable[dict[str, Any]]],
     ) -> tuple[str, dict[str, Any]]:
         """Replace a flow by what `change` makes of it and request its check."""
@@ -188,7 +202,7 @@ class ProvisioningFlows:
             if tried is not None and same_revision(stored, tried):
                 # The SDK repeated a request whose answer was lost: it was this one that counted.
                 return kind, stored
-            if_match.require(lambda: entity_tag(stored))
+            conditions.require(self._version(set_id, kind, stored))
             tried = await change(kind, stored)
             written = await self.store.replace_flow(set_id, kind, stored, tried)
             return (kind, tried) if written else None
@@ -196,6 +210,11 @@ class ProvisioningFlows:
         kind, flow = await until_written(attempt)
         await self.announcer.flow_written(set_id, kind, flow)
         return kind, flow
+
+    def _version(self, set_id: str, kind: str, flow: Stored) -> Version:
+        """Return what computes a flow's version: role groups that it shows have their own."""
+        printer = self.answers.printer
+        return lambda: version(printer.flow(set_id, kind, flow, None), flow["revision"])
 
     async def _refuse_unknown_groups(self, values: dict[str, Any], kept: set[str]) -> None:
         """Raise InvalidRequest where a loaded flow binds to a role group that does not exist."""

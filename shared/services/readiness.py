@@ -6,19 +6,20 @@ import asyncio
 import logging
 import random
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.contract import events
 from shared.contract.cloudevents import as_structured
+from shared.contract.dead_letters import QueueMessage
 from shared.contract.events import CatalogChanged, ReadinessEvent
 from shared.domain import readiness
 from shared.domain.catalog import CatalogChange
 from shared.domain.context import current_trace
-from shared.domain.errors import NewerEvent, PublishFailed, StoreUnavailable
+from shared.domain.errors import InvalidEvent, NewerEvent, PublishFailed, StoreUnavailable
 from shared.domain.flows import role_codes_of, role_groups_of
-from shared.domain.ids import microseconds
+from shared.domain.ids import microseconds, microseconds_of
 from shared.domain.readiness import Applied, Check, Outcome, Report, Surroundings, Verdict
 from shared.telemetry import log_event
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from shared.adapters.catalog_store import CatalogStore
     from shared.adapters.readiness_store import ReadinessStore
     from shared.adapters.service_bus import QueuePublisher
+    from shared.services.dead_letters import DeadLetters
 
 SETS_AT_ONCE: Final = 200
 # How many role groups one search for flows names: each adds to its query.
@@ -49,57 +51,51 @@ class Readiness:
     store: ReadinessStore
     catalog: CatalogStore
     publisher: QueuePublisher
+    dead_letters: Callable[[], DeadLetters]
     sets_at_once: int = SETS_AT_ONCE
     groups_at_once: int = GROUPS_AT_ONCE
 
-    async def receive(
-        self,
-        body: bytes,
-        properties: Mapping[str, Any],
-        content_type: str | None,
-        delivery_count: int,
-        enqueued_at: int,
-    ) -> None:
-        """Apply one message of the queue, or put it back for later while the store is away.
+    async def receive(self, message: QueueMessage) -> None:
+        """Apply one message, archive one that can never be, or put it back for later.
 
-        `enqueued_at` is when it came to the queue, in microseconds since 1970 UTC. An event of a
-        later version is put back too: an instance of that release takes it. Raises InvalidEvent for
-        a message that can never be processed. Raises StoreUnavailable, NewerEvent or PublishFailed
+        That is while the store is away, and with an event of a later version, which an instance of
+        that release takes. Raises StoreUnavailable, NewerEvent or PublishFailed, after a pause,
         where the queue must deliver it again.
         """
-        body = as_structured(body, properties, content_type)
-        first_enqueued = enqueued_first(properties, enqueued_at)
-        attempts = attempts_of(properties) + 1
-        event_id = None
         try:
-            try:
-                event = events.read_event(body, first_enqueued)
-                event_id = event.id
-                current_trace.set(event.traceparent)
-                await self.process(event, delivery_count)
-            except (StoreUnavailable, NewerEvent) as exc:
-                if attempts > MAX_ATTEMPTS:
-                    raise
-                message = events.Message(
-                    str(uuid.uuid4()),
-                    body,
-                    current_trace.get(),
-                    put_back_delay(attempts),
-                    attempts,
-                    first_enqueued,
-                )
-                await self.publisher.publish(message)
-                log_event(
-                    "eventPutBack",
-                    logging.WARNING,
-                    eventId=event_id,
-                    attempts=attempts,
-                    wait=round(message.delay, 1),
-                    why=str(exc),
-                )
-        except PublishFailed:
+            await self._receive(message)
+        except (PublishFailed, StoreUnavailable, NewerEvent):
             await asyncio.sleep(PAUSE_SECONDS)
             raise
+
+    async def _receive(self, message: QueueMessage) -> None:
+        first_enqueued = enqueued_first(message)
+        event_id = None
+        try:
+            body = as_structured(message.body, message.properties, message.content_type)
+            event = events.read_event(body, first_enqueued)
+            event_id = event.id
+            current_trace.set(event.traceparent)
+            await self.process(event, message.delivery_count)
+        except InvalidEvent:
+            await self.dead_letters().keep(message)
+        except (StoreUnavailable, NewerEvent) as exc:
+            attempts = attempts_of(message.properties) + 1
+            if attempts > MAX_ATTEMPTS:
+                raise
+            delay = put_back_delay(attempts)
+            trace = current_trace.get()
+            await self.publisher.publish(
+                events.Message(str(uuid.uuid4()), body, trace, delay, attempts, first_enqueued)
+            )
+            log_event(
+                "eventPutBack",
+                logging.WARNING,
+                eventId=event_id,
+                attempts=attempts,
+                wait=round(delay, 1),
+                why=str(exc),
+            )
 
     async def process(self, event: ReadinessEvent | CatalogChanged, delivery_count: int) -> None:
         """Apply one event, whatever was applied before it. Raises as `receive` does."""
@@ -243,12 +239,16 @@ def attempts_of(properties: Mapping[str, Any]) -> int:
     return given if type(given) is int and given > 0 else 0
 
 
-def enqueued_first(properties: Mapping[str, Any], enqueued_at: int) -> int:
-    """Return when an event came to the queue before it was put back; never after `enqueued_at`."""
-    given = properties.get(events.ENQUEUED_PROPERTY)
+def enqueued_first(message: QueueMessage) -> int:
+    """Return when an event came to the queue, before it was put back, in microseconds since 1970.
+
+    Service Bus cuts the time to the millisecond: what was sent within it is not of the future.
+    """
+    at = microseconds_of(message.enqueued) + 999
+    given = message.properties.get(events.ENQUEUED_PROPERTY)
     if isinstance(given, str) and given.isascii() and given.isdigit() and len(given) <= 16:
-        return min(int(given), enqueued_at)
-    return enqueued_at
+        return min(int(given), at)
+    return at
 
 
 def put_back_delay(attempts: int) -> float:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared.contract.names import NAMESPACE, TYPE_MEMBER
-from shared.contract.printing import DEFINITIONS, reference_definition
+from shared.contract.printing import DEFINITIONS, reference_definition, version
 from shared.contract.stored import changed_definition, disabled_definition, new_definition
 from shared.domain.catalog import ROLE_REFERENCE_TYPE
+from shared.domain.conditions import Conditions
 from shared.domain.flows import Stored
 from shared.odata.model import REFERENCE_DEFINITION
+from shared.services.repeats import Repeats
 from shared.services.representations import (
     Asked,
     Collection,
@@ -33,6 +35,7 @@ class ReferenceDefinitions:
     catalog: CatalogStore
     announcer: Announcer
     answers: Representations
+    repeats: Repeats
 
     async def page(self, asked: Asked) -> Collection:
         """Return a page of the reference definitions, built in and added."""
@@ -50,38 +53,52 @@ class ReferenceDefinitions:
         found = await self.catalog.definition(definition_id)
         return self.answers.item(DEFINITIONS, options, reference_definition(found))
 
-    async def create(self, body: Any) -> Representation:
+    async def create(self, body: Any, client_request_id: str | None = None) -> Representation:
         """Add an entry to one of the code lists that can be extended.
 
-        Raises InvalidRequest, or Conflict where its code or its sort index is taken.
+        Raises InvalidRequest, or Conflict where its code or its sort index is taken, unless by a
+        repeat of the request.
         """
-        document = new_definition(body)
-        await self.catalog.create_definition(document)
+        request = self.repeats.digest(DEFINITIONS, client_request_id, body)
+        document = await self.catalog.create_definition(new_definition(body, request))
         # The documented answer to this operation, unlike all others, prints the declared type.
         declared = {TYPE_MEMBER: f"#{NAMESPACE}referenceDefinition"}
-        return self.answers.whole(DEFINITIONS, {**declared, **reference_definition(document)})
+        printed = reference_definition(document)
+        return self.answers.whole(DEFINITIONS, {**declared, **printed}, lambda: version(printed))
 
-    async def update(self, definition_id: str, body: Any) -> Representation:
+    async def update(self, definition_id: str, body: Any, conditions: Conditions) -> Representation:
         """Change the name, the place or the state of an entry.
 
-        Raises InvalidRequest, NotFound, or Conflict where its sort index is taken.
+        Raises InvalidRequest, NotFound, PreconditionFailed, or Conflict where its sort index is
+        taken.
         """
         document = await self._rewrite(
-            definition_id, lambda stored: changed_definition(stored, body)
+            definition_id, conditions, lambda stored: changed_definition(stored, body)
         )
         return self.answers.whole(DEFINITIONS, reference_definition(document))
 
-    async def disable(self, definition_id: str) -> None:
-        """Disable an entry: it stays readable, for data that refers to it. Raises NotFound."""
-        await self._rewrite(definition_id, disabled_definition)
+    async def disable(self, definition_id: str, conditions: Conditions) -> None:
+        """Disable an entry: it stays readable, for data that refers to it.
+
+        Raises NotFound or PreconditionFailed.
+        """
+        await self._rewrite(definition_id, conditions, disabled_definition)
 
     async def _rewrite(
-        self, definition_id: str, change: Callable[[Stored], dict[str, Any]]
+        self,
+        definition_id: str,
+        conditions: Conditions,
+        change: Callable[[Stored], dict[str, Any]],
     ) -> dict[str, Any]:
         """Replace a definition by what `change` makes of it; announce what flows depend on."""
+        changed: dict[str, Any] | None = None
 
         async def attempt() -> tuple[dict[str, Any], Written] | None:
+            nonlocal changed
             stored = await self.catalog.definition(definition_id)
+            if changed is None or reference_definition(changed) != reference_definition(stored):
+                # Otherwise the SDK repeated a request whose answer was lost, and it counted.
+                conditions.require(lambda: version(reference_definition(stored)))
             changed = change(stored)
             # Flows refer to roles only, and depend on whether they are disabled.
             is_role = stored["referenceType"] == ROLE_REFERENCE_TYPE

@@ -5,34 +5,52 @@ Requests for them come as `Asked`: the query options and preferences of a reques
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.contract.printing import Printer
-from shared.domain.conditions import Tag
-from shared.odata.listing import list_page, passing
+from shared.contract.names import TYPE_MEMBER
+from shared.contract.printing import Printer, digest, version
+from shared.domain.conditions import Version
+from shared.domain.errors import NotFound
+from shared.odata.listing import list_page, matcher_of, passing
 from shared.odata.model import EntityType
-from shared.odata.options import COLLECTION, COUNT, ITEM, QueryOptions
-from shared.odata.paging import Page, check_room, next_link, next_token, open_page
+from shared.odata.options import COLLECTION, COUNT, ITEM, Expand, QueryOptions
+from shared.odata.paging import PAGE_SIZE, Page, check_room, next_link, next_token, open_page
 from shared.odata.prefer import Preferences, parse_prefer
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a request for entities asks for: its query options, Prefer header and URL."""
+    """What a request for entities asks for: its query options, Prefer header and URL.
+
+    `cast` is the derived type that its path casts the entities to.
+    """
 
     params: Mapping[str, str] = field(default_factory=dict)
     prefer: str | None = None
     url: str = ""
+    cast: str | None = None
+
+    def options(self, allowed: Set[str], entity_type: EntityType) -> QueryOptions:
+        """Read the query options, about the type that the path casts to. Raises InvalidRequest."""
+        if self.cast is None:
+            return QueryOptions.parse(self.params, allowed, entity_type)
+        target = entity_type.narrowed(self.cast)
+        assert target is not None  # noqa: S101 - the path was read as one that casts to it
+        return QueryOptions.parse(self.params, allowed, target, self.cast)
 
 
 @dataclass(frozen=True)
 class Representation:
-    """One entity as its answer has it; `tag` computes its ETag, None where it has none."""
+    """One entity as its answer has it; `version` computes its own version."""
 
     body: Mapping[str, Any]
-    tag: Tag | None = None
+    version: Version
+
+    def tag(self) -> str:
+        """Return the ETag (shared/domain/conditions.py)."""
+        return f'W/"{self.version()}.{digest(self.body)}"'
 
 
 @dataclass(frozen=True)
@@ -64,11 +82,11 @@ class Representations:
 
     def item_options(self, asked: Asked, entity_type: EntityType) -> QueryOptions:
         """Read the options of a request for one entity; raises InvalidRequest."""
-        return QueryOptions.parse(asked.params, ITEM, entity_type)
+        return asked.options(ITEM, entity_type)
 
     def count_options(self, asked: Asked, entity_type: EntityType) -> QueryOptions:
         """Read the options of a request for a plain count; raises InvalidRequest."""
-        return QueryOptions.parse(asked.params, COUNT, entity_type)
+        return asked.options(COUNT, entity_type)
 
     def list_request(self, asked: Asked, entity_type: EntityType, path: str) -> ListRequest:
         """Read options, page size and token; raises InvalidRequest with every fault.
@@ -76,7 +94,8 @@ class Representations:
         `path` is the collection in context URLs; it also keeps tokens of one set from use in
         another.
         """
-        options = QueryOptions.parse(asked.params, COLLECTION, entity_type)
+        options = asked.options(COLLECTION, entity_type)
+        path = _cast(path, options)
         check_room(asked.url, options)
         preferences = parse_prefer(asked.prefer)
         page = open_page(
@@ -85,22 +104,33 @@ class Representations:
         return ListRequest(path, asked.url, options, page, preferences)
 
     def whole(
-        self, path: str, printed: Mapping[str, Any], tag: Tag | None = None
+        self, path: str, printed: Mapping[str, Any], own: Version | None = None
     ) -> Representation:
-        """Return a printed entity with its context, for the answers to writes."""
+        """Return a printed entity with its context, for the answers to writes.
+
+        `own` computes its version where it is printed with others inside.
+        """
         context = self.printer.context(path, entity=True)
-        return Representation({"@odata.context": context, **printed}, tag)
+        body = {"@odata.context": context, **printed}
+        return Representation(body, own or (lambda: version(printed)))
 
     def item(
         self,
         path: str,
         options: QueryOptions,
         printed: Mapping[str, Any],
-        tag: Tag | None = None,
+        own: Version | None = None,
     ) -> Representation:
-        """Return one entity of a collection, or what $select keeps of it."""
+        """Return one entity of a collection, or what $select keeps of it; `own` as above.
+
+        Raises NotFound for one of another type than that which the request casts to.
+        """
+        if options.cast is not None and printed.get(TYPE_MEMBER) != f"#{options.cast}":
+            raise NotFound(printed["id"])
+        path = _cast(path, options)
         context = self.printer.context(path, selected=options.context_suffix(), entity=True)
-        return Representation({"@odata.context": context, **options.project(printed)}, tag)
+        body = {"@odata.context": context, **options.project(printed)}
+        return Representation(body, own or (lambda: version(printed)))
 
     def list_of(self, request: ListRequest, printed: Iterable[Mapping[str, Any]]) -> Collection:
         """Return a page of printed entities that are all at hand."""
@@ -128,6 +158,33 @@ class Representations:
             body["@odata.nextLink"] = next_link(request.url, token)
         body["value"] = [options.project(each) for each in printed]
         return Collection(body, request.preferences.page_size_applied)
+
+
+class Expansion:
+    """Prints the entities of one $expand inside others; all share one budget of filter steps."""
+
+    def __init__(self, printer: Printer, expand: Expand) -> None:
+        self._printer = printer
+        self._expand = expand
+        self._matcher = matcher_of(expand.options)
+
+    def inside(self, path: str, printed: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the members that one entity gets: those entities of it that are asked for.
+
+        `path` is their collection, as context URLs have it. Raises InvalidRequest.
+        """
+        name, options = self._expand.navigation.path, self._expand.options
+        page = Page(PAGE_SIZE if options.top is None else options.top, options.skip)
+        listing = list_page(options, page, printed, self._matcher)
+        context = self._printer.context(_cast(path, options), selected=options.context_suffix())
+        members: dict[str, Any] = {f"{name}@odata.context": context}
+        if options.count:
+            members[f"{name}@odata.count"] = listing.total
+        return {**members, name: [options.project(each) for each in listing.entities]}
+
+
+def _cast(path: str, options: QueryOptions) -> str:
+    return path if options.cast is None else f"{path}/{options.cast}"
 
 
 def counted(options: QueryOptions, printed: Iterable[Mapping[str, Any]]) -> int:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shared.contract.printing import ROLE_GROUPS, role_group
+from shared.contract.printing import ROLE_GROUPS, reference_definition, role_group, version
 from shared.contract.stored import changed_role_group, new_role_group
 from shared.domain import flows
-from shared.domain.catalog import BUILT_IN_ROLE_GROUPS
+from shared.domain.catalog import BUILT_IN_ROLE_GROUPS, ROLE_REFERENCE_TYPE
+from shared.domain.conditions import Conditions
 from shared.domain.errors import Conflict
 from shared.odata.model import ROLE_GROUP
+from shared.odata.options import QueryOptions
+from shared.services.repeats import Repeats
 from shared.services.representations import (
     Asked,
     Collection,
@@ -38,11 +41,14 @@ class RoleGroups:
     catalog: CatalogStore
     announcer: Announcer
     answers: Representations
+    repeats: Repeats
 
     async def page(self, asked: Asked) -> Collection:
         """Return a page of the role groups, built in and created."""
         request = self.answers.list_request(asked, ROLE_GROUP, ROLE_GROUPS)
-        return self.answers.list_of(request, await self._all())
+        return self.answers.list_of(
+            request, await self._expanded(request.options, await self._all())
+        )
 
     async def count(self, asked: Asked) -> int:
         """Return the number of role groups that pass $filter and $search."""
@@ -53,45 +59,84 @@ class RoleGroups:
         """Return one role group. Raises NotFound."""
         options = self.answers.item_options(asked, ROLE_GROUP)
         group = await self.catalog.role_group(group_id)
-        return self.answers.item(ROLE_GROUPS, options, role_group(group))
+        (printed,) = await self._expanded(options, [role_group(group)])
+        return self.answers.item(ROLE_GROUPS, options, printed)
 
-    async def create(self, body: Any) -> Representation:
-        """Store a role group beside the built-in ones. Raises InvalidRequest."""
-        document = new_role_group(body)
-        await self.catalog.create_role_group(document)
-        return self.answers.whole(ROLE_GROUPS, document)
+    async def create(self, body: Any, client_request_id: str | None = None) -> Representation:
+        """Store a role group beside the built-in ones, unless a repeat of the request did.
 
-    async def update(self, group_id: str, body: Any) -> Representation:
+        Raises InvalidRequest.
+        """
+        request = self.repeats.digest(ROLE_GROUPS, client_request_id, body)
+        document = new_role_group(body, request)
+        stored = await until_written(lambda: self.catalog.create_role_group(document))
+        return self.answers.whole(ROLE_GROUPS, role_group(stored))
+
+    async def update(self, group_id: str, body: Any, conditions: Conditions) -> Representation:
         """Change the name or the roles of a role group.
 
-        Raises InvalidRequest, NotFound, or Conflict for a built-in group.
+        Raises InvalidRequest, NotFound, PreconditionFailed, or Conflict for a built-in group.
         """
         _refuse_built_in(group_id)
+        tried: dict[str, Any] | None = None
 
         async def attempt() -> tuple[dict[str, Any], Written] | None:
+            nonlocal tried
             stored = await self.catalog.read_role_group(group_id)
-            changed = changed_role_group(stored, body)
-            other_roles = changed["roles"] != stored["roles"]
-            written = await self.catalog.replace_role_group(stored, changed, announce=other_roles)
-            return None if written is None else (changed, written)
+            if tried is None or not tried.items() <= stored.items():
+                # Otherwise the SDK repeated a request whose answer was lost, and it counted.
+                conditions.require(lambda: _version(stored))
+            tried = changed_role_group(stored, body)
+            other_roles = tried["roles"] != stored["roles"]
+            written = await self.catalog.replace_role_group(stored, tried, announce=other_roles)
+            return None if written is None else (tried, written)
 
         document, written = await until_written(attempt)
         await self.announcer.catalog_changed(written.unannounced)
         return self.answers.whole(ROLE_GROUPS, document)
 
-    async def delete(self, group_id: str) -> None:
-        """Delete a role group. Raises NotFound, or Conflict for a built-in group."""
+    async def delete(self, group_id: str, conditions: Conditions) -> None:
+        """Delete a role group.
+
+        Raises NotFound, PreconditionFailed, or Conflict for a built-in group.
+        """
         _refuse_built_in(group_id)
 
         async def attempt() -> Written | None:
             stored = await self.catalog.read_role_group(group_id)
+            conditions.require(lambda: _version(stored))
             return await self.catalog.mark_role_group_deleted(stored)
 
         written = await until_written(attempt)
         await self.announcer.catalog_changed(written.unannounced)
 
+    async def _expanded(
+        self, options: QueryOptions, printed: list[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """Print the definition of each role inside it, where it is to be expanded."""
+        expand = options.expands("roles/value")
+        if expand is None:
+            return printed
+        definitions = {
+            each["code"]: expand.options.project(reference_definition(each))
+            for each in await self.catalog.definitions()
+            if each["referenceType"] == ROLE_REFERENCE_TYPE
+        }
+        return [
+            {
+                **group,
+                "roles": [{**role, "value": definitions[role["code"]]} for role in group["roles"]],
+            }
+            for group in printed
+        ]
+
     async def _all(self) -> list[dict[str, Any]]:
         return [role_group(group) for group in await self.catalog.role_groups()]
+
+
+def _version(stored: flows.Stored) -> str:
+    """Return the version of a stored role group, which is that of its printed form."""
+    return version({name: stored[name] for name in ("id", "displayName", "roles")})
 
 
 def _refuse_built_in(group_id: str) -> None:

@@ -1,19 +1,46 @@
-"""Batches: malformed parts, bodies of parts, limits; and the types that answers name."""
+"""Batches: their form, limits and order; each part is answered as if it came alone."""
 
 from __future__ import annotations
 
+import base64
 import json
+import re
+import uuid
 from typing import Any
-from xml.etree import ElementTree as ET
 
 import pytest
 
 from functions.http.batch import MAX_ANSWER_BYTES
-from tests.support.api import NAMES, Answer, Api, Flow, assert_envelope
+from tests.support.api import UNKNOWN, Answer, Api, assert_envelope, request_body
 
 SETS = "/external/industryData/outboundProvisioningFlowSets"
 JSON = {"Content-Type": "application/json"}
 FILTER = {"@odata.type": "#microsoft.graph.industryData.basicFilter", "attribute": "orgExternalId"}
+
+
+async def batch(service: Api, *requests: dict[str, Any]) -> Answer:
+    """Send a batch; requests without an id are numbered."""
+    numbered = [{"id": str(number), **each} for number, each in enumerate(requests)]
+    return await service.post(f"{service.root}/$batch", {"requests": numbered})
+
+
+async def answers(service: Api, *requests: dict[str, Any]) -> list[dict[str, Any]]:
+    """The answers of a batch that is accepted, in the order of its requests."""
+    answer = await batch(service, *requests)
+    assert answer.status == 200, answer.text
+    found = {each["id"]: each for each in answer.json()["responses"]}
+    return [found[each.get("id", str(number))] for number, each in enumerate(requests)]
+
+
+def get(url: str) -> dict[str, Any]:
+    """A request to read."""
+    return {"method": "GET", "url": url}
+
+
+def post(url: str, body: Any) -> dict[str, Any]:
+    """A request with a body."""
+    headers = {"Content-Type": "application/json"}
+    return {"method": "POST", "url": url, "headers": headers, "body": body}
 
 
 async def send(service: Api, requests: str) -> Answer:
@@ -121,31 +148,6 @@ def part(**members: Any) -> dict[str, Any]:
     return {"id": "1", "method": "GET", "url": "/external/industryData", **members}
 
 
-@pytest.mark.parametrize(
-    ("members", "target"),
-    [
-        ({"url": "//["}, "$.requests[0].url"),
-        ({"url": "http://["}, "$.requests[0].url"),
-        ({"url": "//ex℀mple/"}, "$.requests[0].url"),
-        ({"dependsOn": [[]]}, "$.requests[0].dependsOn"),
-        ({"dependsOn": [{}]}, "$.requests[0].dependsOn"),
-        ({"depends_on": ["0"]}, "$.requests[0]"),
-        ({"url": "/$batch"}, "$.requests[0].url"),
-        ({"url": "/%24batch"}, "$.requests[0].url"),
-        ({"url": "/%24BATCH/"}, "$.requests[0].url"),
-        ({"url": "/beta/$batch"}, "$.requests[0].url"),
-        ({"url": "/BETA/$BATCH?x=1"}, "$.requests[0].url"),
-    ],
-)
-async def test_a_malformed_part_of_a_batch_is_a_400_with_its_place(
-    service: Api, members: dict[str, Any], target: str
-) -> None:
-    answer = await service.post(f"{service.root}/$batch", {"requests": [part(**members)]})
-
-    error = assert_envelope(answer, 400, "BadRequest")
-    assert [fault["target"] for fault in error["details"]] == [target]
-
-
 async def test_a_deeply_nested_body_in_a_batch_is_a_400(service: Api) -> None:
     deep = "[" * 600 + "]" * 600
     body = f'{{"requests": [{{"id": "1", "method": "POST", "url": "/x", "body": {deep}}}]}}'
@@ -186,57 +188,6 @@ async def test_answers_beyond_4_mib_in_all_are_refused_each_in_its_own_answer(
     assert (statuses.count(200), statuses.count(413)) == (fitting, 20 - fitting)
     refused = [inside for inside in answer.json()["responses"] if inside["status"] == 413]
     assert {inside["body"]["error"]["code"] for inside in refused} == {"RequestEntityTooLarge"}
-
-
-# --- the types that answers name ---------------------------------------------------------------
-
-
-def types_in(value: Any) -> set[str]:
-    """Every @odata.type in a printed value."""
-    if isinstance(value, list):
-        return set().union(*map(types_in, value))
-    if not isinstance(value, dict):
-        return set()
-    own = {value["@odata.type"]} if "@odata.type" in value else set()
-    return own.union(*(types_in(inner) for inner in value.values()))
-
-
-async def test_the_types_that_answers_name_are_the_concrete_ones_of_metadata(
-    service: Api,
-) -> None:
-    filtered = {
-        "@odata.type": "#microsoft.graph.industryData.basicFilter",
-        "attribute": "orgExternalId",
-        "in": [],
-    }
-    created = await service.post(service.sets, {"displayName": "Types", "filter": filtered})
-    set_id = created.json()["id"]
-    for name in NAMES:
-        made = await service.create(set_id, name)
-        await Flow(service, set_id, made.json()["id"], "").until_status("ready")
-    printed = await service.get(service.set(set_id), {"$expand": "provisioningFlows"})
-    named = types_in(printed.json())
-
-    metadata = ET.fromstring(  # noqa: S314 - the service's own
-        (await service.get(f"{service.root}/$metadata")).text
-    )
-    edm = "{http://docs.oasis-open.org/odata/ns/edm}"
-    derived = {}
-    for schema in metadata.iter(f"{edm}Schema"):
-        for kind in (*schema.iter(f"{edm}EntityType"), *schema.iter(f"{edm}ComplexType")):
-            full_name = f"{schema.get('Namespace')}.{kind.get('Name')}"
-            derived[full_name] = (kind.get("BaseType"), kind.get("Abstract") == "true")
-    abstract_bases = {name for name, (_, abstract) in derived.items() if abstract}
-    # Printed where the declared type is abstract, but for references to roles: those are
-    # collections of one concrete type, and entities declare theirs.
-    expected = {
-        f"#{name}"
-        for name, (base, abstract) in derived.items()
-        if not abstract
-        and base in abstract_bases
-        and base not in ("microsoft.graph.entity", "microsoft.graph.industryData.referenceValue")
-    }
-    assert named == expected
 
 
 def read(part_id: str, url: str, *needed: str, method: str = "GET") -> str:
@@ -287,3 +238,154 @@ async def test_a_multipart_batch_is_415_in_words(service: Api) -> None:
     media_type = {"Content-Type": "multipart/mixed; boundary=b"}
     answer = await service.send("POST", f"{service.root}/$batch", b"--b--", **media_type)
     assert "JSON batch" in assert_envelope(answer, 415, "UnsupportedMediaType")["message"]
+
+
+# --- many requests, one after another, each as if it came alone ---------------------------------
+
+
+async def test_twenty_requests_are_carried_out(service: Api) -> None:
+    word = uuid.uuid4().hex
+    made = await answers(service, *(post(SETS, {"displayName": f"{word} {n}"}) for n in range(20)))
+    assert [each["status"] for each in made] == [201] * 20
+    count = await service.get(f"{service.sets}/$count", {"$search": word})
+    assert count.text == "20"
+
+
+async def test_twenty_one_requests_are_refused_and_none_is_carried_out(service: Api) -> None:
+    word = uuid.uuid4().hex
+    refused = await batch(service, *(post(SETS, {"displayName": word}) for _ in range(21)))
+    assert "20" in assert_envelope(refused, 400, "BadRequest")["message"]
+    assert (await service.get(f"{service.sets}/$count", {"$search": word})).text == "0"
+
+
+@pytest.mark.parametrize(
+    ("requests", "target"),
+    [
+        ([], "$.requests"),
+        ([{"method": "POST", "url": "/$batch", "body": {"requests": []}}], "$.requests[0].url"),
+        *(
+            ([{"method": "POST", "url": url}], "$.requests[0].url")
+            for url in (
+                *("$BATCH", "/$batch", "/%24batch", "/%24BATCH/", "/beta/$batch"),
+                *("/BETA/$BATCH?x=1", "https://example.org/x", "//[", "http://[", "//ex℀mple/"),
+            )
+        ),
+        ([{**get("/x"), "dependsOn": [[]]}], "$.requests[0].dependsOn"),
+        ([{**get("/x"), "dependsOn": [{}]}], "$.requests[0].dependsOn"),
+        ([{**get("/x"), "depends_on": ["0"]}], "$.requests[0]"),
+        ([{"method": "BREW", "url": "/x"}], "$.requests[0].method"),
+        ([get("/x"), {**get("/y"), "id": "0"}], "$.requests[1].id"),
+        ([{**get("/x"), "dependsOn": ["0"]}], "$.requests[0].dependsOn"),
+        ([{**get("/x"), "dependsOn": ["1"]}, get("/y")], "$.requests[0].dependsOn"),
+    ],
+)
+async def test_a_malformed_batch_is_refused_with_the_place(
+    service: Api, requests: list[dict[str, Any]], target: str
+) -> None:
+    error = assert_envelope(await batch(service, *requests), 400, "BadRequest")
+    assert [fault["target"] for fault in error["details"]] == [target]
+
+
+async def test_a_request_waits_for_what_it_depends_on(service: Api) -> None:
+    set_id = await service.new_set()
+    flows = f"{SETS}/{set_id}/provisioningFlows"
+    user = post(flows, json.loads(request_body("user")))
+    made, listed, gone, none = await answers(
+        service,
+        {**user, "id": "make"},
+        {**get(flows), "id": "list", "dependsOn": ["make"]},
+        {"method": "DELETE", "url": f"{SETS}/{set_id}", "id": "delete", "dependsOn": ["list"]},
+        {**get(flows), "id": "after", "dependsOn": ["delete"]},
+    )
+    assert [made["status"], gone["status"], none["status"]] == [201, 204, 404]
+    assert [each["id"] for each in listed["body"]["value"]] == [made["body"]["id"]]
+    assert "body" not in gone
+
+
+async def test_what_depends_on_a_failure_is_not_tried(service: Api) -> None:
+    word = uuid.uuid4().hex
+    failed, *rest, alone = await answers(
+        service,
+        {**get(f"{SETS}/{UNKNOWN}"), "id": "a"},
+        {**post(SETS, {"displayName": word}), "id": "b", "dependsOn": ["a"]},
+        {**post(SETS, {"displayName": word}), "id": "c", "dependsOn": ["b"]},
+        {**get("/"), "url": "/external/industryData", "id": "d"},
+    )
+    assert (failed["status"], alone["status"]) == (404, 200)
+    assert [each["status"] for each in rest] == [424, 424]
+    assert [each["body"]["error"]["code"] for each in rest] == ["FailedDependency"] * 2
+    assert (await service.get(f"{service.sets}/$count", {"$search": word})).text == "0"
+
+
+VOLATILE = re.compile(
+    r'"(request-id|client-request-id|date|createdDateTime|lastModifiedDateTime)": "[^"]*"'
+)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        get(SETS + "?$top=2&$count=true&$orderby=displayName%20desc"),
+        get(SETS + "/{set}"),
+        get(
+            "/External/IndustryData/OutboundProvisioningFlowSets('{set}')?$expand=provisioningFlows"
+        ),
+        get(SETS + "/{set}/provisioningFlows/{flow}"),
+        get(SETS + "/{set}/provisioningFlows/{flow}?select=id"),
+        get(SETS + "/{set}/provisioningFlows/$count"),
+        get(SETS + "/{set}?$filter=id%20eq%20'x'"),
+        get(SETS + f"/{UNKNOWN}"),
+        get("/$metadata"),
+        get("/nothing/here"),
+        get("/external/industryData/roleGroups/staff"),
+        {**get("/external/industryData"), "headers": {"Authorization": "Bearer nothing"}},
+        {**get(SETS + "/{set}"), "headers": {"Accept": "application/json;odata.metadata=none"}},
+        {**get(SETS + "/{set}"), "headers": {"If-None-Match": "*"}},
+        {"method": "PUT", "url": SETS + "/{set}"},
+        {"method": "PATCH", "url": SETS + "/{set}", "body": {}},
+        post(SETS, {"surprise": 1}),
+        post(SETS + "/{set}/provisioningFlows", json.loads(request_body("administrative_unit"))),
+        post(SETS + "/{set}/provisioningFlows/{flow}/reset", None),
+        post("/external/industryData/roleGroups", {"displayName": "x", "roles": [{"code": "no"}]}),
+    ],
+    ids=lambda each: f"{each['method']} {each['url']}",
+)
+async def test_an_answer_is_the_same_as_to_the_request_alone(
+    service: Api, request_: dict[str, Any]
+) -> None:
+    flow = await service.new_flow()
+    await flow.until_status("ready")
+    url = request_["url"].replace("{set}", flow.set_id).replace("{flow}", flow.id)
+    body = request_.get("body")
+    headers = request_.get("headers", {})
+    if request_["method"] == "PATCH":
+        headers = {"Content-Type": "application/json"}
+    [inside] = await answers(service, {**request_, "url": url, "headers": headers})
+    if "/reset" in url:
+        await flow.until_status("ready")
+    alone = await service.send(
+        request_["method"],
+        service.root + url,
+        None if body is None else json.dumps(body).encode(),
+        **{name.replace("-", "_"): value for name, value in headers.items()},
+    )
+    assert inside["status"] == alone.status
+
+    def steady(text: str) -> str:
+        return VOLATILE.sub(r'"\1": ""', text)
+
+    if isinstance(inside.get("body"), dict):
+        # A link leads to where the list is; that is the request's own address in both.
+        assert steady(json.dumps(inside["body"])) == steady(json.dumps(alone.json()))
+    elif "body" in inside:
+        text = inside["body"]
+        if inside["headers"]["Content-Type"].startswith("application/xml"):
+            text = base64.b64decode(text).decode()
+        assert text == alone.text
+    else:
+        assert alone.text == ""
+    own = {"request-id", "client-request-id"}
+    for name, value in inside["headers"].items():
+        if name.lower() not in own:
+            assert alone.headers[name].partition(";")[0] == value.partition(";")[0]
+    assert own <= {name.lower() for name in inside["headers"]}

@@ -122,8 +122,13 @@ class Client:
     """Graph's client for industryData, and what it has sent."""
 
     adapter: Any
-    industry_data: Any
+    external: Any
     sent: list[tuple[str, str]]
+
+    @property
+    def industry_data(self) -> Any:
+        """The builder of industryData."""
+        return self.external.industry_data
 
     @property
     def sets(self) -> Any:
@@ -167,7 +172,7 @@ async def client(api: str, token: str) -> AsyncIterator[Client]:
         adapter = GraphRequestAdapter(authentication, http)
         adapter.base_url = api
         built = GraphServiceClient(request_adapter=adapter)
-        yield Client(adapter, built.external.industry_data, sent)
+        yield Client(adapter, built.external, sent)
         await http.aclose()
 
 
@@ -416,6 +421,8 @@ async def test_the_root_is_read(client: Client) -> None:
     root = await client.industry_data.get()
     assert isinstance(root, IndustryDataRoot)
     assert root.additional_data["@odata.context"].endswith("#external/industryData/$entity")
+    expanded = await client.external.get(options(client.external, expand=["industryData"]))
+    assert expanded.industry_data.id == root.id
 
 
 async def test_every_collection_is_counted(client: Client, set_id: str) -> None:
@@ -758,8 +765,9 @@ async def test_flows_take_a_filter_on_their_own_members(client: Client, set_id: 
     for make in FLOWS:
         await client.flows(set_id).post(make())
     flows = client.flows(set_id)
+    of_units = "microsoft.graph.industryData.administrativeUnitProvisioningFlow"
     found = await flows.get(
-        options(flows, filter="creationOptions/createBasedOnOrg eq true", select=["id"])
+        options(flows, filter=f"{of_units}/creationOptions/createBasedOnOrg", select=["id"])
     )
     assert [type(flow) for flow in found.value] == [AdministrativeUnitProvisioningFlow]
 

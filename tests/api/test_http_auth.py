@@ -280,19 +280,6 @@ async def test_control_characters_reach_neither_headers_nor_log(
             assert not _CONTROL.search(line), line
 
 
-async def test_an_id_of_the_client_that_can_be_echoed_is(service: Api) -> None:
-    answer = await service.get(service.sets, client_request_id="mine-7")
-    assert answer.headers["client-request-id"] == "mine-7"
-
-
-@pytest.mark.parametrize("given", ["x" * 129, "a b", "é"])
-async def test_an_id_of_the_client_that_cannot_be_echoed_is_replaced(
-    service: Api, given: str
-) -> None:
-    answer = await service.get(service.sets, client_request_id=given)
-    assert answer.headers["client-request-id"] == answer.headers["request-id"]
-
-
 # --- what answers show -------------------------------------------------------------------------
 
 
@@ -333,6 +320,7 @@ REFUSED: dict[str, Asked] = {
     "a filter of Python": Asked("GET", f"{SETS}?$filter=__import__('os')%20eq%201", 400),
     "a filter of SQL": Asked("GET", f"{SETS}?$filter=1%20eq%201;%20DROP%20TABLE%20c", 400),
     "a page that was made up": Asked("GET", f"{SETS}?$skiptoken=AAAA", 400),
+    "nothing to discard": Asked("POST", "status/dead-letters/discard", 400, b"{}"),
     "no batch": Asked("POST", "beta/$batch", 400, b'{"requests": []}'),
     "a body that is too long": Asked("POST", SETS, 413, b'"' + b"x" * MAX_BODY_BYTES + b'"'),
     "a URL that is too long": Asked("GET", f"{SETS}/{'x' * MAX_URL_CHARACTERS}", 414),
@@ -349,6 +337,7 @@ SERVED: dict[str, Asked] = {
     "another page": Asked("GET", "docs", 200),
     "a page that is not there": Asked("GET", "pages/none.js", 404),
     "what a page shows": Asked("GET", "status/overview", 200),
+    "dead letters": Asked("GET", "status/dead-letters", 200),
     "a batch": Asked(
         "POST",
         "beta/$batch",
@@ -513,3 +502,20 @@ async def test_a_body_over_the_limit_is_refused_and_one_at_it_is_read(service: A
     assert (await send_large(service, service.sets, fits)).status == 201
     answer = await send_large(service, service.sets, fits + b" ")
     assert_envelope(answer, 413, "RequestEntityTooLarge")
+
+
+async def test_each_collection_that_a_root_expands_needs_its_own_permission(
+    anyone: Api, forge: Forge
+) -> None:
+    statuses = [
+        (
+            await anyone.get(
+                anyone.industry_data,
+                {"$expand": f"{name}($top=1)"},
+                authorization=application(forge, *roles),
+            )
+        ).status
+        for name in ("outboundProvisioningFlowSets", "roleGroups", "referenceDefinitions")
+        for roles in ((FLOW_READ,), (FLOW_READ, READ_BASIC))
+    ]
+    assert statuses == [200, 200, 403, 200, 403, 200]

@@ -9,6 +9,7 @@ import secrets
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -26,7 +27,6 @@ from shared.adapters.archive import Archive
 from shared.adapters.keyring import Keyring
 from shared.domain import permissions
 from shared.domain.permissions import PASSWORD_READ_ROLE
-from tests.api.test_create_provisioning_flow import forms, haystacks
 from tests.support.api import UNKNOWN, Answer, Api, Flow, assert_envelope, request_body, until
 from tests.support.sealed import FORMER_KEY
 
@@ -271,6 +271,41 @@ async def test_a_password_moved_from_another_flow_does_not_open(
 # --- nowhere else ------------------------------------------------------------------------------
 
 
+def forms(secret: str) -> dict[str, bytes]:
+    """How a text may lie in a file: as it is, in other encodings, in base64 at any offset."""
+    found = {"utf-8": secret.encode(), "hex": secret.encode().hex().encode()}
+    for codec in ("utf-16-le", "utf-16-be"):
+        found[codec] = secret.encode(codec)
+    for offset in range(3):
+        # Only the characters that do not depend on what stands around it.
+        encoded = base64.b64encode(b"\0" * offset + secret.encode())
+        found[f"base64 at {offset}"] = encoded[4 * (offset > 0) : -4]
+    return found
+
+
+def haystacks(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_the_search_for_a_password_finds_it_in_every_form() -> None:
+    secret = secrets.token_hex(12)
+    for before in ("", "a", "ab"):
+        for encode in (
+            lambda text: text.encode(),
+            lambda text: text.encode("utf-16-le"),
+            lambda text: text.encode("utf-16-be"),
+            lambda text: base64.b64encode(text.encode()),
+            lambda text: text.encode().hex().encode(),
+        ):
+            hay = encode(f"{before}{secret}cd")
+            assert any(needle in hay for needle in forms(secret).values())
+
+
 class Canaries:
     """Passwords by what was done with them."""
 
@@ -291,6 +326,7 @@ async def refuse(service: Api, flow: Flow, password: str) -> list[Answer]:
         {**settings, "password": password * 20},
         {**settings, "password": password + "\u0000"},
         {**settings, "PASSWORD": password},
+        {**settings, "@odata.type": "#microsoft.graph.industryData.passwordSettings"},
         password,
     ]
     answers = []
@@ -383,9 +419,15 @@ async def test_canary_passwords_are_found_nowhere(
         archive = Archive(storage)
         await send_broken_events(service_bus_client, archive, flow, canaries.sent)
 
-    files = haystacks(stack.config.local_state)
-    for folder in ("cosmos", "logs", "azurite"):
-        holders = [name for name, hay in files.items() if flow.id.encode() in hay]
+    # What is in the files now can be found: the flow's id, and a message that still waits.
+    marker, later = canary(), datetime.now(UTC) + timedelta(minutes=30)
+    async with service_bus_client.get_queue_sender(READINESS_QUEUE) as sender:
+        waiting = await sender.schedule_messages(ServiceBusMessage(marker), later)
+        files = haystacks(stack.config.local_state)
+        await sender.cancel_scheduled_messages(waiting)
+    found_in = {"cosmos": flow.id, "logs": flow.id, "azurite": flow.id, "service_bus": marker}
+    for folder, known in found_in.items():
+        holders = [name for name, hay in files.items() if known.encode() in hay]
         assert any(name.startswith(folder) for name in holders), (folder, sorted(files))
     hays = {f"answer {at}": f"{a.text} {a.headers}".encode() for at, a in enumerate(answers)}
     for what, password in vars(canaries).items():

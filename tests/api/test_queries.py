@@ -13,6 +13,9 @@ import pytest
 from tests.support.api import NAMES, Api, Flow, assert_envelope, sort_index
 
 NAMESPACE = "#microsoft.graph.industryData."
+TYPE = "microsoft.graph.industryData."
+USER = f"{TYPE}userProvisioningFlow"
+BASIC = f"filter/{TYPE}basicFilter"
 
 
 @dataclass(frozen=True)
@@ -108,8 +111,8 @@ FOUND: list[tuple[str, dict[str, object], list[str]]] = [
     ("sets", {"filter": "contains(displayName,'WORD no 5')"}, []),
     ("sets", {"filter": f"{MINE} and filter eq null"}, list("0246")),
     ("sets", {"filter": f"{MINE} and filter ne null"}, list("135")),
-    ("sets", {"filter": f"{MINE} and filter/attribute eq 'orgExternalId'"}, list("135")),
-    ("sets", {"filter": f"{MINE} and filter/in/any(x:x eq '3')"}, ["3"]),
+    ("sets", {"filter": f"{MINE} and {BASIC}/attribute eq 'orgExternalId'"}, list("135")),
+    ("sets", {"filter": f"{MINE} and {BASIC}/in/any(x:x eq '3')"}, ["3"]),
     ("sets", {"filter": f"{MINE} and createdDateTime gt 2000-01-01T00:00:00Z"}, list("0123456")),
     ("sets", {"filter": f"{MINE} and createdDateTime le 2000-01-01T00:00:00.123456789Z"}, []),
     ("sets", {"filter": f"{MINE} and createdDateTime lt 2000-01-01T00:00:00Z"}, []),
@@ -120,10 +123,25 @@ FOUND: list[tuple[str, dict[str, object], list[str]]] = [
     ("sets", {"filter": MINE, "top": 0}, []),
     ("sets", {"search": '"WORD no 6"'}, ["6"]),
     ("sets", {"search": 'WORD "no 2"'}, ["2"]),
+    ("sets", {"filter": f"{MINE} and provisioningFlows/$count eq 4"}, ["0"]),
+    ("sets", {"filter": f"{MINE} and provisioningFlows/any(f:isof(f,'{USER}'))"}, ["0"]),
+    ("sets", {"filter": f"{MINE} and not provisioningFlows/any()"}, list("123456")),
+    ("sets", {"filter": f"{MINE} and endswith(displayName,@p)", "@p": "'5'"}, ["5"]),
+    ("sets", {"filter": "displayName eq @p", "@p": "'WORD No 5'"}, ["5"]),
+    ("sets", {"filter": f"{MINE} and year(createdDateTime) lt 2024"}, []),
+    ("sets", {"search": '"WORD no 6" OR "WORD no 2" NOT "no 6"'}, ["2", "6"]),
+    ("sets", {"search": 'WORD NOT ("no 1" OR "no 2" OR "no 3" OR "no 4")'}, ["0", "5", "6"]),
+    ("flows", {"filter": f"isof({USER})"}, ["user"]),
+    ("groups", {"filter": f"{MINE} and roles/$count lt 2"}, ["mine"]),
+    ("definitions", {"filter": f"{MINE} and sortIndex mod 2 ge 0 and isDisabled"}, ["2"]),
     ("flows", {"filter": "readinessStatus eq 'ready'", "orderby": "createdDateTime"}, list(NAMES)),
     ("flows", {"filter": "readinessStatus eq 'failed'"}, []),
-    ("flows", {"filter": "createUnmatchedUsers eq true"}, ["user"]),
-    ("flows", {"filter": "creationOptions/createBasedOnOrg eq true"}, ["administrative_unit"]),
+    ("flows", {"filter": f"{TYPE}userProvisioningFlow/createUnmatchedUsers eq true"}, ["user"]),
+    (
+        "flows",
+        {"filter": f"{TYPE}administrativeUnitProvisioningFlow/creationOptions/createBasedOnOrg"},
+        ["administrative_unit"],
+    ),
     ("flows", {"orderby": "createdDateTime desc", "top": 1}, [NAMES[-1]]),
     ("flows", {"orderby": "createdDateTime", "skip": 2}, list(NAMES[2:])),
     ("groups", {"filter": "id in ('staff','students')"}, ["staff", "students"]),
@@ -149,7 +167,10 @@ async def test_options_find_the_same_with_and_without_dollar(
     ordered = "orderby" in options
     names = found(stored, name, plain.json())
     assert (names if ordered else sorted(names)) == (expected if ordered else sorted(expected))
-    dollar = await service.get(url, {f"${option}": value for option, value in options.items()})
+    dollar = await service.get(
+        url,
+        {f"{'' if name[0] == '@' else '$'}{name}": value for name, value in options.items()},
+    )
     assert dollar.json()["value"] == plain.json()["value"]
 
 
@@ -171,7 +192,7 @@ async def test_every_collection_is_in_id_order_and_counted(
         ("sets", {"filter": f"{MINE} and filter ne null"}, 3),
         ("sets", {"$search": "WORD"}, 7),
         ("flows", {}, 4),
-        ("flows", {"$filter": "createUnmatchedUsers eq true"}, 1),
+        ("flows", {"$filter": f"{TYPE}userProvisioningFlow/createUnmatchedUsers"}, 1),
         ("groups", {"search": "WORD"}, 1),
         ("definitions", {"$filter": MINE}, 3),
         ("definitions", {"$filter": "code eq 'WORD'"}, 0),
@@ -213,11 +234,17 @@ REFUSED: list[tuple[str, str, str, object, str]] = [
     ("sets", "", "$filter", "filter/nosuch eq 'x'", "nosuch"),
     ("sets", "", "$filter", "createdDateTime eq 'x'", "createdDateTime"),
     ("sets", "", "$filter", "displayName eq 7", "displayName"),
-    ("sets", "", "$filter", "filter/attribute eq 'nosuch'", "nosuch"),
+    ("sets", "", "$filter", f"{BASIC}/attribute eq 'nosuch'", "nosuch"),
+    ("sets", "", "$filter", "filter/attribute eq 'orgExternalId'", f"{TYPE}basicFilter/attribute"),
+    ("flows", "", "$filter", "createUnmatchedUsers", f"{TYPE}userProvisioningFlow/create"),
+    ("flows", "", "$select", "createUnmatchedUsers", f"{TYPE}userProvisioningFlow/create"),
+    ("flows", "", "$orderby", "createUnmatchedUsers", f"{TYPE}userProvisioningFlow/create"),
     ("sets", "", "$filter", "displayName eq", "character 13"),
     ("sets", "", "$orderby", "filter", "filter"),
+    ("sets", "", "$apply", "aggregate($count as n)", "aggregate"),
+    ("sets", "", "$compute", "displayName as n", "computes"),
     ("sets", "", "$expand", "provisioningFlows($select=nosuch)", "nosuch"),
-    ("sets", "", "$expand", "provisioningFlows($filter=id eq 'x')", "$filter"),
+    ("sets", "", "$expand", "provisioningFlows($filter=nosuch eq 'x')", "nosuch"),
     ("sets", "", "$top", "-1", "-1"),
     ("sets", "", "$top", "1000", "1000"),
     ("sets", "", "$skip", "ten", "ten"),
@@ -276,12 +303,12 @@ async def test_an_option_in_two_spellings_is_refused(service: Api) -> None:
         ("sets/{set}", "id,DISPLAYNAME", {"id": None, "displayName": None}),
         (
             "sets/{set}/provisioningFlows/{security_group}",
-            "id,creationOptions/createBasedOnRoleGroup",
+            f"id,{TYPE}securityGroupProvisioningFlow/creationOptions/createBasedOnRoleGroup",
             {"@odata.type": None, "id": None, "creationOptions": {"createBasedOnRoleGroup": True}},
         ),
         (
             "sets/{set}/provisioningFlows/{class_group}",
-            "configuration/additionalOptions/createTeam",
+            f"{TYPE}classGroupProvisioningFlow/configuration/additionalOptions/createTeam",
             {
                 "@odata.type": None,
                 "configuration": {"additionalOptions": {"createTeam": None}},
@@ -289,7 +316,7 @@ async def test_an_option_in_two_spellings_is_refused(service: Api) -> None:
         ),
         (
             "sets/{set}/provisioningFlows/{security_group}",
-            "createUnmatchedUsers",
+            f"{TYPE}userProvisioningFlow/createUnmatchedUsers",
             {"@odata.type": None},
         ),
         ("groups/students", "roles", {"roles": [{"code": "student"}]}),

@@ -490,7 +490,7 @@ async def test_tenants_do_not_share_keys_or_waiting_times(side: Side) -> None:
     assert [path.split("/")[1] for path in side.server.requests] == [LOCAL_TENANT, SECOND_TENANT]
 
 
-async def test_a_stranger_tenant_costs_no_fetch(side: Side) -> None:
+async def test_an_unknown_tenant_costs_no_fetch(side: Side) -> None:
     token = side.token(tid=OTHER_TENANT, iss=f"{side.forge.authority}/{OTHER_TENANT}/v2.0")
 
     assert not await side.accepts(token)
@@ -583,7 +583,7 @@ async def test_a_remembered_token_does_not_carry_its_permission_along(side: Side
         await side.authorizer.authorize(f"Bearer {token}", OUTBOUND_FLOW_WRITE)
 
 
-async def test_without_keys_a_caller_is_told_to_come_back(side: Side) -> None:
+async def test_without_keys_a_caller_gets_retry_after(side: Side) -> None:
     side.server.status = 503
 
     with pytest.raises(KeysUnavailable) as failed:
@@ -596,7 +596,7 @@ async def test_without_keys_a_caller_is_told_to_come_back(side: Side) -> None:
     assert len(side.server.requests) == 1
 
 
-async def test_the_issuer_is_asked_again_after_five_seconds_without_keys(side: Side) -> None:
+async def test_keys_are_fetched_again_after_five_seconds_without_any(side: Side) -> None:
     side.server.status = 503
     with pytest.raises(KeysUnavailable):
         await side.call(side.token())
@@ -872,7 +872,7 @@ FAULTS: dict[str, tuple[dict[str, str], str]] = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_settings_that_would_open_or_break_the_door_are_refused(name: str) -> None:
+def test_settings_that_would_disable_or_break_authentication_are_refused(name: str) -> None:
     changes, fault = FAULTS[name]
 
     with pytest.raises(SettingsError, match=fault):

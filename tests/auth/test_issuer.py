@@ -176,7 +176,7 @@ async def test_there_is_one_tenant(http: aiohttp.ClientSession, port: int, path:
         assert response.status == 404
 
 
-async def test_nobody_gets_a_token_over_the_network(http: aiohttp.ClientSession, port: int) -> None:
+async def test_no_token_is_issued_over_the_network(http: aiohttp.ClientSession, port: int) -> None:
     url = f"http://127.0.0.1:{port}/{LOCAL_TENANT}/oauth2/v2.0/token"
 
     async with http.post(url, data={"grant_type": "client_credentials"}) as response:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import gzip
 import hashlib
 import json
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.contract import events
-from shared.contract.dead_letters import DeadLetter, letter_name, record
+from shared.contract.dead_letters import BodyForm, QueueMessage, letter_name, record
 from shared.contract.redaction import HIDDEN
 
 ARCHIVED = datetime(2026, 11, 24, 9, 16, tzinfo=UTC)
-LETTER = DeadLetter(
+LETTER = QueueMessage(
     message_id="m-1",
     sequence_number=17,
     enqueued=datetime(2026, 11, 24, 9, 15, 0, 731, tzinfo=UTC),
@@ -53,7 +55,9 @@ def test_a_record_has_what_the_queue_knew() -> None:
         "deadLetterReason": "MaxDeliveryCountExceeded",
         "deadLetterDescription": "Five times.",
         "properties": {"attempts": 2},
+        "bodyForm": "data",
         "body": {"type": "x"},
+        "readable": None,
         "bodySize": 13,
         "bodySha256": hashlib.sha256(LETTER.body).hexdigest(),
     }
@@ -76,7 +80,7 @@ def test_a_well_formed_event_has_no_fault() -> None:
 )
 def test_of_what_is_no_json_object_only_size_and_hash_are_kept(body: bytes) -> None:
     found = kept(body)
-    assert found["body"] is None
+    assert (found["body"], found["readable"]) == (None, {})
     assert (found["bodySize"], found["bodySha256"]) == (
         len(body),
         hashlib.sha256(body).hexdigest(),
@@ -181,3 +185,122 @@ def test_another_delivery_has_the_same_name() -> None:
 def test_a_time_without_a_zone_is_utc() -> None:
     bare = dataclasses.replace(LETTER, enqueued=LETTER.enqueued.replace(tzinfo=None))
     assert letter_name(bare) == letter_name(LETTER)
+
+
+# --- why it cannot be understood, and enough to repair it ---------------------------------------
+
+GUID = "9ab41255-5364-4c53-e15c-08dc4ab6ee03"
+EVENT = json.loads(events.report(GUID, "userProvisioningFlow", GUID, "failed").body)
+TEXT = json.dumps(EVENT)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (json.dumps(TEXT).encode(), "JSON inside a JSON string"),
+        (f"[{TEXT}]".encode(), "JSON array; send one event a message"),
+        (b"", "It is empty"),
+        (b" \n", "It is empty"),
+        (TEXT.encode("utf-16"), "begins as UTF-16 does"),
+        (gzip.compress(TEXT.encode()), "begins as gzip does"),
+        (b"<event/>", "begins as XML does"),
+        (TEXT.replace("failed", "f\ufffd").encode()[:-1], "bytes that are no UTF-8"),
+        (TEXT.encode() + b" " * events.MAX_EVENT_BYTES, "send at most 261120"),
+        (b'{"type": "a", "type": "b"}', "more than once: type"),
+    ],
+)
+def test_the_fault_says_what_the_body_is(body: bytes, words: str) -> None:
+    assert words in kept(body)["fault"]
+
+
+@pytest.mark.parametrize("form", [BodyForm.VALUE, BodyForm.SEQUENCE])
+def test_a_body_that_the_trigger_cannot_hand_over_is_named_and_kept(form: BodyForm) -> None:
+    body = json.dumps(EVENT | {"token": "hunter2"}).encode()
+    found = record(dataclasses.replace(LETTER, body=body, form=form), ARCHIVED)
+    assert f"AMQP {form} body" in found["fault"]
+    assert (found["bodyForm"], found["body"]) == (form, EVENT | {"token": HIDDEN})
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3, 4])
+def test_an_event_inside_strings_is_kept_without_its_secrets(levels: int) -> None:
+    text = json.dumps(EVENT | {"password": "hunter2"})
+    for _ in range(levels):
+        text = json.dumps(text)
+    assert kept(text.encode())["body"] == EVENT | {"password": HIDDEN}
+
+
+def test_no_more_levels_of_strings_are_read() -> None:
+    text = json.dumps(EVENT | {"password": "hunter2"})
+    for _ in range(5):
+        text = json.dumps(text)
+    found = kept(text.encode())
+    assert found["body"] is None
+    assert "hunter2" not in json.dumps(found)
+
+
+def test_several_events_in_one_message_are_kept() -> None:
+    several = [EVENT, {"data_base64": "%%"}, {"password": "hunter2"}]
+    assert kept(several)["body"] == [EVENT, {"data_base64": HIDDEN}, {"password": HIDDEN}]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        TEXT[:-1],
+        TEXT + ",",
+        TEXT.replace('"data": {', '"data": {"password": "hunter2", '),
+        TEXT.replace('"id"', '"note": "it\'s", "id"'),
+        TEXT.replace(", ", ",\n\t"),
+    ],
+)
+def test_of_broken_json_the_members_that_tell_which_event_it_was_are_kept(broken: str) -> None:
+    found = kept(broken.encode() + b"}]")
+    assert found["body"] is None
+    names = ("id", "source", "type", "time")
+    about = {name: EVENT["data"][name] for name in EVENT["data"]}
+    assert found["readable"] == {name: EVENT[name] for name in names} | about
+    assert "hunter2" not in json.dumps(found)
+
+
+def test_of_what_is_too_long_to_be_searched_only_the_beginning_is_read() -> None:
+    body = TEXT[:-1].encode() + b" " * events.MAX_EVENT_BYTES * 4 + b',"kind": "late"}'
+    found = kept(body)
+    assert found["body"] is None
+    assert found["readable"]["kind"] == "userProvisioningFlow"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'"id":' * 200_000,
+        b'"id"' + b" " * 1_000_000,
+        b'"id":"' * 150_000,
+        b"[" * 1_000_000,
+        b'"' + b"\\" * 1_000_000,
+        b'{"a":"' + b"eyJ." * 200_000 + b'"}',
+        b'{"a":"' + b"password\\" * 100_000 + b'"}',
+        b'{"a":"' + b'password\\"' * 100_000 + b'"}',
+        b'{"a":"' + b'password\\":\\"' * 80_000 + b'"}',
+        b'{"a":"' + b'password\\":\\\\\\"' * 60_000 + b'"}',
+    ],
+)
+def test_a_hostile_body_is_recorded_in_linear_time(body: bytes) -> None:
+    began = time.process_time()
+    kept(body)
+    assert time.process_time() - began < 3
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ('{"password": "hunter2", "kind": "a"}', '{"password": "[hidden]", "kind": "a"}'),
+        (r"{\"apiKey\":\"hunter2\"}", r"{\"apiKey\":\"[hidden]\"}"),
+        (r'{"password": "hun\"ter2"}', '{"password": "[hidden]"}'),
+        (r"{\"pwd\":\"hun\\\"ter2\",\"a\":\"b\"}", r"{\"pwd\":\"[hidden]\",\"a\":\"b\"}"),
+        ('{"clientSecret" : "hun', '{"clientSecret" : "[hidden]'),
+        ('{"password": ["Unknown field."]}', '{"password": ["Unknown field."]}'),
+        ('{"password": ""}', '{"password": ""}'),
+    ],
+)
+def test_json_in_a_text_is_searched_too(text: str, left: str) -> None:
+    assert kept({"note": text})["body"] == {"note": left}

@@ -156,7 +156,7 @@ def test_a_longer_body_is_refused_with_both_sizes(size: int) -> None:
 
 
 @pytest.mark.parametrize("content_type", [None, "", "  "])
-def test_a_missing_content_type_is_told_apart_from_a_wrong_one(content_type: str | None) -> None:
+def test_a_missing_content_type_has_another_code_than_a_wrong_one(content_type: str | None) -> None:
     assert "must contain the Content-Type header" in refusal(b"{}", content_type)
 
 

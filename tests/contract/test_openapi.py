@@ -112,7 +112,7 @@ def test_each_operation_names_the_parameters_of_its_path(described: Described) -
     assert in_path == re.findall(r"\{(\w+)\}", described.path)
 
 
-def test_every_error_that_the_service_tells_is_described() -> None:
+def test_every_error_of_the_service_is_described() -> None:
     responses = description()["components"]["responses"]
     # A method that a path does not have is no operation, so none of them answers 405.
     assert set(responses) == {str(status) for status, _ in (*STATUSES.values(), UNEXPECTED)} - {
@@ -298,6 +298,10 @@ async def test_answers_to_reads_are_as_described(checked: Checked, flow_set: str
     overview = await checked.send("GET", "/status/overview?search=Described&status=ready&top=2")
     assert overview["queue"]["complete"] is True
     assert overview["deadLetters"]["days"] == 7
+    await checked.send("GET", "/status/dead-letters")
+    nothing = {"names": ["1999/01/01/000000-1.json"], "reason": "A test."}
+    answer = await checked.send("POST", "/status/dead-letters/discard", nothing)
+    assert (answer["discarded"], len(answer["refused"])) == (0, 1)
 
 
 async def test_answers_to_writes_are_as_described(checked: Checked, flow_set: str) -> None:

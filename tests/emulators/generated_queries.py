@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from shared.odata.cosmos import Query, count_query, page_query
 from shared.odata.model import FLOW_SET
-from shared.odata.options import COLLECTION, QueryOptions
+from shared.odata.options import COLLECTION, COUNT, QueryOptions
 from shared.odata.paging import Page
 
 
@@ -26,6 +26,7 @@ PARAMETERS = [
     {"name": name, "value": value}
     for name, value in (("@a", "a"), ("@b", 2), ("@id", "i"), ("@n", 5))
 ]
+USER = "microsoft.graph.industryData.userProvisioningFlow"
 FILTERS = [
     "displayName eq 'North'",
     "displayName ne null and not startswith(displayName,'N')",
@@ -33,11 +34,24 @@ FILTERS = [
     "id in ('a','b')",
     "displayName in ('a','b') and createdDateTime ge 2024-03-02",
     "createdDateTime lt 2024-03-02T00:00:00Z or (displayName gt 'M' and id ne '4')",
-    "filter/in/any()",
-    "not filter/in/any(x:x eq '10' or x eq '20')",
+    "filter/microsoft.graph.industryData.basicFilter/in/any()",
+    "not filter/microsoft.graph.industryData.basicFilter/in/any(x:x eq '10' or x eq '20')",
     "filter/microsoft.graph.industryData.basicFilter/in/all(x:x in ('10','20'))",
-    "filter/attribute in ('orgExternalId', null) and filter/in/any(x:x lt '15')",
+    "filter/microsoft.graph.industryData.basicFilter/attribute in ('orgExternalId', null)",
+    "filter/microsoft.graph.industryData.basicFilter/in/$count mod 2 eq 1",
+    "isof(filter,microsoft.graph.industryData.basicFilter) eq false",
+    "concat(displayName,'x') eq substring(displayName,1) or indexof(displayName,'a') gt 1",
+    "substring(displayName,1,2) eq 'or' and length(displayName) sub 2 div 3 ge 1",
+    "year(createdDateTime) eq 2024 and minute(createdDateTime) lt 30",
+    "date(createdDateTime) eq 2024-03-02",
+    "provisioningFlows/any(f:f/readinessStatus eq 'ready')",
+    f"provisioningFlows/{USER}/all(f:f/createUnmatchedUsers or isof(f,{USER}))",
+    f"provisioningFlows/$count mul 2 gt provisioningFlows/{USER}/$count",
+    f"provisioningFlows/{USER}/any(f:f/creationOptions/configurations"
+    "/any(c:c/roleGroup/id eq 'a'))",
+    f"not provisioningFlows/all(f:f/{USER}/createUnmatchedUsers ne null)",
 ]
+SEARCHES = ["north AND NOT annex OR wing", "\u00e9t\u00e9"]
 ORDERS = ["", "id desc", "displayName", "createdDateTime desc", "lastModifiedDateTime,id"]
 CONDITIONS = [
     f"{NAME} = @a",
@@ -50,7 +64,11 @@ CONDITIONS = [
     f"({NAME} BETWEEN @a AND @id)",
     f"({NAME} IN (@a) ? true : false)",
     "EXISTS(SELECT VALUE e FROM e IN c.entries WHERE e.code = @a)",
+    "DateTimePart('yyyy', c.createdDateTime) = @b",
+    "TRUNC(LENGTH(c.id) / @b) = 1",
     # Not so in Cosmos DB:
+    "DateTimePart(c.createdDateTime) = @b",
+    "TRUNC(c.id, @b) = 1",
     f"{NAME} BETWEEN @a AND @id",
     "c.id IN ()",
     f"{NAME} = NULL",
@@ -111,6 +129,8 @@ def _sent() -> Iterator[Query]:
         )
         yield page_query(options, Page(20))
         yield count_query(options)
+    for search in SEARCHES:
+        yield count_query(QueryOptions.parse({"search": search}, COUNT, FLOW_SET))
 
 
 def _near() -> Iterator[str]:

@@ -251,7 +251,7 @@ async def test_a_missing_database_is_404(client: CosmosClient) -> None:
         await missing.create_container("a", PartitionKey("/id"))
 
 
-async def test_the_sub_status_tells_a_missing_container_from_a_missing_item(
+async def test_a_missing_container_has_another_sub_status_than_a_missing_item(
     web: aiohttp.ClientSession, box: ContainerProxy
 ) -> None:
     found = []
@@ -268,15 +268,16 @@ async def test_an_item_is_found_in_its_own_partition_only(shelf: ContainerProxy)
         await shelf.read_item("1", "y")
 
 
-async def test_a_deleted_container_takes_its_items_with_it(database: DatabaseProxy) -> None:
-    name = next(names)
-    container = await database.create_container(name, PartitionKey("/id"))
-    await container.create_item({"id": "a"})
-    await database.delete_container(name)
-    again = await database.create_container(name, PartitionKey("/id"))
-
-    with pytest.raises(CosmosResourceNotFoundError):
-        await again.read_item("a", "a")
+async def test_databases_and_containers_are_not_deleted_or_changed(
+    database: DatabaseProxy, shelf: ContainerProxy
+) -> None:
+    for refused in (
+        database.delete_container(shelf.id),
+        database.replace_container(shelf.id, PartitionKey("/kind")),
+    ):
+        with pytest.raises(CosmosHttpResponseError, match="delete its state folder") as caught:
+            await refused
+        assert caught.value.status_code == 405
 
 
 # Items
@@ -1143,7 +1144,7 @@ async def fault(web: aiohttp.ClientSession, **given: Any) -> AsyncIterator[None]
             assert response.status == 204
 
 
-async def test_throttling_can_be_asked_for(web: aiohttp.ClientSession, box: ContainerProxy) -> None:
+async def test_throttling_can_be_injected(web: aiohttp.ClientSession, box: ContainerProxy) -> None:
     await box.create_item({"id": "a"})
     async with web.delete("/_emulator/requests"):
         pass
@@ -1216,8 +1217,6 @@ async def test_everything_survives_a_kill(tmp_path: Path) -> None:
             PartitionKey("/id"),
             unique_key_policy={"uniqueKeys": [{"paths": ["/u"]}]},  # type: ignore[dict-item]
         )
-        await database.create_container("gone", PartitionKey("/id"))
-        await database.delete_container("gone")
         await fill(box, [{"id": f"{n}", "n": n} for n in range(3)])
         await box.patch_item("0", "0", [set_("/n", 10)])
         await box.execute_item_batch(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
@@ -24,8 +24,12 @@ async def box(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Contain
         yield await database.create_container("c", PartitionKey("/id"), indexing_policy=INDEXED)
 
 
+def charge_in(headers: Mapping[str, str]) -> float:
+    return float(headers["x-ms-request-charge"])
+
+
 def charge(answer: Any) -> float:
-    return float(answer.get_response_headers()["x-ms-request-charge"])
+    return charge_in(answer.get_response_headers())
 
 
 @pytest.mark.parametrize(("kb", "read", "insert"), [(0.7, 1, 5), (99.7, 10, 50)])
@@ -45,6 +49,23 @@ async def test_what_azure_publishes_is_charged(
     await box.delete_item(item["id"], item["id"])
 
 
+async def test_a_page_is_charged_for_its_bytes(box: ContainerProxy) -> None:
+    characters = 100 * 1024
+    charges = []
+    for id_, letter in (("ascii", "e"), ("other", "\u00e9")):
+        await box.create_item({"id": id_, "text": letter * characters})
+        rows = box.query_items(
+            "SELECT VALUE c.text FROM c WHERE c.id = @id",
+            parameters=[{"name": "@id", "value": id_}],
+            partition_key=id_,
+            response_hook=lambda headers, _: charges.append(charge_in(headers)),
+        )
+        assert [len(row) async for row in rows] == [characters]
+        await box.delete_item(id_, id_)
+    one_byte, two_bytes = charges
+    assert two_bytes - one_byte == pytest.approx(0.3 * characters / 10240, abs=0.02)
+
+
 async def test_a_query_is_charged_for_the_documents_it_reads(box: ContainerProxy) -> None:
     for number in range(30):
         await box.create_item({"id": f"{number}", "n": number, "other": number})
@@ -53,7 +74,7 @@ async def test_a_query_is_charged_for_the_documents_it_reads(box: ContainerProxy
         charges: list[float] = []
         rows = box.query_items(
             f"SELECT VALUE c.id FROM c WHERE {condition}",  # noqa: S608 - ours
-            response_hook=lambda headers, _: charges.append(float(headers["x-ms-request-charge"])),
+            response_hook=lambda headers, _: charges.append(charge_in(headers)),
         )
         assert len([row async for row in rows]) == 1
         return sum(charges)

@@ -178,7 +178,7 @@ async def test_a_query_that_fixes_the_partition_key_is_one_request(
 
 
 @pytest.mark.parametrize("operation", ["plan", "query"])
-async def test_a_plan_that_is_throttled_is_asked_for_again(
+async def test_a_plan_that_is_throttled_is_requested_again(
     web: aiohttp.ClientSession, two: ContainerProxy, operation: str
 ) -> None:
     fault = {"operation": operation, "status": 429, "retryAfterMs": 10}

@@ -333,13 +333,13 @@ def test_a_waiting_receiver_gets_a_message_at_once(queue: QueueEnds) -> None:
     assert time.monotonic() - sent < 2
 
 
-def test_a_sender_to_an_unknown_queue_is_told_its_name(bus: Emulator) -> None:
+def test_a_sender_gets_the_name_of_an_unknown_queue(bus: Emulator) -> None:
     sender = bus.sender("no-such-queue", retry_total=0)
     with pytest.raises(MessagingEntityNotFoundError, match="no-such-queue"):
         sender.send_messages(ServiceBusMessage("body"))
 
 
-def test_a_receiver_of_an_unknown_queue_is_told_its_name(bus: Emulator) -> None:
+def test_a_receiver_gets_the_name_of_an_unknown_queue(bus: Emulator) -> None:
     receiver = bus.receiver("no-such-queue", retry_total=0)
     with pytest.raises(MessagingEntityNotFoundError, match="no-such-queue"):
         receiver.receive_messages()
@@ -388,7 +388,7 @@ def test_a_deferred_message_comes_only_by_its_number(queue: QueueEnds) -> None:
     assert soon(60 - PATIENCE) < instant(message.locked_until_utc) < soon(61)
 
 
-def test_a_dead_lettered_message_tells_why(queue: QueueEnds) -> None:
+def test_a_dead_lettered_message_has_its_reason(queue: QueueEnds) -> None:
     queue.send("bad", application_properties={"own": 1})
     queue.receiver.dead_letter_message(
         queue.receive(), reason="Unreadable", error_description="Not JSON."
@@ -473,7 +473,7 @@ def test_a_deferred_message_settles_through_management(
         assert again.delivery_count == count
 
 
-def test_dead_lettering_through_management_tells_why(queue: QueueEnds) -> None:
+def test_dead_lettering_through_management_keeps_the_reason(queue: QueueEnds) -> None:
     queue.send("body")
     queue.receiver.defer_message(queue.receive())
     (message,) = queue.receiver.receive_deferred_messages(1)
@@ -496,7 +496,7 @@ def test_a_number_that_is_not_deferred_is_not_found(queue: QueueEnds) -> None:
         queue.another(retry_total=0).receive_deferred_messages([1])
 
 
-def test_settling_what_another_settled_tells_that_the_lock_is_lost(queue: QueueEnds) -> None:
+def test_settling_what_another_settled_is_a_lost_lock(queue: QueueEnds) -> None:
     queue.send("body")
     message = queue.receive()
     complete_elsewhere(queue, message)
@@ -590,7 +590,7 @@ def test_closing_a_receiver_gives_back_what_it_did_not_hand_out(queue: QueueEnds
     assert {message.delivery_count for message in rest} == {0}
 
 
-def test_a_push_that_nobody_asked_for_any_more_is_no_delivery(queue: QueueEnds) -> None:
+def test_a_push_after_its_credit_was_taken_back_is_no_delivery(queue: QueueEnds) -> None:
     impatient = queue.another()
     assert impatient.receive_messages(5, max_wait_time=0.5) == []  # leaves its credit behind
     queue.send("late")
@@ -661,6 +661,13 @@ def test_a_message_may_expire_before_its_queue_says(queue: QueueEnds) -> None:
     queue.send("old", time_to_live=dt.timedelta(milliseconds=300))
     queue.send("young")
     eventually(lambda: bodies(queue.kept()) == ["young"])
+
+
+def test_a_longer_time_to_live_than_the_queues_is_shown_cut_to_it(queue: QueueEnds) -> None:
+    queue.send("long", time_to_live=dt.timedelta(hours=2))
+    message = queue.receive()
+    assert message.time_to_live == dt.timedelta(hours=1)
+    assert soon(3600 - PATIENCE) < instant(message.expires_at_utc) < soon(3601)
 
 
 # ---------------------------------------------------------------- peek

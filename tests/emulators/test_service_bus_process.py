@@ -60,21 +60,21 @@ def run(*arguments: str) -> tuple[int, str]:
 # ---------------------------------------------------------------- command line
 
 
-def test_a_taken_port_is_told_in_one_sentence(bus: Emulator, tmp_path: Path) -> None:
+def test_a_taken_port_is_reported_in_one_sentence(bus: Emulator, tmp_path: Path) -> None:
     code, text = run("--port", str(bus.port), "--state", str(tmp_path))
     assert code == 2
     assert text.startswith(f"Port {bus.port} on 127.0.0.1 is taken")
     assert text.count("\n") == 1
 
 
-def test_a_taken_folder_is_told_in_one_sentence(bus: Emulator) -> None:
+def test_a_taken_folder_is_reported_in_one_sentence(bus: Emulator) -> None:
     code, text = run("--port", "0", "--state", str(bus.state))
     assert code == 2
     assert text.startswith("Another Service Bus emulator uses")
     assert text.count("\n") == 1
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     code, text = run("--port", "0", "--state", str(tmp_path / "file" / "state"))
     assert code == 2
@@ -97,7 +97,9 @@ def test_a_bad_queue_file_stops_the_start(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_it_at_once_and_clients_are_told(tmp_path: Path, number: int) -> None:
+def test_a_signal_stops_it_at_once_and_closes_connections_with_a_reason(
+    tmp_path: Path, number: int
+) -> None:
     emulator = Emulator(tmp_path, {"q": {}})
     emulator.start()
     with RawClient(emulator.port) as raw:
@@ -207,7 +209,7 @@ def test_durations_are_iso_8601(text: object, milliseconds: int | None) -> None:
         ([], "Properties must be an object"),
     ],
 )
-def test_a_fault_of_a_queue_is_told_with_its_name(
+def test_a_fault_of_a_queue_is_reported_with_its_name(
     tmp_path: Path, properties: Any, expected: str
 ) -> None:
     with pytest.raises(QueueFileError, match=f"Queue my-queue: .*{expected}"):
@@ -230,7 +232,7 @@ def test_a_fault_of_a_queue_is_told_with_its_name(
         ([{"Queues": [{"Name": "a", "Property": {}}]}], "unknown members: Property"),
     ],
 )
-def test_a_fault_of_the_file_is_told(tmp_path: Path, namespaces: Any, expected: str) -> None:
+def test_a_fault_of_the_file_is_reported(tmp_path: Path, namespaces: Any, expected: str) -> None:
     path = tmp_path / "f"
     path.write_text(json.dumps({"UserConfig": {"Namespaces": namespaces}}))
     with pytest.raises(QueueFileError, match=expected):
@@ -238,19 +240,19 @@ def test_a_fault_of_the_file_is_told(tmp_path: Path, namespaces: Any, expected: 
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000])
-def test_a_file_that_is_no_queue_file_is_told(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_queue_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "f"
     path.write_bytes(content)
     with pytest.raises(QueueFileError, match=str(path)):
         read_queues(path)
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(QueueFileError, match="cannot be read"):
         read_queues(tmp_path / "none")
 
 
-def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
+def test_every_fault_is_reported_at_once(tmp_path: Path) -> None:
     bad: dict[str, dict[str, Any]] = {
         "a": {"LockDuration": "x", "MaxDeliveryCount": 0},
         "b": {"RequiresSession": True},
@@ -295,7 +297,7 @@ _OPENED = codec.AMQP_HEADER + codec.frame(0, codec.performative(codec.OPEN, ["c"
         bytes(range(256)) * 256,
     ],
 )
-def test_another_protocol_is_told_which_header_is_spoken(bus: Emulator, data: bytes) -> None:
+def test_another_protocol_gets_the_header_that_is_expected(bus: Emulator, data: bytes) -> None:
     assert visit(bus.port, data) in (codec.SASL_HEADER, b"")
     assert works(bus)
 

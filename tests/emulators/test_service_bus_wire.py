@@ -145,7 +145,7 @@ def test_open_and_begin_are_answered_as_the_sdk_needs(raw: RawClient) -> None:
     assert begun[7] == {}
 
 
-def test_a_client_that_asks_for_signs_of_life_gets_them(bus: Emulator) -> None:
+def test_a_client_with_an_idle_timeout_gets_empty_frames(bus: Emulator) -> None:
     with RawClient(bus.port, idle=400) as raw:
         before = time.monotonic()
         beats = 0
@@ -508,7 +508,9 @@ def test_a_delivery_is_cut_to_the_clients_frames(bus: Emulator, queue: str) -> N
 # ---------------------------------------------------------------- messages in
 
 
-def test_a_batch_is_told_by_its_format_and_its_envelope_ignored(raw: RawClient, queue: str) -> None:
+def test_a_batch_is_known_by_its_format_and_its_envelope_ignored(
+    raw: RawClient, queue: str
+) -> None:
     envelope = b"\x00\x53\x73" + codec.encode(["first id"])
     inner = [text_message(text, f"id {text}") for text in ("a", "b")]
     batch = envelope + b"".join(b"\x00\x53\x75" + codec.encode(one) for one in inner)
@@ -561,7 +563,7 @@ def test_a_delivery_too_large_is_rejected_at_its_end_and_the_link_stays(
     assert raw.expect(codec.DISPOSITION)[4] == ACCEPTED
 
 
-def test_message_ids_of_all_types_are_told_apart(raw: RawClient) -> None:
+def test_message_ids_of_different_types_are_different(raw: RawClient) -> None:
     ids = ["7", ULong(7), b"7", uuid.UUID(int=7), None, None]
     raw.attach_sender("once")
     for _ in range(2):
@@ -822,7 +824,7 @@ def test_what_is_scheduled_comes_within_a_moment_of_its_time(raw: RawClient, que
     assert 0 <= time.time() * 1000 - due < PATIENCE * 1000
 
 
-def test_a_request_nobody_hears_the_answer_of_is_done(raw: RawClient, queue: str) -> None:
+def test_a_request_whose_answer_cannot_be_sent_is_done(raw: RawClient, queue: str) -> None:
     when = {Symbol("x-opt-scheduled-enqueue-time"): Timestamp(2**41)}
     content = b"\x00\x53\x72" + codec.encode(when) + text_message("a")
     body = {"messages": [{"message": content}]}

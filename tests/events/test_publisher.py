@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 import time
@@ -26,12 +27,22 @@ from tests.emulators.service_bus_fixtures import (
     running,
 )
 
+LINK_IDLE_SECONDS = 1.5
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @pytest.fixture(scope="module")
 def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     with running(tmp_path_factory.mktemp("publisher"), {"readiness": {}}) as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="module")
+def idle_bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """A Service Bus that detaches idle links soon; in Azure it takes ten minutes."""
+    folder = tmp_path_factory.mktemp("idle")
+    option = ("--link-idle-seconds", str(LINK_IDLE_SECONDS))
+    with running(folder, {"readiness": {}}, *option) as emulator:
         yield emulator
 
 
@@ -137,6 +148,20 @@ async def test_a_sender_is_replaced_before_it_was_idle_for_too_long(
     hop.close()
     gc.collect()
     assert kept(queue) == ["a", "a", "a", "b"]
+
+
+@pytest.mark.parametrize(("idle_seconds", "errors"), [(1.0, False), (60.0, True)])
+async def test_a_link_that_service_bus_detached_is_replaced_before_a_send_fails_on_it(
+    idle_bus: Emulator, caplog: pytest.LogCaptureFixture, idle_seconds: float, errors: bool
+) -> None:
+    """The SDK finds out by a send that fails, which its log says; that takes twice as long."""
+    caplog.set_level(logging.INFO, "azure.servicebus.aio")
+    async with publishing(idle_bus.connection_string(), idle_seconds=idle_seconds) as publisher:
+        await publisher.publish(event(b"a"))
+        await asyncio.sleep(LINK_IDLE_SECONDS + 1.0)
+        await publisher.publish(event(b"b"))
+    failed = [record for record in caplog.records if "has an exception" in record.message]
+    assert bool(failed) == errors
 
 
 @SDK_LEAKS_SOCKETS

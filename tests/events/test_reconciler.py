@@ -39,6 +39,7 @@ from shared.domain import flows
 from shared.domain.catalog import CatalogChange
 from shared.domain.ids import microseconds
 from shared.services.announcing import Announcer
+from shared.services.dead_letters import DeadLetters
 from shared.services.provisioning_flows import new_flow as stored_form
 from shared.services.readiness import Readiness
 from shared.services.reconciliation import Reconciler
@@ -138,7 +139,11 @@ async def parts(
     publisher = publisher_to(emulator.connection_string())
     flow_store, catalog = FlowStore(cosmos), CatalogStore(cosmos)
     store = ReadinessStore(flow_store)
-    readiness = Readiness(store, catalog, publisher)
+
+    def no_dead_letters() -> DeadLetters:
+        raise AssertionError("every event here can be understood")
+
+    readiness = Readiness(store, catalog, publisher, no_dead_letters)
     announcer = Announcer(publisher, catalog)
     reconciler = Reconciler(flow_store, store, catalog, publisher, announcer)
     async with (

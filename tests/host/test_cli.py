@@ -32,7 +32,7 @@ async def refusal(app: Path, folder: Path, *options: str) -> str:
         process.kill()
 
 
-async def test_functions_are_listed_before_the_start_is_told(tmp_path: Path) -> None:
+async def test_functions_are_listed_before_the_start_is_reported(tmp_path: Path) -> None:
     process = HostProcess(APPS / "web", tmp_path / "log")
     try:
         url = await process.url()
@@ -74,7 +74,7 @@ async def test_app_that_cannot_be_imported_is_refused(
     assert "Traceback" not in output
 
 
-async def test_refused_function_is_told_in_one_sentence(tmp_path: Path) -> None:
+async def test_refused_function_is_reported_in_one_sentence(tmp_path: Path) -> None:
     source, reason = cases.WORKER_REFUSES["HTTP parameter not named req"]
     output = await refusal(app_with(tmp_path, source), tmp_path)
     assert output.count("\n") == 1
@@ -87,7 +87,7 @@ async def test_folder_without_an_app_is_refused(tmp_path: Path) -> None:
     assert "has no function_app.py" in await refusal(tmp_path, tmp_path)
 
 
-async def test_taken_port_is_told_in_one_sentence(tmp_path: Path) -> None:
+async def test_taken_port_is_reported_in_one_sentence(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -96,17 +96,6 @@ async def test_taken_port_is_told_in_one_sentence(tmp_path: Path) -> None:
     last = output.splitlines()[-1]
     assert last.startswith(f"Port {port} cannot be used on 127.0.0.1")
     assert "choose another by --port" in last
-
-
-async def test_bad_thread_count_is_refused(tmp_path: Path) -> None:
-    process = HostProcess(
-        APPS / "web", tmp_path / "log", {"PYTHON_THREADPOOL_THREAD_COUNT": "many"}
-    )
-    try:
-        assert await process.ended() == 2
-        assert "PYTHON_THREADPOOL_THREAD_COUNT='many'" in process.output
-    finally:
-        process.kill()
 
 
 async def test_apps_own_package_is_last_on_the_path(tmp_path: Path) -> None:

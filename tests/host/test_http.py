@@ -281,53 +281,29 @@ async def test_traceback_comes_once(client: aiohttp.ClientSession, host: HostPro
 async def test_async_function_runs_in_the_loop_and_surroundings_of_its_import(
     client: aiohttp.ClientSession,
 ) -> None:
-    async with client.get("/api/context") as answer:
+    async with client.get("/api/surroundings") as answer:
         found = await seen(answer)
     assert found["same loop"] is True
     assert found["cwd"] == found["last path"] == found["directory"]
-    assert (found["name"], found["level"], found["retry"]) == ("with_context", 20, 0)
+    assert found["level"] == 20
 
 
 async def test_environment_wins_over_local_settings(client: aiohttp.ClientSession) -> None:
-    async with client.get("/api/context") as answer:
+    async with client.get("/api/surroundings") as answer:
         found = await seen(answer)
     assert (found["from file"], found["from both"]) == ("file", "process")
 
 
-async def test_trace_context_is_the_callers(client: aiohttp.ClientSession) -> None:
-    headers = {"traceparent": TRACE, "tracestate": "a=1"}
-    async with client.get("/api/context", headers=headers) as answer:
-        found = await seen(answer)
-    assert (found["trace"], found["state"]) == (TRACE, "a=1")
-
-
-async def test_untraced_request_gets_a_trace_of_its_own(client: aiohttp.ClientSession) -> None:
-    async with client.get("/api/context") as answer:
-        trace = (await seen(answer))["trace"]
-    assert re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-00", trace)
-
-
-async def test_plain_function_runs_in_a_thread_that_knows_its_invocation(
-    client: aiohttp.ClientSession,
-) -> None:
-    async with client.get("/api/plain") as answer:
-        found = await seen(answer)
-    assert found["main"] is False
-    assert found["id"] == found["local"]
-
-
-@pytest.mark.parametrize(
-    ("path", "line"),
-    [("/api/context", "app.context: told by the app"), ("/api/plain", "app.plain: in a thread")],
-)
 async def test_log_line_names_function_and_invocation(
-    path: str, line: str, client: aiohttp.ClientSession, host: HostProcess
+    client: aiohttp.ClientSession, host: HostProcess
 ) -> None:
-    async with client.get(path) as answer:
-        found = await seen(answer)
-    name = found.get("name", "plain")
+    async with client.get("/api/surroundings") as answer:
+        assert answer.status == 200
     assert re.search(
-        rf"^\[\d{{4}}-\d\d-\d\dT\S+Z\] INFO {name} {found['id']} {line}$", host.output, re.M
+        r"^\[\d{4}-\d\d-\d\dT\S+Z\] INFO surroundings [0-9a-f-]{36} "
+        r"app.surroundings: logged by the app$",
+        host.output,
+        re.M,
     )
 
 
@@ -359,5 +335,5 @@ async def test_ping(client: aiohttp.ClientSession) -> None:
 
 
 async def test_http_function_is_not_started_by_hand(client: aiohttp.ClientSession) -> None:
-    async with client.post("/admin/functions/plain", json={"input": ""}) as answer:
-        assert answer.status == 400
+    async with client.post("/admin/functions/unnamed", json={}) as answer:
+        assert answer.status == 404

@@ -54,7 +54,8 @@ def test_app_is_accepted(case: str, tmp_path: Path) -> None:
 
 def test_every_fault_is_named_with_function_and_line(tmp_path: Path) -> None:
     source = cases.HEADER + (
-        '@app.route("a")\ndef first(request): ...\n@app.route("b")\ndef second(req) -> dict: ...\n'
+        '@app.route("a")\nasync def first(request): ...\n'
+        '@app.route("b")\nasync def second(req) -> dict: ...\n'
     )
     with pytest.raises(HostError) as caught:
         read(tmp_path, source)
@@ -64,17 +65,12 @@ def test_every_fault_is_named_with_function_and_line(tmp_path: Path) -> None:
 
 def test_service_bus_needs_the_extension_bundle(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="no extensionBundle"):
-        read(tmp_path, cases.ACCEPTED["message as str"], HostSettings())
+        read(tmp_path, cases.ACCEPTED["message"], HostSettings())
 
 
 def test_hidden_route_is_warned_of(tmp_path: Path) -> None:
     app = read(tmp_path, cases.ACCEPTED["routes that overlap"])
     assert [warning.partition(",")[0] for warning in app.warnings] == ["b: its requests go to a"]
-
-
-def test_plain_decorator_over_async_is_warned_of(tmp_path: Path) -> None:
-    app = read(tmp_path, cases.ACCEPTED["plain decorator over async"])
-    assert "wraps an async function" in app.warnings[0]
 
 
 def test_functions_come_in_the_order_of_their_names(tmp_path: Path) -> None:

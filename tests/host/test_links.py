@@ -12,6 +12,7 @@ from typing import Any
 
 import azure.functions as func
 import pytest
+from azure.functions.meta import Datum
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient
 
@@ -44,7 +45,6 @@ class Listening:
         function = IndexedFunction(
             name="noting",
             call=self._note,
-            is_async=True,
             trigger={
                 "type": SERVICE_BUS_TRIGGER,
                 "name": "msg",
@@ -52,15 +52,13 @@ class Listening:
                 "connection": "Bus",
             },
             bindings=[],
-            takes_context=False,
             returns=None,
             return_type=None,
-            wants_bare_value=False,
             has_retry=False,
             file=Path(__file__),
         )
         settings = ServiceBusSettings(max_concurrent_calls=CALLS)
-        return QueueListener(function, Worker(None), settings, {"Bus": self.connection})
+        return QueueListener(function, Worker(), settings, {"Bus": self.connection})
 
     async def _note(self, msg: Any) -> None:
         self.got.append(msg.get_body().decode())
@@ -226,7 +224,13 @@ def test_what_is_no_time_is_refused_as_the_library_refuses_it(text: str) -> None
 
 
 def test_a_message_is_the_librarys_own() -> None:
-    value, metadata = messages.by_hand("body", binary=False)
+    value = Datum("body", "string")
+    metadata = {
+        "UserProperties": Datum("{}", "json"),
+        "MessageId": Datum("1", "string"),
+        "DeliveryCount": Datum("1", "json"),
+        "EnqueuedTimeUtc": Datum('"2026-11-24T07:21:39.123456"', "json"),
+    }
     registry = func.get_binding_registry()
     theirs = registry.get(SERVICE_BUS_TRIGGER).decode(value, trigger_metadata=metadata)
     ours = messages.Converter.decode(value, trigger_metadata=metadata)

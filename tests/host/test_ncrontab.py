@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.host.ncrontab import Cron, parse_schedule
+from local.host.ncrontab import Schedule, parse_schedule
 
 START = datetime(2026, 11, 24, 10, 30, 15)  # a Tuesday
 
@@ -20,17 +20,14 @@ START = datetime(2026, 11, 24, 10, 30, 15)  # a Tuesday
         ("0 */5 * * * *", datetime(2026, 11, 24, 10, 35)),
         ("*/5 * * * *", datetime(2026, 11, 24, 10, 35)),
         ("15 30 10 * * *", datetime(2026, 11, 25, 10, 30, 15)),
-        ("0 0 9-17 * * MON-FRI", datetime(2026, 11, 24, 11)),
-        ("0 0 0 * * sun", datetime(2026, 11, 29)),
-        ("0 0 0 1 January *", datetime(2027, 1, 1)),
+        ("0 0 9-17 * * 1-5", datetime(2026, 11, 24, 11)),
+        ("0 0 0 * * 0", datetime(2026, 11, 29)),
+        ("0 0 0 1 1 *", datetime(2027, 1, 1)),
         ("0 0 0 29 2 *", datetime(2028, 2, 29)),
         ("0 0 0 13 * 5", datetime(2027, 8, 13)),
         ("0 20/15 * * * *", datetime(2026, 11, 24, 10, 35)),
         ("0 10,50 * * * *", datetime(2026, 11, 24, 10, 50)),
         ("0 50-40/5 * * * *", datetime(2026, 11, 24, 10, 40)),
-        ("00:00:30", START + timedelta(seconds=30)),
-        ("1.00:00:00", START + timedelta(days=1)),
-        ("24:00:00", START + timedelta(days=24)),
     ],
 )
 def test_next_time(text: str, expected: datetime) -> None:
@@ -49,13 +46,13 @@ def test_next_time(text: str, expected: datetime) -> None:
         "0 0 0 32 * *",
         "0 0 0 * 13 *",
         "0 0 0 * * 7",
-        "0 0 0 * xyz *",
+        "0 0 0 * JAN *",
         "0 */x * * * *",
         "0 1- * * * *",
         "0 , * * * *",
         "0 ² * * * *",
         "0 0 0 30 2 *",
-        "00:00:00",
+        "00:05:00",
         "soon",
     ],
 )
@@ -69,7 +66,7 @@ def fields(low: int, high: int) -> st.SearchStrategy[frozenset[int]]:
 
 
 schedules = st.builds(
-    Cron,
+    Schedule,
     seconds=fields(0, 59),
     minutes=fields(0, 59),
     hours=fields(0, 23),
@@ -81,25 +78,27 @@ moments = st.datetimes(datetime(2000, 1, 1), datetime(2090, 1, 1))
 
 
 @given(schedules, moments)
-def test_next_time_is_later_and_fits(cron: Cron, moment: datetime) -> None:
-    found = cron.after(moment)
+def test_next_time_is_later_and_fits(schedule: Schedule, moment: datetime) -> None:
+    found = schedule.after(moment)
     assert found > moment
-    assert cron.matches(found)
+    assert schedule.matches(found)
 
 
 @given(schedules, moments)
-def test_no_earlier_time_fits(cron: Cron, moment: datetime) -> None:
-    found = cron.after(moment)
+def test_no_earlier_time_fits(schedule: Schedule, moment: datetime) -> None:
+    found = schedule.after(moment)
     # Any fitting second before it would be found from a moment in between, too.
     middle = moment + (found - moment) / 2
-    assert cron.after(middle) == found
+    assert schedule.after(middle) == found
 
 
 @given(schedules, moments, st.integers(1, 4000))
-def test_seconds_before_the_next_time_do_not_fit(cron: Cron, moment: datetime, back: int) -> None:
-    found = cron.after(moment)
+def test_seconds_before_the_next_time_do_not_fit(
+    schedule: Schedule, moment: datetime, back: int
+) -> None:
+    found = schedule.after(moment)
     earlier = found - timedelta(seconds=back)
-    assert earlier <= moment or not cron.matches(earlier)
+    assert earlier <= moment or not schedule.matches(earlier)
 
 
 @given(
@@ -108,13 +107,11 @@ def test_seconds_before_the_next_time_do_not_fit(cron: Cron, moment: datetime, b
 )
 def test_lists_are_read_as_written(minutes: list[int], hours: list[int]) -> None:
     text = f"0 {','.join(map(str, minutes))} {','.join(map(str, hours))} * * *"
-    cron = parse_schedule(text)
-    assert isinstance(cron, Cron)
-    assert (cron.minutes, cron.hours) == (frozenset(minutes), frozenset(hours))
+    schedule = parse_schedule(text)
+    assert (schedule.minutes, schedule.hours) == (frozenset(minutes), frozenset(hours))
 
 
 @given(st.integers(0, 59), st.integers(0, 59), st.integers(1, 59))
 def test_range_with_step(first: int, last: int, step: int) -> None:
-    cron = parse_schedule(f"{first}-{last}/{step} * * * * *")
-    assert isinstance(cron, Cron)
-    assert cron.seconds == set(range(min(first, last), max(first, last) + 1, step))
+    schedule = parse_schedule(f"{first}-{last}/{step} * * * * *")
+    assert schedule.seconds == set(range(min(first, last), max(first, last) + 1, step))

@@ -63,34 +63,28 @@ async def test_run_delayed_by_the_one_before_is_past_due_and_does_not_overlap(
     assert runs[1]["began"] >= runs[0]["ended"]
 
 
-async def test_timer_runs_on_startup_if_asked(client: aiohttp.ClientSession) -> None:
+async def test_timer_runs_on_startup_if_its_binding_says_so(client: aiohttp.ClientSession) -> None:
     assert len(await runs_with(client, "start", 1)) == 1
 
 
 async def test_timer_is_started_by_hand(client: aiohttp.ClientSession) -> None:
-    async with client.post("/admin/functions/plain", json={"input": "x"}) as answer:
+    async with client.post("/admin/functions/Manual", json={}) as answer:
         assert answer.status == 202
-    runs = await runs_with(client, "plain", 1)
+    runs = await runs_with(client, "manual", 1)
     assert runs[0]["past due"] is False
 
 
 async def test_runs_by_hand_do_not_overlap(client: aiohttp.ClientSession) -> None:
-    before = len(await runs_with(client, "plain", 0))
+    before = len(await runs_with(client, "manual", 0))
     for _ in range(2):
-        async with client.post("/admin/functions/plain", json={"input": ""}) as answer:
+        async with client.post("/admin/functions/manual", json={}) as answer:
             assert answer.status == 202
-    first, second = (await runs_with(client, "plain", before + 2))[-2:]
+    first, second = (await runs_with(client, "manual", before + 2))[-2:]
     assert second["began"] >= first["ended"]
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]"])
-async def test_start_by_hand_needs_an_object(body: bytes, client: aiohttp.ClientSession) -> None:
-    async with client.post("/admin/functions/plain", data=body) as answer:
-        assert answer.status == 400
-
-
 async def test_unknown_function_cannot_be_started(client: aiohttp.ClientSession) -> None:
-    async with client.post("/admin/functions/nobody", json={"input": ""}) as answer:
+    async with client.post("/admin/functions/unknown", json={}) as answer:
         assert answer.status == 404
 
 
@@ -138,7 +132,7 @@ async def test_only_timers_that_are_monitored_and_slow_enough_are_remembered(
     async with remembering(tmp_path) as client:
         await runs_with(client, "steady", 1)
     remembered = {file.name for file in (tmp_path / "state" / "timers").iterdir()}
-    assert remembered == {"minutely", "start", "plain"}
+    assert remembered == {"minutely", "start", "manual"}
 
 
 async def test_broken_memory_counts_as_none(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -56,15 +57,6 @@ async def test_call_that_takes_too_long_costs_the_worker_its_process(
     )
 
 
-async def test_plain_function_that_takes_too_long_does_so_too(
-    client: aiohttp.ClientSession,
-) -> None:
-    before = await process(client)
-    async with client.get("/api/sleepy") as answer:
-        assert answer.status == 500
-    assert await process(client) != before
-
-
 async def test_every_call_in_flight_fails_with_the_process(
     client: aiohttp.ClientSession, host: HostProcess
 ) -> None:
@@ -114,6 +106,28 @@ async def test_app_that_cannot_be_imported_again_ends_the_host(tmp_path: Path) -
             assert await status(client, "exit") == 500
         assert await host.ended() == 2
         assert "RuntimeError: not again" in host.output
+    finally:
+        host.kill()
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_time_for_which_the_processes_were_stopped_does_not_count(
+    tmp_path: Path, ends: bool
+) -> None:
+    app = shutil.copytree(APPS / "web", tmp_path / "app")
+    (app / "host.json").write_text('{"version": "2.0", "functionTimeout": "00:00:02"}')
+    host = HostProcess(app, tmp_path / "log")
+    try:
+        async with aiohttp.ClientSession(await host.url()) as client:
+            worker = await process(client)
+            call = asyncio.ensure_future(status(client, "pause" if ends else "slow"))
+            await asyncio.sleep(0.3)
+            for number in (signal.SIGSTOP, signal.SIGCONT):
+                for pid in (host.process.pid, worker):
+                    os.kill(pid, number)
+                await asyncio.sleep(3.5)
+            assert await call == (200 if ends else 500)
+            assert (await process(client) == worker) == ends
     finally:
         host.kill()
 

@@ -16,7 +16,7 @@ LOG = "Microsoft.Insights/scheduledQueryRules"
 METRICS = {
     "dead-letters-left": (
         *("DeadletteredMessages", ("EntityName", ["readiness"])),
-        *("Maximum", 0, "PT5M", 1),
+        *("Minimum", 0, "PT15M", 1),
     ),
     "queue-age": (
         *("ActiveMessages", ("EntityName", ["readiness"])),

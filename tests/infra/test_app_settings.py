@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tests.infra.plan import ENVIRONMENTS, ROOT, read
+from tests.support.sources import parsed
 
 API = "33333333-3333-3333-3333-333333333333"
 CLIENT_ID = "[id-*.clientId]"
@@ -50,7 +51,7 @@ def settings_read_by_code() -> set[str]:
     """The names that the readers of settings in shared/ look up in their mapping."""
     found: set[str] = set()
     for path in sorted((ROOT / "shared").rglob("*.py")):
-        for function in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for function in ast.walk(parsed(path)):
             if isinstance(function, ast.FunctionDef) and any(
                 argument.arg in ("environ", "values") for argument in function.args.args
             ):
@@ -140,7 +141,7 @@ def test_bindings_name_connections_and_settings_that_are_set() -> None:
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_an_operators_command_gets_what_it_asks_for(environment: str) -> None:
+def test_an_operators_command_gets_the_settings_that_it_reads(environment: str) -> None:
     """`azd env get-values` prints the outputs, and among them the app's settings of those names."""
     made = read(environment)
     outputs = {name: made.plain(value) for name, value in made.outputs.items()}

@@ -178,7 +178,7 @@ def test_what_is_shown_is_what_is_deployed() -> None:
     assert set(chosen) == {path.stem for path in (INFRA / "environments").glob("*.bicepparam")}
 
 
-def test_parameter_files_ask_for_what_the_workflow_gives() -> None:
+def test_parameter_files_need_what_the_workflow_sets() -> None:
     files = (INFRA / "environments").glob("*.bicepparam")
     asked = {
         name
@@ -189,7 +189,7 @@ def test_parameter_files_ask_for_what_the_workflow_gives() -> None:
         assert asked <= set(WORKFLOW["jobs"][job]["env"])
 
 
-def test_hook_gets_what_it_asks_for_in_the_workflow() -> None:
+def test_hook_gets_what_it_needs_in_the_workflow() -> None:
     asked = re.findall(r'"\$\{(\w+):\?', (INFRA / "hooks/postprovision.sh").read_text("utf-8"))
     given = set(read("dev").outputs) | set(WORKFLOW["jobs"]["deploy"]["env"])
     assert asked
@@ -275,8 +275,8 @@ def test_what_prod_keeps_ready_is_what_the_page_counts() -> None:
 
 def test_cost_of_a_month_adds_up() -> None:
     month = cost.Month(1_000_000)
-    seconds = (220 * 3600 + 43_800) * 2 - 100_000
-    functions = seconds * 0.000026 + (5.25 + 0.0438 - 0.25) * 0.40
+    seconds = (220 * 3600 + 61_320) * 2 - 100_000
+    functions = seconds * 0.000026 + (5.25 + 0.05256 - 0.25) * 0.40
     assert month.functions == pytest.approx(functions)
     assert month.service_bus == pytest.approx(730 * 0.0135)
     assert cost.Month(100_000_000).service_bus == pytest.approx(

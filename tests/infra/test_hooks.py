@@ -111,7 +111,7 @@ def test_another_key_is_made_each_time(az: AzureCli, shell: str) -> None:
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_the_key_is_shown_to_nobody(az: AzureCli, shell: str) -> None:
+def test_the_key_is_never_printed(az: AzureCli, shell: str) -> None:
     done = run(az, shell)
     ((argument, file),) = [item for call in az.calls for item in call["files"].items()]
     key = json.loads(file["text"])["passwordKeys"]["value"].partition(":")[2]
@@ -163,5 +163,5 @@ def test_hooks_for_both_kinds_of_shell_say_the_same() -> None:
         ]
 
 
-def test_azd_gives_the_hooks_what_they_ask_for() -> None:
+def test_azd_gives_the_hooks_what_they_need() -> None:
     assert set(SETTINGS) - {"AZURE_SUBSCRIPTION_ID"} <= set(read("dev").outputs)

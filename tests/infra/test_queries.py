@@ -124,7 +124,7 @@ def test_the_language_service_finds_faults() -> None:
     assert any("DurationMs" in fault for fault in column)
 
 
-def test_both_environments_ask_the_same() -> None:
+def test_both_environments_have_the_same_queries() -> None:
     asked = []
     for environment in ENVIRONMENTS:
         made = read(environment)

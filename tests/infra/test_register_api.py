@@ -162,7 +162,7 @@ def test_an_older_registration_starts_to_demand_assignments(tenant: Tenant, tmp_
         ),
     ],
 )
-def test_the_azure_cli_is_trusted_with_what_was_asked_for(
+def test_the_azure_cli_is_authorized_for_the_given_permissions(
     tenant: Tenant, tmp_path: Path, arguments: list[str], names: set[str] | None
 ) -> None:
     done(tenant, tmp_path, *arguments)
@@ -342,7 +342,7 @@ def test_it_gives_up_and_leaves_the_client_id(tenant: Tenant, tmp_path: Path) ->
     assert "after trying for 2 seconds" in finished.stderr
 
 
-def test_a_busy_graph_is_given_the_time_that_it_asks_for(tenant: Tenant, tmp_path: Path) -> None:
+def test_the_retry_after_of_a_busy_graph_is_awaited(tenant: Tenant, tmp_path: Path) -> None:
     tenant.throttle = 1
 
     done(tenant, tmp_path)
@@ -375,7 +375,7 @@ def test_a_refusal_is_not_tried_again(tenant: Tenant, tmp_path: Path) -> None:
     assert len(tenant.sent("POST")) == 1
 
 
-def test_the_token_is_shown_to_nobody(tenant: Tenant, tmp_path: Path) -> None:
+def test_the_token_is_never_printed(tenant: Tenant, tmp_path: Path) -> None:
     tenant.broken = "PATCH"
 
     finished = run(tenant, tmp_path)
@@ -395,7 +395,7 @@ def test_the_token_is_shown_to_nobody(tenant: Tenant, tmp_path: Path) -> None:
         ["--patience", "nan"],
     ],
 )
-def test_a_wrong_command_line_asks_for_nothing(
+def test_a_wrong_command_line_sends_no_request(
     tenant: Tenant, tmp_path: Path, arguments: list[str]
 ) -> None:
     finished = run(tenant, tmp_path, *arguments)

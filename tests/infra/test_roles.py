@@ -82,7 +82,7 @@ def test_a_developers_plan_has_every_role_of_the_page_but_the_key_ring() -> None
     assert sorted(assigned(read("dev"))) == sorted(row for row in rows if row != key_ring)
 
 
-def test_without_a_developer_nobody_but_the_app_and_its_deployments_has_a_role() -> None:
+def test_without_a_developer_only_the_app_and_its_deployments_have_roles() -> None:
     assert sorted(assigned(read("prod"))) == sorted(row for row in told() if row[0] != DEVELOPER)
 
 

@@ -120,7 +120,7 @@ def scripted() -> Iterator[Callable[[Answers], Scripted]]:
 CREATED = (201, {"id": "1"})
 
 
-def test_smoke_tells_of_a_flow_that_failed(
+def test_smoke_reports_a_flow_that_failed(
     scripted: Callable[[Answers], Scripted], token_file: Path
 ) -> None:
     answers: Answers = {
@@ -134,7 +134,7 @@ def test_smoke_tells_of_a_flow_that_failed(
     assert "Deleted what was made." in done.stdout
 
 
-def test_smoke_tells_of_a_flow_that_is_never_ready(
+def test_smoke_reports_a_flow_that_is_never_ready(
     scripted: Callable[[Answers], Scripted], token_file: Path
 ) -> None:
     answers: Answers = {
@@ -148,7 +148,7 @@ def test_smoke_tells_of_a_flow_that_is_never_ready(
     assert "still 'notReady'" in done.stderr
 
 
-def test_smoke_tells_of_what_it_could_not_delete(
+def test_smoke_reports_what_it_could_not_delete(
     scripted: Callable[[Answers], Scripted], token_file: Path
 ) -> None:
     answers: Answers = {
@@ -183,7 +183,7 @@ def test_smoke_takes_its_token_to_no_other_place(
     assert len(service.requests) == 1
 
 
-def test_smoke_asks_the_azure_cli_for_a_token(
+def test_smoke_gets_its_token_from_the_azure_cli(
     az: AzureCli, scripted: Callable[[Answers], Scripted]
 ) -> None:
     az.answer((["account", "get-access-token", "--resource", "api://some"], 0, "from-az"))
@@ -192,7 +192,7 @@ def test_smoke_asks_the_azure_cli_for_a_token(
     assert service.requests[0][2] == "Bearer from-az"
 
 
-def test_smoke_without_a_token_asks_for_nothing(
+def test_smoke_without_a_token_sends_no_request(
     az: AzureCli, scripted: Callable[[Answers], Scripted]
 ) -> None:
     az.answer((["account"], 1, "Please run 'az login'"))

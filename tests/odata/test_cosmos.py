@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
-from azure.cosmos import ContainerProxy, CosmosClient, PartitionKey
+from azure.cosmos import ContainerProxy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local.config import COSMOS_EMULATOR_KEY
-from local.emulators.cosmos.setup import container_definitions
 from shared.contract.names import NAMESPACE
 from shared.contract.printing import Printer
 from shared.domain import flows, ids
@@ -28,42 +24,11 @@ from shared.odata.model import FLOW_SET, Complex, Edm, EntityType, Enum, Propert
 from shared.odata.options import COLLECTION, QueryOptions
 from shared.odata.paging import next_token, open_page
 from shared.odata.sql import Parameters
+from tests.odata.cosmos_queries import run
 
-SERVER = Path(__file__).parents[2] / "local" / "emulators" / "cosmos" / "server.cjs"
 KEY = b"k" * 32
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    command = ["node", str(SERVER), "--port", "0", "--state", str(tmp_path_factory.mktemp("state"))]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        match = re.search(r"listening on (\S+:\d+)", server.stdout.readline())
-        assert match is not None
-        try:
-            yield f"http://{match[1]}"
-        finally:
-            server.terminate()
-
-
-@pytest.fixture(scope="module")
-def container(endpoint: str) -> Iterator[Callable[[str], ContainerProxy]]:
-    """Makes containers that are indexed as flowSets is."""
-    definition = next(each for each in container_definitions() if each["name"] == "flowSets")
-    indexing = definition["indexingPolicy"]
-    with CosmosClient(endpoint, COSMOS_EMULATOR_KEY, enable_endpoint_discovery=False) as client:
-        database = client.create_database_if_not_exists("odata")
-        yield lambda name: database.create_container(
-            name, PartitionKey("/id"), indexing_policy=indexing
-        )
-
-
-def run(container: ContainerProxy, query: Query) -> list[Any]:
-    return list(
-        container.query_items(
-            query.text, parameters=query.parameters, enable_cross_partition_query=True
-        )
-    )
+SPECIAL = "microsoft.graph.industryData.special"
+BASIC = "filter/microsoft.graph.industryData.basicFilter"
 
 
 # --- every kind of value, missing, null and there ------------------------------------------------
@@ -172,6 +137,7 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+numbers = st.sampled_from(["-1", "0", "1", "2"])
 PATHS = ("name", "alias", "inner/alias", "inner/microsoft.graph.industryData.special/alias")
 texts = st.sampled_from([*TEXTS, "a", "l", "10", "20"]).map(quoted)
 texts_or_null = st.one_of(texts, st.just("null"))
@@ -182,8 +148,10 @@ orders = st.sampled_from(["eq", "ne", "gt", "ge", "lt", "le"])
 def operands(paths: tuple[str, ...]) -> st.SearchStrategy[str]:
     return st.recursive(
         st.sampled_from(paths),
-        lambda inner: st.builds(
-            "{}({})".format, st.sampled_from(["tolower", "toupper", "trim"]), inner
+        lambda inner: (
+            st.builds("{}({})".format, st.sampled_from(["tolower", "toupper", "trim"]), inner)
+            | st.builds("concat({},{})".format, inner, st.one_of(inner, texts))
+            | st.builds("substring({},{})".format, inner, st.sampled_from(["0", "1", "1,2", "99"]))
         ),
         max_leaves=2,
     )
@@ -204,6 +172,7 @@ def text_conditions(paths: tuple[str, ...]) -> st.SearchStrategy[str]:
         st.builds("{}({},{})".format, functions, text, st.one_of(texts, text)),
         st.builds("{}({},{})".format, functions, texts, text),
         st.builds("length({}) {} {}".format, text, orders, st.integers(-1, 8)),
+        st.builds("indexof({},{}) {} {}".format, text, st.one_of(texts, text), orders, numbers),
     )
 
 
@@ -252,6 +221,29 @@ filters = combined(
         lambdas,
         st.builds("created {} {}".format, orders, times),
         st.builds("number {} {}".format, orders, st.sampled_from(["0", "-3", "4.5", "null"])),
+        st.builds(
+            "number {} {} {} {}".format,
+            st.sampled_from(["add", "sub", "mul", "div", "mod"]),
+            st.sampled_from(["1", "2", "-2", "7"]),
+            orders,
+            numbers,
+        ),
+        st.builds(
+            "{}/$count {} {}".format,
+            st.sampled_from(["in", "parts", "inner/in", f"inner/{SPECIAL}/in"]),
+            orders,
+            numbers,
+        ),
+        st.builds(
+            "{}(created) {} {}".format,
+            st.sampled_from(["year", "month", "day", "hour", "minute", "second"]),
+            orders,
+            st.sampled_from(["1", "2", "3", "21", "22", "2024"]),
+        ),
+        st.builds("date(created) {} {}".format, orders, st.sampled_from(["2024-03-22", "null"])),
+        st.sampled_from(
+            [f"isof(inner,{SPECIAL})", "isof(inner,microsoft.graph.industryData.inner)"]
+        ),
         st.builds("state {} {}".format, equalities, st.sampled_from(["'on'", "'off'", "null"])),
         st.builds("flag {} {}".format, equalities, st.sampled_from(["true", "false", "null"])),
         st.builds("inner {} null".format, equalities),
@@ -340,15 +332,28 @@ def options(**params: str) -> QueryOptions:
     [
         {},
         {"filter": "filter eq null"},
-        {"filter": "filter/attribute eq 'orgExternalId' and displayName ne 'West'"},
-        {"filter": "filter/in/any(x:x eq '10')"},
-        {"filter": "filter/microsoft.graph.industryData.basicFilter/in/all(x:x in ('0', '20'))"},
+        {"filter": f"{BASIC}/attribute eq 'orgExternalId' and displayName ne 'West'"},
+        {"filter": f"{BASIC}/in/any(x:x eq '10')"},
+        {"filter": f"{BASIC}/in/all(x:x in ('0', '20'))"},
         {"filter": "createdDateTime gt 2024-03-04T01:00:00+02:00", "orderby": "createdDateTime"},
         {"filter": "startswith(tolower(displayName), 'north')", "orderby": "displayName desc"},
         {"filter": f"id in ('{SETS[3]['id']}', '{SETS[4]['id']}', 'x')"},
         {"search": "nor"},
         {"search": '"East wing" EAST'},
         {"search": "S\u00dcD"},
+        {"search": "north AND NOT annex OR wing"},
+        {"filter": "concat(displayName, '!') eq 'West!' or indexof(displayName, 'th') eq 3"},
+        {"filter": "substring(displayName, 1) eq 'est' or substring(displayName, 0, 1) eq 'N'"},
+        {"filter": "year(createdDateTime) eq 2024 and day(createdDateTime) mod 2 eq 1"},
+        {"filter": "date(createdDateTime) ge 2024-03-04 and hour(createdDateTime) eq 0"},
+        {"filter": "month(createdDateTime) eq 3 and createdDateTime lt now()"},
+        {"filter": f"{BASIC}/in/$count eq 2"},
+        {"filter": f"{BASIC}/in/$count add 1 eq 1"},
+        {"filter": "(length(displayName) sub 9) div 2 eq -2"},
+        {"filter": "(length(displayName) sub 9) mod 2 eq -1"},
+        {"filter": "isof(filter, 'microsoft.graph.industryData.basicFilter')"},
+        {"filter": "not isof(filter, microsoft.graph.industryData.filter)"},
+        {"filter": f"{BASIC}/in/any(x:x eq '10' and $it/displayName eq 'West')"},
         {"search": '"su\u0308d 2" s\u00fcd'},
         {"orderby": "displayName"},
         {"orderby": "displayName desc,id desc"},

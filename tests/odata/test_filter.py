@@ -24,6 +24,12 @@ from shared.odata.syntax import MAX_LENGTH
 from shared.odata.values import stored_time
 
 PAYLOADS = Path(__file__).parents[2] / "shared" / "contract" / "examples"
+NAMESPACE = "microsoft.graph.industryData"
+BASIC = f"filter/{NAMESPACE}.basicFilter"
+UNIT = f"{NAMESPACE}.administrativeUnitProvisioningFlow"
+CLASS = f"{NAMESPACE}.classGroupProvisioningFlow"
+SECURITY = f"{NAMESPACE}.securityGroupProvisioningFlow"
+USER = f"{NAMESPACE}.userProvisioningFlow"
 KINDS = ("administrative_unit", "class_group", "security_group", "user")
 FLOWS = {
     kind: json.loads((PAYLOADS / f"{kind}.response.json").read_text("utf-8")) for kind in KINDS
@@ -87,15 +93,15 @@ def found(text: str, entity: EntityType, printed: dict[str, Any]) -> bool:
         "NOT (displayName eq 'x') AND (displayName ne 'y' or displayName eq 'x')",
         "displayName eq 'x' and displayName eq 'y' or displayName ne 'z'",
         "filter ne null",
-        "filter/attribute eq 'orgExternalId'",
-        "filter/attribute eq microsoft.graph.industryData.filterOptions'orgExternalId'",
-        "filter/attribute in ('orgExternalId', 'unknownFutureValue')",
+        "filter/microsoft.graph.industryData.basicFilter/attribute eq 'orgExternalId'",
+        f"{BASIC}/attribute eq microsoft.graph.industryData.filterOptions'orgExternalId'",
+        f"{BASIC}/attribute in ('orgExternalId', 'unknownFutureValue')",
         "filter/microsoft.graph.industryData.basicFilter/attribute ne null",
         "microsoft.graph.industryData.outboundProvisioningFlowSet/displayName ne null",
-        "filter/in/any(x:x eq '10')",
-        "filter/in/all(org:org in ('10','20'))",
-        "filter/in/any()",
-        "filter/in/any(x:x lt '15' and contains(displayName,'North'))",
+        "filter/microsoft.graph.industryData.basicFilter/in/any(x:x eq '10')",
+        "filter/microsoft.graph.industryData.basicFilter/in/all(org:org in ('10','20'))",
+        "filter/microsoft.graph.industryData.basicFilter/in/any()",
+        f"{BASIC}/in/any(x:x lt '15' and contains(displayName,'North'))",
         "createdDateTime eq 2024-03-22T21:28:02.50Z",
         "createdDateTime eq 2024-03-22T23:28:02.5+02:00",
         "createdDateTime lt lastModifiedDateTime",
@@ -103,6 +109,27 @@ def found(text: str, entity: EntityType, printed: dict[str, Any]) -> bool:
         "createdDateTime ge 2024-03-22 and createdDateTime lt 2024-03-23",
         "createdDateTime gt 0001-01-01T00:00Z",
         "true",
+        "startswith(concat(concat(displayName,'!'),id),'O''Neil North!aa05')",
+        "indexof(displayName,'North') eq 7 and indexof(displayName,'x') eq -1",
+        "substring(displayName,7) eq 'North' and substring(displayName,2,4) eq 'Neil'",
+        "substring(displayName,99) eq '' and substring(displayName,0,1) eq 'O'",
+        "year(createdDateTime) eq 2024 and month(createdDateTime) eq 3",
+        "day(createdDateTime) eq 22 and hour(createdDateTime) eq 21",
+        "minute(createdDateTime) eq 28 and second(createdDateTime) eq 2",
+        "date(createdDateTime) eq 2024-03-22 and date(createdDateTime) lt 2024-04-01",
+        "createdDateTime lt now() and now() gt lastModifiedDateTime",
+        "length(displayName) add 1 mul 2 eq 14",
+        "length(displayName) sub 20 div 3 eq 6",
+        "(length(displayName) sub 20) div 3 eq -2",
+        "(length(displayName) sub 20) mod 3 eq -2",
+        f"{BASIC}/in/$count eq 2 and {BASIC}/in/$count mod 2 eq 0",
+        "$it/displayName eq displayName",
+        "isof($it,microsoft.graph.industryData.outboundProvisioningFlowSet)",
+        f"{BASIC}/in/any(x:x eq '10' and startswith($it/displayName,'O'))",
+        "isof(filter,microsoft.graph.industryData.basicFilter)",
+        "isof(filter,'microsoft.graph.industryData.filter')",
+        "not isof(filter,microsoft.graph.industryData.basicFilter) eq false",
+        f"{BASIC}/attribute has microsoft.graph.industryData.filterOptions'orgExternalId'",
     ],
 )
 def test_finds_a_set(text: str) -> None:
@@ -116,8 +143,8 @@ def test_finds_a_set(text: str) -> None:
         "startswith(displayName,'o')",
         "displayName gt null",
         "displayName eq null",
-        "filter/in/any(x:x eq '1')",
-        "filter/in/all(x:x eq '10')",
+        "filter/microsoft.graph.industryData.basicFilter/in/any(x:x eq '1')",
+        "filter/microsoft.graph.industryData.basicFilter/in/all(x:x eq '10')",
         "filter/microsoft.graph.industryData.basicFilter/attribute eq 'unknownFutureValue'",
         "createdDateTime lt 2024-03-22T21:28:02.4999999Z",
         "not true",
@@ -131,14 +158,20 @@ def test_does_not_find_a_set(text: str) -> None:
     ("text", "expected"),
     [
         ("filter eq null", True),
-        ("filter/attribute eq null", True),
-        ("filter/attribute ne 'orgExternalId'", True),
-        ("not (filter/attribute eq 'orgExternalId')", True),
-        ("filter/attribute in ('orgExternalId')", False),
-        ("filter/attribute in ('orgExternalId', null)", True),
-        ("filter/in/any(x:x eq '10')", False),
-        ("filter/in/all(x:x eq '10')", True),
-        ("filter/in/any()", False),
+        ("filter/microsoft.graph.industryData.basicFilter/attribute eq null", True),
+        ("filter/microsoft.graph.industryData.basicFilter/attribute ne 'orgExternalId'", True),
+        (
+            "not (filter/microsoft.graph.industryData.basicFilter/attribute eq 'orgExternalId')",
+            True,
+        ),
+        (f"{BASIC}/attribute in ('orgExternalId')", False),
+        (
+            f"{BASIC}/attribute in ('orgExternalId', null)",
+            True,
+        ),
+        ("filter/microsoft.graph.industryData.basicFilter/in/any(x:x eq '10')", False),
+        ("filter/microsoft.graph.industryData.basicFilter/in/all(x:x eq '10')", True),
+        ("filter/microsoft.graph.industryData.basicFilter/in/any()", False),
     ],
 )
 def test_a_missing_value_is_null_and_a_missing_collection_is_empty(
@@ -167,10 +200,11 @@ def test_a_function_of_null_is_null_and_neither_true_nor_false(text: str, expect
 @pytest.mark.parametrize(
     ("text", "kinds"),
     [
-        ("creationOptions/createBasedOnOrg eq true", ["administrative_unit"]),
-        ("creationOptions/createBasedOnRoleGroup eq true", ["security_group"]),
+        (f"{UNIT}/creationOptions/createBasedOnOrg eq true", ["administrative_unit"]),
+        (f"{SECURITY}/creationOptions/createBasedOnRoleGroup eq true", ["security_group"]),
         (
-            "creationOptions/createBasedOnOrgPlusRoleGroup ne null",
+            f"{UNIT}/creationOptions/createBasedOnOrgPlusRoleGroup ne null or "
+            f"{SECURITY}/creationOptions/createBasedOnOrgPlusRoleGroup ne null",
             ["administrative_unit", "security_group"],
         ),
         (
@@ -179,17 +213,25 @@ def test_a_function_of_null_is_null_and_neither_true_nor_false(text: str, expect
             ["security_group"],
         ),
         ("microsoft.graph.industryData.userProvisioningFlow/createUnmatchedUsers", ["user"]),
-        ("createUnmatchedUsers eq null", ["administrative_unit", "class_group", "security_group"]),
-        ("managementOptions/additionalOptions/markAllStudentsAsMinors eq true", ["user"]),
-        ("managementOptions/additionalOptions/allowStudentContactAssociation ne null", ["user"]),
-        ("managementOptions/additionalAttributes/any(a:a eq 'userGradeLevel')", ["user"]),
         (
-            "configuration/enrollmentMappings/ownerEnrollmentMappings/any(o:o/code eq 'teacher')",
+            f"{USER}/createUnmatchedUsers eq null",
+            ["administrative_unit", "class_group", "security_group"],
+        ),
+        (f"{USER}/managementOptions/additionalOptions/markAllStudentsAsMinors eq true", ["user"]),
+        (
+            f"{USER}/managementOptions/additionalOptions/allowStudentContactAssociation ne null",
+            ["user"],
+        ),
+        (f"{USER}/managementOptions/additionalAttributes/any(a:a eq 'userGradeLevel')", ["user"]),
+        (
+            f"{CLASS}/configuration/enrollmentMappings/ownerEnrollmentMappings"
+            "/any(o:o/code eq 'teacher')",
             ["class_group"],
         ),
-        ("creationOptions/configurations/any(c:c/roleGroup/id eq 'staff')", ["user"]),
+        (f"{USER}/creationOptions/configurations/any(c:c/roleGroup/id eq 'staff')", ["user"]),
         (
-            "creationOptions/configurations/any(c:c/roleGroup/roles/any(r:r/code eq 'teacher'))",
+            f"{USER}/creationOptions/configurations"
+            "/any(c:c/roleGroup/roles/any(r:r/code eq 'teacher'))",
             ["user"],
         ),
         ("readinessStatus eq 'ready'", ["security_group"]),
@@ -229,17 +271,57 @@ def test_finds_role_groups_by_their_roles() -> None:
     ("text", "entity", "names"),
     [
         ("colour eq 'x'", FLOW_SET, ["'colour'", "displayName"]),
-        ("filter/colour eq 'x'", FLOW_SET, ["'colour'", "attribute"]),
+        (
+            "filter/microsoft.graph.industryData.basicFilter/colour eq 'x'",
+            FLOW_SET,
+            ["'colour'", "attribute"],
+        ),
         ("displayName/x eq 'x'", FLOW_SET, ["'displayName'", "'x'"]),
-        ("provisioningFlows/any(f:f/id eq 'x')", FLOW_SET, ["'provisioningFlows'"]),
+        ("provisioningFlows/id eq 'x'", FLOW_SET, ["'provisioningFlows'", "any"]),
+        ("provisioningFlows eq null", FLOW_SET, ["'provisioningFlows'", "any"]),
+        ("provisioningFlows/any(f:f/createUnmatchedUsers)", FLOW_SET, [f"{USER}/create"]),
+        (f"provisioningFlows/{NAMESPACE}.roleGroup/any()", FLOW_SET, [USER]),
+        ("displayName/$count gt 1", FLOW_SET, ["'displayName'"]),
+        ("roles/$count eq 'x'", ROLE_GROUP, ["roles/$count", "a number"]),
+        ("roles/$count", ROLE_GROUP, ["roles/$count", "compare"]),
+        ("$it eq 'x'", FLOW_SET, ["'$it'"]),
+        ("isof($it)", FLOW_SET, ["'$it'", "cast"]),
+        ("isof(displayName,Edm.String)", FLOW_SET, ["'displayName'", "no object"]),
+        (f"isof({USER})", FLOW_SET, [USER]),
+        ("isof(1,2)", FLOW_SET, ["isof"]),
+        ("cast(displayName,'x') eq 'x'", FLOW_SET, ["'cast'"]),
+        ("displayName eq @name", FLOW_SET, ["'@name'"]),
         ("filter/microsoft.graph.industryData.other/in/any()", FLOW_SET, ["other", "basicFilter"]),
         ("microsoft.graph.industryData.userProvisioningFlow eq null", PROVISIONING_FLOW, ["type"]),
-        ("filter/any eq 'x'", FLOW_SET, ["'any'", "attribute"]),
+        (
+            "filter/microsoft.graph.industryData.basicFilter/any eq 'x'",
+            FLOW_SET,
+            ["'any'", "attribute"],
+        ),
+        ("filter/in/any()", FLOW_SET, ["'in'", "industryData.basicFilter/in"]),
+        ("createUnmatchedUsers", PROVISIONING_FLOW, [f"{USER}/createUnmatchedUsers"]),
+        ("creationOptions ne null", PROVISIONING_FLOW, [f"{UNIT}/creationOptions"]),
         ("soundex(displayName) eq 'x'", FLOW_SET, ["'soundex'", "contains", "tolower"]),
-        ("concat(displayName,'x') eq 'x'", FLOW_SET, ["'concat'", "contains"]),
+        ("round(sortIndex) eq 1", REFERENCE_DEFINITION, ["'round'", "contains"]),
+        ("concat(displayName,1) eq 'x'", FLOW_SET, ["single quotes", "1"]),
+        ("concat(displayName) eq 'x'", FLOW_SET, ["'concat'", "1 arguments"]),
+        ("substring(displayName,'1') eq 'x'", FLOW_SET, ["number", "'1'"]),
+        ("substring(displayName,1.5) eq 'x'", FLOW_SET, ["number", "1.5"]),
+        ("substring(displayName,-1) eq 'x'", FLOW_SET, ["substring", "not negative"]),
+        ("substring(displayName,length(id)) eq 'x'", FLOW_SET, ["substring", "not negative"]),
+        ("year(displayName) eq 1", FLOW_SET, ["Edm.DateTimeOffset", "'displayName'"]),
+        ("date(createdDateTime) eq '2024-03-22'", FLOW_SET, ["a date without quotes"]),
+        ("date(createdDateTime) eq 2024-03-22T00:00:00Z", FLOW_SET, ["a date without quotes"]),
         ("any(x:x eq 'a')", FLOW_SET, ["':x eq"]),
-        ("displayName has 'x'", FLOW_SET, ["'has'", "eq"]),
-        ("length(displayName) add 1 eq 2", FLOW_SET, ["'add'"]),
+        ("displayName has 'x'", FLOW_SET, ["'displayName'", "has"]),
+        ("readinessStatus has null", PROVISIONING_FLOW, ["'readinessStatus'", "has"]),
+        ("'ready' has readinessStatus", PROVISIONING_FLOW, ["has"]),
+        ("displayName add 1 eq 2", FLOW_SET, ["Edm.Int32", "'displayName'"]),
+        ("length(displayName) add 99999999999 eq 2", FLOW_SET, ["number", "99999999999"]),
+        ("length(displayName) divby 2 eq 2", FLOW_SET, ["'divby'", "div"]),
+        ("length(displayName) div 0 eq 2", FLOW_SET, ["other than 0"]),
+        ("length(displayName) mod length(id) eq 2", FLOW_SET, ["other than 0"]),
+        ("length(displayName) add 1", FLOW_SET, ["true nor false"]),
         ("contains(displayName)", FLOW_SET, ["'contains'", "1 arguments"]),
         ("displayName eq 1", FLOW_SET, ["'displayName'", "Edm.String", "1"]),
         ("createdDateTime gt 'yesterday'", FLOW_SET, ["'createdDateTime'", "'yesterday'"]),
@@ -250,16 +332,36 @@ def test_finds_role_groups_by_their_roles() -> None:
         ("createdDateTime gt 0001-01-01T00:00:00+01:00", FLOW_SET, ["0001"]),
         ("createdDateTime eq displayName", FLOW_SET, ["Edm.DateTimeOffset", "Edm.String"]),
         ("id eq aa050bbc-c4b3-4b2f-b1de-0a8d3ac7f1f1", FLOW_SET, ["'id'", "single quotes"]),
-        ("filter/attribute eq 'orgexternalid'", FLOW_SET, ["'orgexternalid'", "orgExternalId"]),
-        ("filter/attribute eq other'orgExternalId'", FLOW_SET, ["other'orgExternalId'"]),
-        ("filter/attribute gt 'orgExternalId'", FLOW_SET, ["'filter/attribute'", "eq, ne or in"]),
+        (
+            "filter/microsoft.graph.industryData.basicFilter/attribute eq 'orgexternalid'",
+            FLOW_SET,
+            ["'orgexternalid'", "orgExternalId"],
+        ),
+        (
+            "filter/microsoft.graph.industryData.basicFilter/attribute eq other'orgExternalId'",
+            FLOW_SET,
+            ["other'orgExternalId'"],
+        ),
+        (
+            "filter/microsoft.graph.industryData.basicFilter/attribute gt 'orgExternalId'",
+            FLOW_SET,
+            ["'filter/m", "eq, ne or in"],
+        ),
         ("filter eq 'x'", FLOW_SET, ["'filter'", "null"]),
         ("filter gt null", FLOW_SET, ["'filter'"]),
         ("filter in ('x')", FLOW_SET, ["'filter'"]),
-        ("filter/in eq '10'", FLOW_SET, ["'filter/in'", "any"]),
-        ("filter/in/any(x:x/code eq '10')", FLOW_SET, ["'x'"]),
         (
-            "creationOptions/configurations/any(x:x/licenseSkus/any(x:x eq '1'))",
+            "filter/microsoft.graph.industryData.basicFilter/in eq '10'",
+            FLOW_SET,
+            ["'filter/m", "any"],
+        ),
+        (
+            "filter/microsoft.graph.industryData.basicFilter/in/any(x:x/code eq '10')",
+            FLOW_SET,
+            ["'x'"],
+        ),
+        (
+            f"{USER}/creationOptions/configurations/any(x:x/licenseSkus/any(x:x eq '1'))",
             PROVISIONING_FLOW,
             ["'x'", "name of its own"],
         ),
@@ -278,12 +380,13 @@ def test_finds_role_groups_by_their_roles() -> None:
         ("sortIndex eq int'60'", REFERENCE_DEFINITION, ["a number"]),
         ("sortIndex eq 1e999", REFERENCE_DEFINITION, ["1e999"]),
         (
-            "creationOptions/configurations/any(c:c/defaultPasswordSettings/password eq 'x')",
+            f"{USER}/creationOptions/configurations"
+            "/any(c:c/defaultPasswordSettings/password eq 'x')",
             PROVISIONING_FLOW,
             ["'password'"],
         ),
         (
-            "creationOptions/configurations/any(c:c/defaultPasswordSettings"
+            f"{USER}/creationOptions/configurations/any(c:c/defaultPasswordSettings"
             "/microsoft.graph.industryData.simplePasswordSettings/password ge 'a')",
             PROVISIONING_FLOW,
             ["'password'"],
@@ -342,12 +445,13 @@ NESTED = "roles/any(a:roles/any(b:roles/any(c:roles/any(d:roles/any(e:e/code eq 
         ("roles/any(a:roles/any(b:b/code eq 'x'))", ROLE_GROUP),
         ("not (roles/all(a:a/code eq 'x' or roles/any()))", ROLE_GROUP),
         (
-            "configuration/enrollmentMappings/ownerEnrollmentMappings/any(o:"
-            "configuration/enrollmentMappings/memberEnrollmentMappings/any(m:m/code eq o/code))",
+            f"{CLASS}/configuration/enrollmentMappings/ownerEnrollmentMappings/any(o:"
+            f"{CLASS}/configuration/enrollmentMappings/memberEnrollmentMappings"
+            "/any(m:m/code eq o/code))",
             PROVISIONING_FLOW,
         ),
         (
-            "creationOptions/configurations/any(c:c/roleGroup/roles/any(r:"
+            f"{USER}/creationOptions/configurations/any(c:c/roleGroup/roles/any(r:"
             "c/roleGroup/roles/any(s:s/code eq r/code)))",
             PROVISIONING_FLOW,
         ),
@@ -381,9 +485,54 @@ def test_parts_that_decide_nothing_any_more_are_not_looked_at() -> None:
         assert Matcher(parse_filter(text, ROLE_GROUP), most=10).matches(group)
 
 
+@pytest.mark.parametrize(
+    ("aliases", "expected"),
+    [
+        ({"@name": "'O''Neil North'"}, True),
+        ({"@name": " 'x' "}, False),
+        ({"@name": "null"}, False),
+    ],
+)
+def test_a_parameter_alias_stands_for_a_literal(aliases: dict[str, str], expected: bool) -> None:
+    assert Matcher(parse_filter("displayName eq @name", FLOW_SET, aliases)).matches(SET) is expected
+
+
+@pytest.mark.parametrize(
+    "text", ["displayName", "'a' or true", "('a','b')", "", "@name", "'" + "a" * MAX_LENGTH + "'"]
+)
+def test_a_parameter_alias_stands_for_nothing_else(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="one literal") as refused:
+        parse_filter("displayName eq @name", FLOW_SET, {"@name": text})
+    assert refused.value.faults[0].target == "@name"
+
+
+def test_texts_are_counted_as_cosmos_db_counts_them() -> None:
+    printed = {**SET, "displayName": "\U0001f600x"}
+    for text in (
+        "length(displayName) eq 3",
+        "indexof(displayName,'x') eq 2",
+        "substring(displayName,2) eq 'x'",
+        "substring(displayName,0,2) eq '\U0001f600'",
+    ):
+        assert found(text, FLOW_SET, printed), text
+
+
+def test_entries_that_a_cast_skips_take_steps_too() -> None:
+    flow_set = {"id": "x", "provisioningFlows": [{"id": "a"}] * 100}
+    for text in (
+        f"provisioningFlows/{USER}/any(f:f/id eq 'b')",
+        f"provisioningFlows/{USER}/$count gt 0",
+    ):
+        predicate = parse_filter(text, FLOW_SET)
+        assert not Matcher(predicate, most=105).matches(flow_set)
+        with pytest.raises(InvalidRequest, match="too many steps"):
+            Matcher(predicate, most=99).matches(flow_set)
+
+
 PIECES = (
     *("displayName", "filter", "/in", "/any(", "x:x", "'a'", "1", "2024-01-01", "true", "null"),
     *("eq", "ne", "not", "and", "or", "in", "(", ")", ",", "contains(", "tolower(", "/", "'", ":"),
+    *("add", "mod", "has", "/$count", "$it", "@p", "substring(", "isof(", "provisioningFlows"),
     *("microsoft.graph.industryData.basicFilter", "$", "é", "\x00", "\ud800", "any(", "length("),
 )
 

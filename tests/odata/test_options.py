@@ -21,6 +21,11 @@ from shared.odata.options import COLLECTION, COUNT, ITEM, QueryOptions
 from shared.odata.paging import open_page
 from shared.odata.prefer import Preferences, parse_prefer
 
+TYPE = "microsoft.graph.industryData.basicFilter"
+USER_TYPE = "microsoft.graph.industryData.userProvisioningFlow"
+CLASS_TYPE = "microsoft.graph.industryData.classGroupProvisioningFlow"
+GROUP_PATH = "creationOptions/configurations/roleGroup"
+
 
 def parse(entity: EntityType = FLOW_SET, /, **params: str) -> QueryOptions:
     return QueryOptions.parse(params, COLLECTION, entity)
@@ -47,7 +52,6 @@ def test_names_count_with_and_without_dollar_in_any_case(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "allowed"),
     [
-        ("$apply", COLLECTION),
         ("api-version", COLLECTION),
         ("$$top", COLLECTION),
         ("$", COLLECTION),
@@ -64,6 +68,27 @@ def test_refuses_other_options_and_names_those_supported(
     assert fault.target == name
     assert name in fault.message
     assert all(f"${each}" in fault.message for each in allowed)
+
+
+@pytest.mark.parametrize(("name", "instead"), [("$apply", "$count"), ("compute", "properties")])
+def test_refuses_in_words_what_is_left_out(name: str, instead: str) -> None:
+    (fault,) = faults({name: "1"})
+    assert (fault.code, fault.target) == ("UnknownOption", name)
+    assert instead in fault.message
+
+
+def test_parameter_aliases_count_for_the_filter_only() -> None:
+    options = parse(**{"$filter": "displayName eq @p", "@p": "'x'"})
+    assert options.given == (("filter", "displayName eq @p"), ("@p", "'x'"))
+    for params, allowed, target in (
+        ({"@p": "'x'"}, COLLECTION, "@p"),
+        ({"$filter": "id eq '1'", "@p": "'x'"}, COLLECTION, "@p"),
+        ({"@p": "'x'"}, ITEM, "@p"),
+        ({"$filter": "id eq @p"}, COLLECTION, "$filter"),
+        ({"$filter": "id eq @p", "@p": "'\ud800'"}, COLLECTION, "@p"),
+    ):
+        found = faults(params, allowed)
+        assert target in [fault.target for fault in found]
 
 
 def test_refuses_an_option_in_two_spellings() -> None:
@@ -153,9 +178,10 @@ def test_orders_nulls_first_and_equals_by_id(text: str, ids: str) -> None:
 
 
 def test_orders_by_members_that_only_some_kinds_have() -> None:
-    flows: list[dict[str, Any]] = [{"id": "a", "createUnmatchedUsers": True}, {"id": "b"}]
-    flows.append({"id": "c", "createUnmatchedUsers": False})
-    assert ordered("createUnmatchedUsers", flows, PROVISIONING_FLOW) == ["b", "c", "a"]
+    user = {"@odata.type": f"#{USER_TYPE}"}
+    flows: list[dict[str, Any]] = [{**user, "id": "a", "createUnmatchedUsers": True}, {"id": "b"}]
+    flows.append({**user, "id": "c", "createUnmatchedUsers": False})
+    assert ordered(f"{USER_TYPE}/createUnmatchedUsers", flows, PROVISIONING_FLOW) == ["b", "c", "a"]
 
 
 def test_orders_by_id_where_nothing_is_asked_for() -> None:
@@ -173,8 +199,10 @@ def test_orders_by_id_where_nothing_is_asked_for() -> None:
         ("displayName,displayname desc", REFERENCE_DEFINITION, "twice"),
         ("roles", ROLE_GROUP, "'roles'"),
         ("roles/code", ROLE_GROUP, "'roles'"),
-        ("creationOptions", PROVISIONING_FLOW, "'creationOptions'"),
-        ("filter/attribute", FLOW_SET, "'filter/attribute'"),
+        (f"{USER_TYPE}/creationOptions", PROVISIONING_FLOW, "/creationOptions'"),
+        (f"filter/{TYPE}/attribute", FLOW_SET, "/attribute'"),
+        ("filter/attribute", FLOW_SET, TYPE),
+        ("createUnmatchedUsers", PROVISIONING_FLOW, USER_TYPE),
         ("displayName,createdDateTime", FLOW_SET, "one property"),
         ("displayName,id desc", FLOW_SET, "same direction"),
     ],
@@ -212,6 +240,14 @@ def test_lists_and_counts_stop_where_a_filter_takes_too_many_steps(ask: Any) -> 
         ('"displayName:north e"', ["North East"]),
         ("displayName:east", ["North East", "East"]),
         (r'"say \"x\""', ['Say "X"']),
+        ("northern OR say", ["northern", 'Say "X"']),
+        ("NOT north", ["East", 'Say "X"']),
+        ("east NOT north", ["East"]),
+        ("east AND NOT north OR say", ["East", 'Say "X"']),
+        ("north AND (east OR northern)", ["North East", "northern"]),
+        ("NOT (north OR say)", ["East"]),
+        ('NOT "north east" north', ["northern"]),
+        ("or", ["North East", "northern"]),
     ],
 )
 def test_searches_for_all_words_and_phrases(text: str, names: list[str]) -> None:
@@ -233,10 +269,17 @@ def test_searches_for_all_words_and_phrases(text: str, names: list[str]) -> None
         '"a',
         'a"b"',
         '"a"b',
-        "a OR b",
-        "NOT a",
-        "(a)",
         "a AND",
+        "a OR",
+        "OR a",
+        "AND a",
+        "NOT",
+        "a NOT",
+        "(a",
+        "a)",
+        "()",
+        "NOT " * 12 + "a",
+        "(" * 12 + "a" + ")" * 12,
         "displayName:",
         "a " * 11,
         '"\u0301"',
@@ -274,7 +317,6 @@ def test_terms_that_are_hard_to_compose_cost_little() -> None:
 
 # --- $select and $expand -------------------------------------------------------------------------
 
-TYPE = "microsoft.graph.industryData.basicFilter"
 SET = {
     "@odata.context": "…",
     "id": "1",
@@ -282,7 +324,6 @@ SET = {
     "displayName": "North",
     "filter": {"@odata.type": f"#{TYPE}", "attribute": "orgExternalId", "in": ["10"]},
 }
-USER_TYPE = "microsoft.graph.industryData.userProvisioningFlow"
 USER_FLOW = {
     "@odata.type": f"#{USER_TYPE}",
     "id": "2",
@@ -307,9 +348,9 @@ USER_FLOW = {
         ("id, id", {"id": "1"}, "(id)"),
         ("filter", {"filter": SET["filter"]}, "(filter)"),
         (
-            "filter/in",
+            f"filter/{TYPE}/in",
             {"filter": {"@odata.type": f"#{TYPE}", "in": ["10"]}},
-            "(filter/in)",
+            f"(filter/{TYPE}/in)",
         ),
         (
             f"filter/{TYPE.lower()}/attribute",
@@ -336,7 +377,9 @@ def test_without_select_everything_stays() -> None:
 
 
 def test_select_reaches_into_collections_and_keeps_annotations() -> None:
-    options = parse(PROVISIONING_FLOW, select="creationOptions/configurations/roleGroup/id")
+    options = parse(
+        PROVISIONING_FLOW, select=f"{USER_TYPE}/creationOptions/configurations/roleGroup/id"
+    )
     assert options.project(USER_FLOW) == {
         "@odata.type": f"#{USER_TYPE}",
         "creationOptions": {
@@ -348,8 +391,8 @@ def test_select_reaches_into_collections_and_keeps_annotations() -> None:
 @pytest.mark.parametrize(
     "select",
     [
-        f"id,{USER_TYPE}/createUnmatchedUsers,configuration",
-        "id,createUnmatchedUsers,microsoft.graph.industryData.classGroupProvisioningFlow/configuration",
+        f"id,{USER_TYPE}/createUnmatchedUsers,{CLASS_TYPE}/configuration",
+        f"id,{USER_TYPE.upper()}/createunmatchedusers",
     ],
 )
 def test_select_of_members_of_other_kinds_misses_nothing(select: str) -> None:
@@ -369,7 +412,14 @@ def test_a_cast_keeps_nothing_of_another_kind() -> None:
 
 @pytest.mark.parametrize(
     ("select", "name"),
-    [("colour", "'colour'"), ("id,", "comma"), ("", "comma"), ("id/x", "'x'"), (TYPE, TYPE)],
+    [
+        ("colour", "'colour'"),
+        ("id,", "comma"),
+        ("", "comma"),
+        ("id/x", "'x'"),
+        (TYPE, TYPE),
+        ("filter/in", f"{TYPE}/in"),
+    ],
 )
 def test_refuses_to_select_what_is_not_there(select: str, name: str) -> None:
     (fault,) = faults({"select": select})
@@ -393,7 +443,7 @@ def test_expands_flows(params: dict[str, str], nested: str | None, context: str)
     options = parse(**params)
     expand = options.expands("provisioningFlows")
     assert expand is not None
-    assert (expand.select and expand.select.context) == nested
+    assert (expand.options.select and expand.options.select.context) == nested
     assert options.context_suffix() == context
     expanded = {**SET, "provisioningFlows@odata.context": "…", "provisioningFlows": [USER_FLOW]}
     kept = options.project(expanded)
@@ -409,16 +459,29 @@ def test_expands_nothing_unasked() -> None:
     ("expand", "entity", "name"),
     [
         ("flows", FLOW_SET, "provisioningFlows"),
-        ("*", FLOW_SET, "provisioningFlows"),
+        ("*($top=1)", FLOW_SET, "provisioningFlows"),
         ("", FLOW_SET, "provisioningFlows"),
-        ("provisioningFlows,provisioningFlows", FLOW_SET, "provisioningFlows"),
-        ("provisioningFlows($filter=id eq '1')", FLOW_SET, "$filter"),
-        ("provisioningFlows($select=id;$top=1)", FLOW_SET, "$top"),
-        ("provisioningFlows($select=id;$select=id)", FLOW_SET, "one $select"),
+        ("provisioningFlows,provisioningFlows", FLOW_SET, "twice"),
+        ("provisioningFlows,*", FLOW_SET, "twice"),
+        ("provisioningFlows/$ref", FLOW_SET, "$ref"),
+        (f"provisioningFlows/{TYPE}", FLOW_SET, TYPE),
+        ("provisioningFlows($filter=colour eq '1')", FLOW_SET, "'colour'"),
+        ("provisioningFlows($search=x)", FLOW_SET, "displayName"),
+        ("provisioningFlows($levels=2)", FLOW_SET, "$levels"),
+        ("provisioningFlows($expand=x)", FLOW_SET, "'x'"),
+        ("provisioningFlows($select=id", FLOW_SET, "not closed"),
+        ("provisioningFlows($filter=id eq 'x)", FLOW_SET, "not closed"),
+        ("provisioningFlows)", FLOW_SET, "not opened"),
+        ("provisioningFlows($select=id)x", FLOW_SET, "does not end"),
+        ("provisioningFlows($select=id;$select=id)", FLOW_SET, "twice"),
+        ("provisioningFlows($select=id;select=id)", FLOW_SET, "twice"),
         ("provisioningFlows()", FLOW_SET, "$select"),
+        ("provisioningFlows($top)", FLOW_SET, "$top"),
+        (f"{USER_TYPE}/{GROUP_PATH}($select=id)", PROVISIONING_FLOW, "none"),
         ("provisioningFlows($select=colour)", FLOW_SET, "'colour'"),
-        ("roleGroup", PROVISIONING_FLOW, "nothing"),
-        ("roles", ROLE_GROUP, "nothing"),
+        ("roleGroup", PROVISIONING_FLOW, "/roleGroup"),
+        ("roles", ROLE_GROUP, "roles/value"),
+        ("*,roles/value($top=1)", ROLE_GROUP, "$top"),
     ],
 )
 def test_refuses_other_expansions(expand: str, entity: EntityType, name: str) -> None:

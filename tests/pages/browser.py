@@ -40,7 +40,7 @@ FLAGS = (
 
 
 class BrowserError(Exception):
-    """There is no browser, or it does not do what it was told; the text says more."""
+    """There is no browser, or it does not work; the text says more."""
 
 
 def find_chromium() -> str:

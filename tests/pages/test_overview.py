@@ -25,7 +25,7 @@ from shared.adapters.archive import Archive
 from shared.adapters.cosmos import Cosmos
 from shared.adapters.flow_store import FlowStore
 from shared.adapters.service_bus import QueueDepth
-from shared.contract.dead_letters import DeadLetter
+from shared.contract.dead_letters import QueueMessage
 from shared.services.overview import DEAD_LETTER_DAYS, Overview
 
 
@@ -45,7 +45,7 @@ async def get(url: str, token: str, **headers: str) -> tuple[int, Any, Any]:
         return response.status, json.loads(text) if text else None, response.headers
 
 
-async def test_who_may_read_flows_may_read_it_and_nobody_else(url: str, stack: Stack) -> None:
+async def test_callers_who_may_read_flows_may_read_it_and_no_others(url: str, stack: Stack) -> None:
     reader = application_token(stack.config, *READ)
     other = application_token(stack.config, "IndustryData.ReadBasic.All")
     assert [(await get(url, token))[0] for token in (reader, other, "")] == [200, 403, 401]
@@ -62,7 +62,7 @@ async def test_who_may_read_flows_may_read_it_and_nobody_else(url: str, stack: S
         ("$filter=x", "$filter"),
     ],
 )
-async def test_an_option_that_cannot_be_used_is_told(
+async def test_an_option_that_cannot_be_used_is_refused_with_a_reason(
     url: str, token: str, query: str, target: str
 ) -> None:
     status, body, _ = await get(f"{url}?{query}", token)
@@ -129,8 +129,8 @@ async def test_a_queue_out_of_reach_is_unknown_and_not_empty() -> None:
         assert await QueueDepth(client, READINESS_QUEUE).read() is None
 
 
-def letter(age: timedelta) -> DeadLetter:
-    return DeadLetter(
+def letter(age: timedelta) -> QueueMessage:
+    return QueueMessage(
         message_id=str(uuid.uuid4()),
         sequence_number=int(uuid.uuid4()) % 10**9,
         enqueued=datetime.now(UTC) - age,

@@ -168,7 +168,7 @@ def test_pages_have_no_script_and_no_style_of_their_own_and_name_no_other_host()
 # --- status: who may look ----------------------------------------------------------------------
 
 
-async def test_without_a_token_nothing_is_asked(chromium: Browser, origin: str) -> None:
+async def test_without_a_token_no_request_is_sent(chromium: Browser, origin: str) -> None:
     async with chromium.page() as page:
         await page.open(f"{origin}/status")
         await page.until("!document.querySelector('#signin').hidden")
@@ -177,14 +177,14 @@ async def test_without_a_token_nothing_is_asked(chromium: Browser, origin: str) 
         assert page.complaints == []
 
 
-async def test_a_token_that_is_none_is_told_in_a_sentence(chromium: Browser, origin: str) -> None:
+async def test_a_malformed_token_is_refused_in_a_sentence(chromium: Browser, origin: str) -> None:
     async with chromium.page() as page:
         await sign_in(page, origin, "nonsense")
         await page.until_text("The token was not accepted.")
         assert await page.run("document.activeElement.id") == "token"
 
 
-async def test_a_token_without_the_permission_is_told_in_a_sentence(
+async def test_a_token_without_the_permission_is_refused_in_a_sentence(
     chromium: Browser, origin: str, stack: Stack
 ) -> None:
     token = application_token(stack.config, "IndustryData.ReadBasic.All")
@@ -307,7 +307,7 @@ async def test_counts_add_up(
     assert tiles["Dead letters"].isdigit()
 
 
-async def test_a_service_that_does_not_answer_is_told_and_asked_again(
+async def test_a_service_that_does_not_answer_is_reported_and_requested_again(
     chromium: Browser, origin: str, reader: str, flow_set: FlowSet
 ) -> None:
     async with status_page(chromium, origin, reader, flow_set.name) as page:

@@ -22,10 +22,10 @@ from azure.storage.blob.aio import BlobServiceClient
 
 from local import admin
 from local.config import READINESS_QUEUE, ROOT
-from local.dead_letters import replay_id
 from local.settings import example_values
 from local.stack import Stack
 from shared.adapters.archive import Archive
+from shared.services.dead_letters import replay_id
 from tests.support.api import UNKNOWN, Api, Flow, event_outcomes, until
 
 SECONDS = 60.0
@@ -87,6 +87,9 @@ WRONG: dict[str, list[str]] = {
     "another command": ["delete-everything"],
     "a day in words": ["dead-letters", "list", "--day", "today"],
     "a name outside the archive": ["dead-letters", "show", "../replays/x.json"],
+    "no reason to discard": ["dead-letters", "discard", "--all"],
+    "an empty reason": ["dead-letters", "discard", "--all", "--reason", " "],
+    "a long reason to discard": ["dead-letters", "discard", "--all", "--reason", "x" * 1025],
 }
 
 
@@ -141,7 +144,7 @@ class DeadLetters:
         self.client, self.archive = client, archive
 
     async def make(self, *messages: ServiceBusMessage) -> list[str]:
-        """Have messages dead-lettered as they are; return the names they are archived by."""
+        """Send messages that cannot be understood; return the names they are archived by."""
         async with self.client.get_queue_sender(READINESS_QUEUE) as sender:
             await sender.send_messages(list(messages))
         return [await self.name_of(str(message.message_id)) for message in messages]
@@ -176,12 +179,12 @@ async def flow(service: Api) -> Flow:
 
 async def archived(archive: Archive, flow: Flow, **changes: Any) -> tuple[str, str]:
     """Archive a good event as a dead letter, as after an outage; return its name and event id."""
-    from shared.contract.dead_letters import DeadLetter
+    from shared.contract.dead_letters import QueueMessage
 
     event_id, message = flow.report("failed", datetime.now(UTC))
     body = json.loads(b"".join(message.body)) | changes
     name = await archive.keep(
-        DeadLetter(
+        QueueMessage(
             message_id=str(uuid.uuid4()),
             sequence_number=secrets.randbelow(10**9),
             enqueued=datetime.now(UTC),
@@ -203,12 +206,12 @@ async def test_a_dead_letter_is_listed_and_shown_with_its_reason(
     ran = await run_admin.run("dead-letters", "list", "--json", "--day", name[:10])
     [row] = [row for row in ran.json() if row["name"] == name]
     assert (row["messageId"], row["replayed"]) == (message.message_id, False)
-    assert row["reason"] == "MaxDeliveryCountExceeded"
+    assert row["discarded"] is False
     assert "readinessStatus" in row["fault"]
     shown = await run_admin.run("dead-letters", "show", name)
     assert shown.json()["body"]["data"]["flowId"] == flow.id
     told = (await run_admin.run("dead-letters", "list")).out
-    assert re.search(rf"^{re.escape(name)}  waiting   The message is not", told, re.MULTILINE)
+    assert re.search(rf"^{re.escape(name)}  waiting    The message is not", told, re.MULTILINE)
     assert (await run_admin.run("dead-letters", "list", "--day", "1999/01/01")).out.startswith("0 ")
 
 
@@ -257,7 +260,7 @@ async def test_all_puts_back_what_can_be_and_leaves_the_rest(
     results = {row["name"]: row for row in ran.json()}
     assert results[name]["putBack"] is True
     assert "have its sender mend it" in results[left[0]]["why"]
-    assert "size and hash" in results[left[1]]["why"]
+    assert "have its sender send it" in results[left[1]]["why"]
     assert await event_outcomes(stack, event_id) == ["applied"]
     again = (await run_admin.run("dead-letters", "replay", "--all", "--json")).json()
     assert name not in {row["name"] for row in again}
@@ -307,11 +310,46 @@ async def test_a_letter_that_does_not_exist_is_named(run_admin: Admin) -> None:
     assert (await run_admin.run("dead-letters", "replay", name)).code == 1
 
 
-async def test_replay_wants_names_or_all(run_admin: Admin) -> None:
+@pytest.mark.parametrize("command", [["replay"], ["discard", "--reason", "x"]])
+async def test_a_command_for_letters_wants_names_or_all(
+    run_admin: Admin, command: list[str]
+) -> None:
     for arguments in ([], ["--all", "2001/01/01/000000-1.json"]):
-        ran = await run_admin.run("dead-letters", "replay", *arguments)
+        ran = await run_admin.run("dead-letters", *command, *arguments)
         assert ran.code == 1
         assert "--all" in ran.err
+
+
+async def test_a_letter_is_discarded_with_a_reason_and_not_put_back_by_all(
+    run_admin: Admin, archive: Archive, flow: Flow
+) -> None:
+    name, _ = await archived(archive, flow)
+    ran = await run_admin.run("dead-letters", "discard", name, "--reason", " Sent by mistake. ")
+    assert (ran.code, ran.out) == (0, f"{name}  discarded\n1 discarded, 0 not.\n")
+    shown = (await run_admin.run("dead-letters", "show", name)).json()
+    assert (shown["reason"], shown["body"]["data"]["flowId"]) == ("Sent by mistake.", flow.id)
+    listed = (await run_admin.run("dead-letters", "list", "--json")).json()
+    assert [row["discarded"] for row in listed if row["name"] == name] == [True]
+    assert f"{name}  discarded  well-formed" in (await run_admin.run("dead-letters", "list")).out
+
+    again = await run_admin.run("dead-letters", "discard", name, "--reason", "x", "--json")
+    assert (again.code, again.json()[0]["discarded"]) == (1, False)
+    put_back = (await run_admin.run("dead-letters", "replay", "--all", "--json")).json()
+    assert name not in {row["name"] for row in put_back}
+    assert await flow.status() == "ready"
+
+
+async def test_all_that_wait_are_discarded(
+    run_admin: Admin, archive: Archive, letters: DeadLetters, flow: Flow
+) -> None:
+    no_json = ServiceBusMessage(b"no event", message_id=str(uuid.uuid4()))
+    [left] = await letters.make(no_json)
+    name, _ = await archived(archive, flow)
+    ran = await run_admin.run("dead-letters", "discard", "--all", "--reason", "Old.", "--json")
+    assert ran.code == 0
+    assert {left, name} <= {row["name"] for row in ran.json() if row["discarded"]}
+    again = await run_admin.run("dead-letters", "discard", "--all", "--reason", "Old.")
+    assert (again.code, again.out) == (0, "0 discarded, 0 not.\n")
 
 
 # --- how it signs in ----------------------------------------------------------------------------

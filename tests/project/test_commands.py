@@ -26,7 +26,7 @@ def test_a_missing_node_is_one_sentence_before_the_install_starts(project: Path)
     result = run(project, "local/install.py", "run", env={"PATH": ""})
     assert result.returncode == 1
     assert result.stderr == (
-        "There is no `node` on PATH: install Node.js 20 or newer, which brings npm.\n"
+        "There is no `node` on PATH. Install Node.js 20 or newer, which includes npm.\n"
     )
     assert not result.stdout
 
@@ -36,7 +36,7 @@ def test_an_old_node_is_one_sentence(tmp_path: Path, project: Path) -> None:
     node.write_text("#!/bin/sh\necho v18.19.1\n")
     node.chmod(0o755)
     result = run(project, "local/install.py", "run", env={"PATH": str(tmp_path)})
-    assert result.stderr == "Node.js 20 or newer is needed and this is v18.19.1: install it.\n"
+    assert result.stderr == "This is Node.js v18.19.1. Install Node.js 20 or newer.\n"
 
 
 @pytest.mark.parametrize("version", [(3, 10, 13), (3, 14, 0)])
@@ -46,7 +46,7 @@ def test_a_python_outside_the_range_is_one_sentence(
     monkeypatch.setattr(install, "VENV_PYTHON", tmp_path / "none")
     monkeypatch.setattr(sys, "version_info", version)
     [fault] = install.missing_prerequisites(needs_node=False)
-    assert f"this is {version[0]}.{version[1]}:" in fault
+    assert fault.startswith(f"This is Python {version[0]}.{version[1]}. ")
     assert "PYTHON=python3.12" in fault
 
 
@@ -239,7 +239,7 @@ def test_compose_has_the_same_queues() -> None:
     assert target == "/ServiceBus_Emulator/ConfigFiles/Config.json"
 
 
-def test_compose_asks_for_the_password_of_sql_server() -> None:
+def test_compose_requires_the_password_of_sql_server() -> None:
     for name in ("sql", "service-bus"):
         password = compose_services()[name]["environment"]["MSSQL_SA_PASSWORD"]
         assert password.startswith("${MSSQL_SA_PASSWORD:?")

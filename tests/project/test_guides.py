@@ -67,7 +67,7 @@ async def test_the_javascript_of_the_sdk_guide_creates_a_flow(
     assert READY.fullmatch(said.strip())
 
 
-async def test_the_commands_of_the_first_five_minutes_do_what_is_told(stack: Stack) -> None:
+async def test_the_commands_of_the_first_five_minutes_do_what_the_guide_says(stack: Stack) -> None:
     create, see, fail = blocks(FIRST, "sh")
     config = stack.config
     where: dict[str, Any] = {name: str(port) for name, port in config.ports().items()}

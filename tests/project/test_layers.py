@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from local.config import ROOT
+from tests.support.sources import parsed
 
 LONGEST_MODULE = 400
 LONGEST_HANDLER = 12
@@ -84,7 +85,7 @@ def layer_of(module: str) -> str:
 
 def imports_of(name: str) -> Iterator[Import]:
     """All imports of a module, those inside functions included."""
-    tree = ast.parse(MODULES[name].read_text("utf-8"))
+    tree = parsed(MODULES[name])
     for_types = {
         id(inner)
         for node in ast.walk(tree)
@@ -212,7 +213,7 @@ def test_handlers_are_thin() -> None:
     for name, path in MODULES.items():
         if layer_of(name) != "functions":
             continue
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in ast.walk(parsed(path)):
             if not isinstance(node, ast.AsyncFunctionDef) or not node.decorator_list:
                 continue
             if not {argument.arg for argument in node.args.args} & {"req", "msg", "timer"}:

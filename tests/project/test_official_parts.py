@@ -6,6 +6,7 @@ file of settings and the app itself are the sources.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -17,11 +18,15 @@ from typing import Any
 import pytest
 import yaml
 
-from local.components import CORE_TOOLS, Component, components
+from functions.http.operations import ROUTES
+from local.components import CORE_TOOLS, QUEUES_FILE, Component, components
 from local.config import AZURITE_KEY, COSMOS_EMULATOR_KEY, HOST, ROOT, LocalConfig
 from local.emulators.service_bus.config import read_queues
 from local.host.settings import apply_local_settings, read_host_json
+from local.host.worker_checks import HTTP_TRIGGER
 from local.settings import example_values
+from local.stack import Stack
+from tests.host.test_function_app import triggers
 
 USUAL = LocalConfig()
 MOVED = LocalConfig(
@@ -66,6 +71,28 @@ def test_func_start_gets_the_settings_of_the_local_host(func: Path) -> None:
     assert ours
     assert {**theirs, **ours} == theirs
     assert set(theirs) - set(ours) == {"PATH", "VIRTUAL_ENV"}
+
+
+def test_the_local_host_serves_the_routes_that_func_start_finds(stack: Stack) -> None:
+    """Core Tools take them from the app, as the local host does: nothing else names routes."""
+    url = f"http://{HOST}:{stack.config.functions_port}"
+    listed = re.findall(
+        rf"^    (\w+): \[([A-Z,]+)\] {url}/(.*)$",
+        stack.log_file("host").read_text("utf-8"),
+        re.MULTILINE,
+    )
+    expected = [
+        (
+            function.get_function_name(),
+            ",".join(sorted(method.value for method in trigger["methods"])),
+            trigger["route"],
+        )
+        for function, trigger in triggers(HTTP_TRIGGER)
+    ]
+    assert sorted(listed) == sorted(expected)
+    declared = {(route.name, route.method, "/".join(route.segments)) for route in ROUTES}
+    assert declared <= set(expected)
+    assert len(set(expected) - declared) == 1  # the one for all other paths
 
 
 def test_func_start_reads_its_port_and_prefix_from_files_of_the_project() -> None:
@@ -113,6 +140,12 @@ def test_compose_starts_azurite_as_the_stack_does() -> None:
     }
 
 
+def test_compose_starts_the_azurite_that_the_stack_starts() -> None:
+    packages = json.loads((ROOT / "local" / "package.json").read_text("utf-8"))
+    image = SERVICES["azurite"]["image"]
+    assert image.rpartition(":")[2] == packages["dependencies"]["azurite"]
+
+
 def test_compose_speaks_plain_http_where_the_settings_do() -> None:
     assert example_values()["COSMOS_ENDPOINT"].startswith("http://")
     assert SERVICES["cosmos"]["command"] == ["--protocol", "http"]
@@ -120,7 +153,10 @@ def test_compose_speaks_plain_http_where_the_settings_do() -> None:
 
 def test_official_emulator_takes_the_queue_file() -> None:
     [volume] = SERVICES["service-bus"]["volumes"]
-    queues = read_queues(ROOT / volume.split(":")[0])  # refuses what the official one refuses
+    file = ROOT / volume.split(":")[0]
+    assert file == QUEUES_FILE
+    assert str(file) in components(USUAL)["service_bus"].command
+    queues = read_queues(file)  # refuses what the official one refuses
     assert list(queues) == [example_values()["READINESS_QUEUE"]]
 
 

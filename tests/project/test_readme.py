@@ -68,7 +68,7 @@ def test_every_setting_is_explained(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(LocalConfig().ports()))
-def test_every_port_is_told_with_its_default(name: str) -> None:
+def test_every_port_is_listed_with_its_default(name: str) -> None:
     assert f"`{name}` {LocalConfig().ports()[name]}" in README.replace("\n", " ")
 
 

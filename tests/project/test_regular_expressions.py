@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.sources import parsed
+
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(
     path
@@ -124,7 +126,7 @@ def flags_of(call: ast.Call) -> Iterator[int]:
                     yield getattr(re, node.attr)
 
 
-TREES = {path: ast.parse(path.read_text("utf-8")) for path in SOURCES}
+TREES = {path: parsed(path) for path in SOURCES}
 EXPRESSIONS = [*compiled(TREES), *written_in_place(TREES)]
 
 

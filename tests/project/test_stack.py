@@ -141,9 +141,7 @@ def test_a_missing_node_is_one_sentence_when_the_stack_starts(
     assert result.stderr == "There is no `node` on PATH: install Node.js 20 or newer.\n"
 
 
-def test_func_is_asked_for_by_name_when_it_is_not_installed(
-    project: Path, config: LocalConfig
-) -> None:
+def test_a_missing_func_is_named(project: Path, config: LocalConfig) -> None:
     result = run(
         *(project, "-m", "local.stack_command", "run", "--host", "func"),
         env=environment(config, PATH=""),

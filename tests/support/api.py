@@ -324,6 +324,11 @@ class Queue:
         """What became of each delivery of an event, as the log says."""
         return await event_outcomes(self.stack, event_id, deliveries)
 
+    async def archived(self, message_id: object) -> list[dict[str, Any]]:
+        """What is kept of a message as a dead letter so far."""
+        letters = [await self.archive.read(name) async for name in self.archive.names()]
+        return [letter for letter in letters if letter["messageId"] == message_id]
+
     async def dead_lettered(self, *message_ids: object) -> list[dict[str, Any]]:
         """Wait until messages are archived as dead letters; return what is kept of each."""
         found: dict[str, dict[str, Any]] = {}

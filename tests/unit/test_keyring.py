@@ -140,7 +140,7 @@ def test_a_refusal_shows_no_key() -> None:
     assert NEW.partition(":")[2] not in str(refused.value)
 
 
-def test_a_secret_shows_its_value_only_when_asked() -> None:
+def test_a_secret_shows_its_value_only_by_reveal() -> None:
     secret = Secret("correct horse")
     assert "correct" not in f"{secret} {secret!r} {[secret]} {vars(type(secret))}"
     assert secret.reveal() == "correct horse"

@@ -17,6 +17,7 @@ from shared.adapters.entra import IN_AZURE
 from shared.domain.errors import SettingsError
 from shared.domain.secrets import Secret
 from shared.settings import Settings
+from tests.support.sources import parsed
 
 KEYS = f"k1:{base64.b64encode(b'k' * 32).decode()}"
 LOCAL = {
@@ -106,7 +107,7 @@ def test_the_password_keys_are_read() -> None:
     assert sealed["keyId"] == "k1"
 
 
-def test_contexts_name_graph_unless_told_otherwise() -> None:
+def test_contexts_name_graph_unless_a_setting_names_another_root() -> None:
     assert Settings.read(LOCAL).graph_root == "https://graph.microsoft.com/beta"
 
 
@@ -125,7 +126,7 @@ def test_settings_of_others_are_ignored() -> None:
     assert Settings.read({**LOCAL, "PATH": "/bin", "HOSTNAME": "x"}).cosmos_key == "a2V5"
 
 
-def test_the_faults_of_authentication_are_told_with_the_others() -> None:
+def test_the_faults_of_authentication_are_reported_with_the_others() -> None:
     text = faults({"COSMOS_DATABASE": "industryData"})
     assert "Set COSMOS_ENDPOINT." in text
     assert "Set AUTH_TENANTS" in text
@@ -228,7 +229,7 @@ def test_the_example_is_enough_to_run_the_app() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(EXAMPLE) - OF_THE_HOST))
-def test_the_example_has_no_setting_that_nobody_reads(name: str) -> None:
+def test_every_setting_of_the_example_is_read(name: str) -> None:
     values = example_values()
     full = Settings.read(values)
     del values[name]
@@ -243,7 +244,7 @@ def test_every_setting_that_the_code_names_is_in_the_example_or_known_to_be_opti
     named = {
         node.value
         for module in modules
-        for node in ast.walk(ast.parse(module.read_text("utf-8")))
+        for node in ast.walk(parsed(module))
         if isinstance(node, ast.Constant)
         and isinstance(node.value, str)
         and re.fullmatch(

@@ -79,9 +79,7 @@ def test_a_line_has_the_id_of_its_trace(log: pytest.LogCaptureFixture) -> None:
     assert told(log)[0]["traceId"] == "0af7651916cd43dd8448eb211c80319c"
 
 
-def test_totals_are_told_when_their_time_has_come(
-    log: pytest.LogCaptureFixture, clock: Clock
-) -> None:
+def test_totals_are_logged_when_they_are_due(log: pytest.LogCaptureFixture, clock: Clock) -> None:
     log_event("event", outcome="applied")
     log_event("event", outcome="stale")
     log_event("request", status=201)
@@ -100,7 +98,7 @@ def test_totals_are_told_when_their_time_has_come(
     }
 
 
-def test_totals_are_told_once_a_minute_and_go_on(
+def test_totals_are_logged_once_a_minute_and_go_on(
     log: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
     for _ in range(2):

@@ -66,7 +66,7 @@ function start(node, property, descending, parameters) {
 
 /**
  * Between which values of a sort key all items lie that pass a condition: {start, end}, both included,
- * undefined where the condition does not tell.
+ * undefined where the condition has no bound.
  */
 function rangeOf(condition, key, parameters) {
   return {

@@ -51,14 +51,13 @@ class Range {
  */
 class Container {
   /**
-   * `resource` answers the container's definition as it is now, `rangeCount` is how many ranges it has,
-   * and `lag()` answers a map where tests let reads lag: of what each write since then replaced.
+   * `rangeCount` is how many ranges it has, and `lag()` answers a map where tests let reads lag: of what
+   * each write since then replaced.
    */
-  constructor(resource, rangeCount, lag) {
-    this.resource = resource;
+  constructor(definition, rangeCount, lag) {
+    this.definition = definition;
     this.lag = lag;
     this.writes = 0; // how many there were: what a session token names
-    const definition = this.definition;
     this.rid = definition._rid;
     this.partitionPath = segments(definition.partitionKey?.paths[0] ?? '/id');
     this.uniqueKeys = (definition.uniqueKeyPolicy?.uniqueKeys ?? []).map((key) => key.paths.map(segments));
@@ -66,10 +65,6 @@ class Container {
     this.partitions = new Map(); // partition key -> {range, items: id -> entry}
     this.uniqueOwners = new Map(); // unique key -> id of the item that holds it
     this.lastSequence = 0;
-  }
-
-  get definition() {
-    return this.resource.read();
   }
 
   /** The item's partition key, written as the SDK writes it in its header: `["a"]`, `[{}]` for none. */

@@ -10,20 +10,19 @@ const CODES = {
   413: 'RequestEntityTooLarge',
 };
 
-/** A refusal the client is told about: an HTTP status, Cosmos' code for it and a sub-status. */
+/** A refusal that is answered: an HTTP status, Cosmos DB's code for it, a sub-status and what else the body has. */
 class CosmosError extends Error {
-  constructor(status, message, subStatus = 0) {
+  constructor(status, message, subStatus = 0, more = {}) {
     super(message);
-    this.status = status;
-    this.subStatus = subStatus;
+    Object.assign(this, { status, subStatus, more });
   }
 
   get body() {
-    return { code: CODES[this.status] ?? 'Error', message: this.message };
+    return { code: CODES[this.status] ?? 'Error', message: this.message, ...this.more };
   }
 }
 
-const badRequest = (message, subStatus) => new CosmosError(400, message, subStatus);
+const badRequest = (message, subStatus, more) => new CosmosError(400, message, subStatus, more);
 const notFound = (what, subStatus) => new CosmosError(404, `${what} does not exist.`, subStatus);
 
 module.exports = { CosmosError, badRequest, notFound };

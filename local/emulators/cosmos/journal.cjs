@@ -47,7 +47,7 @@ class Journal {
     this.alive = () => []; // the store says here what is alive
   }
 
-  /** Every change of the file in order. A torn last line is the write nobody was told about. */
+  /** Every change of the file in order. A torn last line is a write that was never answered. */
   *read() {
     if (!fs.existsSync(this.file)) return;
     let damage;

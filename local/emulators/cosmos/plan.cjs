@@ -14,7 +14,7 @@ const AGGREGATES = {
   SUM: ['Sum', (of) => `{"item": SUM(${of})}`],
 };
 
-/** The query that a range is asked, empty where it is the one that the client has. */
+/** The query for each range, empty where it is the one that the client has. */
 function rewritten({ tree, rootName, grouped }, { top, offset, limit }) {
   const { select, selectText, fromText, whereText, orderBy, distinct } = tree;
   const where = whereText === undefined ? [] : [`(${whereText})`];
@@ -46,7 +46,7 @@ function distinctType({ distinct, select, orderBy }) {
   return orderBy.length === 1 && select.text === orderBy[0].text ? 'Ordered' : 'Unordered';
 }
 
-/** What the gateway answers a client that asks how to put a query to `queryRanges`, from a query of `prepare`. */
+/** The plan that the gateway answers for a query of `prepare` across `queryRanges`. */
 function planOf(query, counts, queryRanges) {
   const { tree, grouped } = query;
   if (grouped && !tree.select.value) {

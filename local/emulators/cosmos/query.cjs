@@ -180,7 +180,7 @@ const canonical = (value) =>
       : part,
   );
 
-/** Rows in the order the query asks for; of those up to the row `after`, if there is one, some may be left out. */
+/** Rows in the order of the query; of those up to the row `after`, if there is one, some may be omitted. */
 function* rowsInOrder(query, container, { parameters, partition, range, after, seen, work }) {
   const { tree, sortKeys } = query;
   const rows = (entries) => rowsOf(query, entries, parameters, work);
@@ -275,6 +275,17 @@ function partitionsOf({ tree, item }, container, parameters) {
   return values && [...new Set(values.map((value) => JSON.stringify([value])))];
 }
 
+function planFor(query, container, parameters) {
+  const keys = partitionsOf(query, container, parameters)?.map((key) => effectiveKey(JSON.parse(key)[0]));
+  const ranges = (keys ?? [null]).sort().map((key) => ({
+    min: key ?? '',
+    max: key ?? 'FF',
+    isMinInclusive: true,
+    isMaxInclusive: key !== null,
+  }));
+  return planOf(query, countsOf(query, parameters), ranges);
+}
+
 /** Which items a page is of: {range, partition}, where the partition may be undefined. */
 function sourceOf(query, container, parameters, { partition, rangeId, crossPartition }, token) {
   const { ranges } = container;
@@ -293,7 +304,10 @@ function sourceOf(query, container, parameters, { partition, rangeId, crossParti
   }
   const { tree, grouped } = query;
   if (ranges.length > 1 && (grouped || tree.distinct || tree.top || tree.limit || tree.orderBy.length > 0)) {
-    throw badRequest('The gateway cannot serve this query across partitions: ask for its plan.', NOT_SERVABLE);
+    // JavaScript's SDK goes on with a plan only where the body has one, although it then requests it again.
+    const additionalErrorInfo = JSON.stringify(planFor(query, container, parameters));
+    const message = 'The gateway cannot serve this query across partitions: request its plan.';
+    throw badRequest(message, NOT_SERVABLE, { additionalErrorInfo });
   }
   const range = ranges[token?.range ?? 0];
   if (range === undefined) throw badRequest('The continuation token names no range.');
@@ -316,7 +330,7 @@ function page(container, request) {
   const { next, ...source } = sourceOf(query, container, parameters, request, token);
   const further = next < container.ranges.length ? encodeToken({ range: next, taken: 0 }) : null;
   const { top = Infinity, offset = 0, limit = Infinity } = countsOf(query, parameters);
-  // What a client asks of a range, a plan has made of what was asked.
+  // A query to a range was derived from a plan, and is not what the product sends.
   if (rangeId === undefined) record(sql, given, `/${container.partitionPath.join('/')}`);
   const most = Math.min(top, limit);
   let toSkip = token ? 0 : offset;
@@ -324,7 +338,7 @@ function page(container, request) {
   const size = pageSize > 0 ? pageSize : DEFAULT_PAGE;
   const items = [];
   let last = null;
-  // Documents that the index tells apart are read only where they pass.
+  // Where an index serves the condition, only documents that pass are read.
   const policy = container.definition.indexingPolicy ?? {};
   const work = { documents: 0, indexed: query.compared.every((path) => indexOf(policy, path) !== null) };
   if (taken >= most) return { items, continuation: null, ...source, documents: 0 };
@@ -345,18 +359,10 @@ function page(container, request) {
   return { items, continuation: further, ...source, documents: work.documents };
 }
 
-/** The plan by which a client asks each range of a container, and what it makes of the parts. */
+/** The plan by which a client queries each range of a container and combines the answers. */
 function plan(container, { query: sql, parameters: given }) {
   const query = prepare(sql);
-  const parameters = parametersOf(query, given);
-  const keys = partitionsOf(query, container, parameters)?.map((key) => effectiveKey(JSON.parse(key)[0]));
-  const ranges = (keys ?? [null]).sort().map((key) => ({
-    min: key ?? '',
-    max: key ?? 'FF',
-    isMinInclusive: true,
-    isMaxInclusive: key !== null,
-  }));
-  const made = planOf(query, countsOf(query, parameters), ranges);
+  const made = planFor(query, container, parametersOf(query, given));
   record(sql, given, `/${container.partitionPath.join('/')}`);
   return made;
 }

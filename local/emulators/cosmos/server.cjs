@@ -4,7 +4,7 @@
  * A Cosmos DB emulator for one machine: `node local/emulators/cosmos/server.cjs --port 8081 --state DIR`.
  * Port 0 takes a free one; without a state folder nothing outlives the process.
  *
- * It stands on the npm package @vercel/cosmosdb-server and mends its faults; README.md lists them.
+ * It is built on the npm package @vercel/cosmosdb-server; README.md lists what is served in its place.
  */
 
 const { isUtf8 } = require('node:buffer');
@@ -143,19 +143,20 @@ function seenBy(header, container, range) {
     if (!match) throw badRequest(`The session token ${JSON.stringify(part)} is none.`);
     if (match[1] === range.id) seen = Math.max(seen, Number(match[2]));
   }
-  // The SDK asks again without its token, unless endpoint discovery is off, as it is with an emulator; and azure-cosmos
-  // 4.17 mixes up the tokens of containers whose first answers had no body. So only where reads lag is it told.
+  // The SDK repeats the request without its token, unless endpoint discovery is off, as it is with an emulator; and
+  // azure-cosmos 4.17 mixes up the tokens of containers whose first answers had no body. So only where reads lag is it refused.
   if (seen <= container.writes || container.lag() === null) return seen;
   throw new CosmosError(404, 'The read session is not available for the input session token.', SESSION_NOT_AVAILABLE);
 }
 
-/** What tells a client where its request was answered, and how new that state is. */
+/** Headers that say which range answered, and how new its state is. */
 function sessionHeaders(container, parts, range, seen) {
   const oldest = container.hidden(range, seen).map(({ number }) => number - 1);
   return {
     'x-ms-session-token': `${range.id}:-1#${Math.min(container.writes, ...oldest)}`,
     'x-ms-documentdb-partitionkeyrangeid': range.id,
     'x-ms-alt-content-path': encodeURI(`dbs/${parts[1]}/colls/${parts[3]}`),
+    'x-ms-content-path': container.rid,
   };
 }
 
@@ -172,13 +173,13 @@ function answerQuery(container, { method, headers }, body, parts) {
     crossPartition: method === 'GET' || isTrue(headers['x-ms-documentdb-query-enablecrosspartition']),
     pageSize: Number(headers['x-ms-max-item-count']),
     continuation: headers['x-ms-continuation'],
-    seenBy: (asked) => seenBy(headers['x-ms-session-token'], container, asked),
+    seenBy: (range) => seenBy(headers['x-ms-session-token'], container, range),
   });
   const answered = { _rid: container.rid, Documents: items, _count: items.length };
   const text = JSON.stringify(answered);
   return {
     status: 200,
-    charge: pageCharge(documents, text.length),
+    charge: pageCharge(documents, Buffer.byteLength(text)),
     headers: {
       'x-ms-continuation': continuation ?? undefined,
       'x-ms-item-count': String(items.length),
@@ -274,7 +275,7 @@ function faultAnswer({ status, subStatus, retryAfterMs }) {
   return {
     status,
     headers: { 'x-ms-substatus': subStatus, 'x-ms-retry-after-ms': retryAfterMs },
-    body: { code: 'InjectedFault', message: 'A test asked for this failure.' },
+    body: { code: 'InjectedFault', message: 'This failure was injected by a test.' },
   };
 }
 

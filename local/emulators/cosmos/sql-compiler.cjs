@@ -27,8 +27,21 @@ const textTest = (test) => (text, part, ignoreCase) => {
   return ignoreCase === true ? test(text.toLowerCase(), part.toLowerCase()) : test(text, part);
 };
 
+// A time as Cosmos DB wants it, and the names of its parts in the order they stand there.
+const TIME = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)\.\d{7}Z$/;
+const TIME_PARTS = ['year yyyy yy', 'month mm m', 'day dd d', 'hour hh', 'minute mi n', 'second ss s'];
+
+function dateTimePart(part, time) {
+  if (typeof part !== 'string' || typeof time !== 'string') return undefined;
+  const at = TIME_PARTS.findIndex((names) => names.split(' ').includes(part.toLowerCase()));
+  const parts = TIME.exec(time);
+  return at < 0 || parts === null || Number.isNaN(Date.parse(time)) ? undefined : Number(parts[at + 1]);
+}
+
 const FUNCTIONS = {
   ...packageFunctions,
+  DATETIMEPART: dateTimePart,
+  TRUNC: (number) => (typeof number === 'number' ? Math.trunc(number) : undefined),
   CONTAINS: textTest((text, part) => text.includes(part)),
   STARTSWITH: textTest((text, part) => text.startsWith(part)),
   ENDSWITH: textTest((text, part) => text.endsWith(part)),
@@ -38,8 +51,8 @@ const FUNCTIONS = {
 const ARGUMENTS = Object.fromEntries(
   [
     [1, 1, 'ABS ARRAY_LENGTH CEILING FLOOR IS_ARRAY IS_BOOL IS_DEFINED IS_NULL IS_NUMBER IS_OBJECT IS_PRIMITIVE'],
-    [1, 1, 'IS_STRING LENGTH LOWER LTRIM REVERSE ROUND RTRIM TOSTRING TRIM UPPER'],
-    [2, 2, 'INDEX_OF LEFT RIGHT'],
+    [1, 1, 'IS_STRING LENGTH LOWER LTRIM REVERSE ROUND RTRIM TOSTRING TRIM TRUNC UPPER'],
+    [2, 2, 'DATETIMEPART INDEX_OF LEFT RIGHT'],
     [2, 3, 'ARRAY_CONTAINS ARRAY_SLICE CONTAINS ENDSWITH REGEXMATCH STARTSWITH SUBSTRING'],
     [2, Infinity, 'ARRAY_CONCAT CONCAT'],
   ].flatMap(([least, most, names]) => names.split(' ').map((name) => [name, [least, most]])),
@@ -297,7 +310,7 @@ const composesAggregates = ({ value, properties }) =>
 
 /**
  * A SELECT as two functions: `rows(scope, parameters)` iterates the scopes that pass FROM and WHERE,
- * `project(rows, parameters)` makes the list of selected values. `grouped` tells whether the second needs
+ * `project(rows, parameters)` makes the list of selected values. `grouped` says whether the second needs
  * all rows at once. `root` is the name that the first source, and it alone, may use for the item.
  */
 function compileSelect(query, outerNames, root = null) {

@@ -21,7 +21,7 @@ class Store {
     this.account = new Account(address.address, address.port);
     const endpoint = `http://${address.address}:${address.port}/`;
     for (const location of [...this.account.read().writableLocations, ...this.account.read().readableLocations]) {
-      location.databaseAccountEndpoint = endpoint; // the package says https, which nobody serves here
+      location.databaseAccountEndpoint = endpoint; // the package says https, which is not served
     }
     this.containers = new Map(); // resource id -> Container
     Object.assign(this, { rangeCount, lag });
@@ -42,12 +42,15 @@ class Store {
 
   /** Serve a request about databases or containers by the package's handler for it. */
   async resource(req, body) {
+    if (req.method !== 'GET' && req.method !== 'POST') {
+      throw new CosmosError(405, 'This emulator neither changes nor deletes databases and containers: delete its state folder.');
+    }
     // The handlers read the body from a request, and this one was read already.
     const replay = Object.assign(Readable.from([body]), { method: req.method, url: req.url, headers: req.headers });
     const found = routes(replay);
     if (!found) throw new CosmosError(405, 'This emulator does not serve that resource or method.');
     const [params, handler] = found;
-    this.#checkResource(req.method, body, params);
+    if (req.method === 'POST') this.#checkResource(body);
     const headers = {};
     const response = { statusCode: 200, setHeader: (name, value) => (headers[name] = value) };
     let answer;
@@ -59,12 +62,11 @@ class Store {
     }
     const status = response.statusCode;
     if (status >= 400) throw new CosmosError(status, answer?.message || 'The database or container does not exist.');
-    if (req.method !== 'GET') this.#resourceChanged(req.method, params, answer, status);
+    if (status === 201) this.#created(params.dbId ?? answer.id, params.dbId && answer.id);
     return { status, headers, body: answer };
   }
 
-  #checkResource(method, body, { collId }) {
-    if (method !== 'POST' && method !== 'PUT') return;
+  #checkResource(body) {
     const resource = JSON.parse(body);
     if (resource === null || typeof resource !== 'object') throw badRequest('The body must be a JSON object.');
     if (resource.query !== undefined) return;
@@ -73,32 +75,18 @@ class Store {
     if (paths !== undefined && !(Array.isArray(paths) && paths.length === 1 && /^\/[^/]/.test(paths[0]))) {
       throw badRequest('The partition key needs one path such as "/id"; hierarchical keys are not served here.');
     }
-    if (collId !== undefined && resource.id !== collId) throw badRequest('The id of a container cannot be changed.');
   }
 
-  #resourceChanged(method, { dbId, collId }, answer, status) {
-    if (method === 'DELETE') {
-      this.journal?.append({ kind: 'deleted', database: dbId, container: collId });
-      this.#forgetItems();
-    } else if (status === 201 || method === 'PUT') {
-      const change = this.#describe(dbId ?? answer.id, dbId && answer.id);
-      this.journal?.append(change);
-      this.#openContainer(change);
-    }
-  }
-
-  /** Drop the items of containers that are gone. */
-  #forgetItems() {
-    for (const [rid, container] of this.containers) {
-      const parent = this.account.database(container.database);
-      if (parent.collection(container.name).read()?._rid !== rid) this.containers.delete(rid);
-    }
+  #created(database, container) {
+    const change = this.#describe(database, container);
+    this.journal?.append(change);
+    this.#openContainer(change);
   }
 
   #describe(database, container) {
     const parent = container === undefined ? this.account.databases : this.account.database(database).collections;
     const data = parent._item('/id', container ?? database, container ?? database).read();
-    // The count is what makes the next resource id, so a deleted one is not given out again.
+    // The count is what makes the next resource id.
     const writes = this.containers.get(data._rid)?.writes;
     return { kind: 'resource', database, container, data, count: parent._ridCount, writes };
   }
@@ -106,13 +94,7 @@ class Store {
   #openContainer({ database, container: name }) {
     if (name === undefined) return;
     const resource = this.account.database(database).collection(name);
-    const known = this.containers.get(resource.read()._rid);
-    if (known) {
-      known.resource = resource;
-      return;
-    }
-    const container = new Container(resource, this.rangeCount, this.lag);
-    Object.assign(container, { database, name });
+    const container = new Container(resource.read(), this.rangeCount, this.lag);
     this.containers.set(container.rid, container);
   }
 
@@ -125,11 +107,6 @@ class Store {
       this.#openContainer(change);
       // Where items follow, they count anew: a session token may be older than the state, but not newer.
       if (change.writes !== undefined) this.containers.get(data._rid).writes = change.writes;
-    } else if (change.kind === 'deleted') {
-      const { database, container } = change;
-      if (container === undefined) this.account.databases.delete(database, database);
-      else this.account.database(database).collections.delete(container, container);
-      this.#forgetItems();
     } else {
       this.#restoreItems(change);
     }

@@ -7,7 +7,7 @@ const OPERATIONS = new Set(['create', 'read', 'query', 'plan', 'patch', 'replace
 
 const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
 
-/** What tests may ask of the emulator itself, under /_emulator: the requests it had, and faults to come. */
+/** The controls for tests under /_emulator: the requests so far, and faults of requests to come. */
 class TestControls {
   constructor() {
     this.forget();

@@ -42,7 +42,7 @@ class ManagementError(Exception):
 
 
 def handle(queue: Queue, request: Sections) -> bytes:
-    """Do what the request asks of the queue; the encoded response, whatever happened."""
+    """Serve a request to the queue; the encoded response, also to what fails."""
     try:
         status, value = _run(queue, request)
         return _response(request, status, "OK" if status == 200 else "No content", None, value)
@@ -141,7 +141,7 @@ def _peek(queue: Queue, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         content = messages.deliver(message, None)
         size += len(content)
         if found and size > queue.max_message_size:
-            break  # the client asks again from where this ends
+            break  # the client goes on from where this ends
         found.append({"message": content})
     return (200, {"messages": found}) if found else (204, {})
 

@@ -121,11 +121,11 @@ def deliver(message: Message, lock: Lock | None) -> bytes:
         "DeadLetterReason": message.reason,
         "DeadLetterErrorDescription": message.description,
     }
-    told: dict[Any, bytes | None] = {
+    added: dict[Any, bytes | None] = {
         key: encode(text) for key, text in reasons.items() if text is not None
     }
-    if told:
-        sections.application = map_merge(sections.application, told)
+    if added:
+        sections.application = map_merge(sections.application, added)
     token = encode({Symbol("x-opt-lock-token"): lock.token}) if lock else b""
     return build_message(sections, message.delivery_count, token)
 

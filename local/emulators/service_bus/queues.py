@@ -130,7 +130,7 @@ class Broker:
             raise StateError(
                 f"Another Service Bus emulator uses {folder}: stop it or give another --state."
             ) from exc
-        # Nobody else should write to it, so do not wait long for one who does.
+        # No other process should write to it, so do not wait long for one that does.
         self.db = sqlite3.connect(folder / FILE_NAME, timeout=1, isolation_level=None)
         try:
             self.db.execute("pragma journal_mode = wal")
@@ -241,7 +241,7 @@ class Queue:
     ) -> int:
         """Take a message in, or drop it if its id came before; the sequence number, 0 if dropped.
 
-        `message_id` must tell ids of different AMQP types apart. `due_at` in the past is now.
+        `message_id` must differ for ids of different AMQP types. `due_at` in the past is now.
         """
         now = self._broker.now()
         if message_id is not None and self._is_duplicate(message_id, now):
@@ -273,7 +273,7 @@ class Queue:
         return sequence
 
     def clip(self, ttl: int | None) -> int | None:
-        """The time to live that a message gets here which asks for `ttl`."""
+        """The time to live that a message sent with `ttl` gets here."""
         return _earlier(ttl, self.options.ttl)
 
     def starts_at(self, due_at: int | None) -> int:
@@ -550,7 +550,7 @@ class Queue:
 
     def _bury(self, message: Message, reason: str | None, description: str | None) -> None:
         grave = self.dead_letters
-        assert grave is not None  # noqa: S101 - callers check; this tells the type checker
+        assert grave is not None  # noqa: S101 - callers check; this is for the type checker
         sequence = grave._take_sequence()
         self._broker.write(
             "update messages set queue = ?, sequence = ?, state = ?, due_at = null,"

@@ -79,13 +79,13 @@ HANDLE_MAX = 255
 MAX_LINKS = 1024  # of one connection
 WINDOW = 2**31 - 1  # clients count transfers by delivery, so this one is never policed
 SENDER_CREDIT = 1000
-# Bytes a connection may make us hold: messages still arriving, answers nobody takes.
+# Bytes a connection may make us hold: messages still arriving, answers that are not read.
 MAX_HELD = 16 * 1024 * 1024
 MAX_UNREAD = 16 * 1024 * 1024  # bytes a client leaves unread before it is dropped
 ENVELOPE = 64 * 1024  # bytes that a request may have beside the message in it
 BURST = 256 * 1024  # bytes of deliveries for a connection in one turn
 
-# What speaks HTTP is told why not, in the form that clients of the management API read.
+# HTTP clients get the reason in the form that clients of the management API read.
 _NO_HTTP = (
     b"<Error><Code>501</Code><Detail>This emulator speaks AMQP over TCP only: it has no web sockets"
     b" and no management over HTTP. Queues are those of its queue file.</Detail></Error>"
@@ -99,10 +99,10 @@ _ADDRESS_PREFIX = re.compile(r"^[a-z][a-z0-9+.-]*://[^/]*", re.IGNORECASE)
 
 
 class AmqpError(Exception):
-    """What a peer asked for ends its link or connection with this error condition."""
+    """A request of the peer ends its link or connection with this error condition."""
 
     def __init__(self, condition: str, text: str) -> None:
-        """`condition` is an AMQP error symbol; `text` tells the client what to do."""
+        """`condition` is an AMQP error symbol; `text` says what to do."""
         super().__init__(text)
         self.condition = condition
 
@@ -135,7 +135,7 @@ class Server:
         idle_seconds: float = IDLE_SECONDS,
         link_idle_seconds: float = LINK_IDLE_SECONDS,
     ) -> None:
-        """A peer silent for twice `idle_seconds` is disconnected; peers are told `idle_seconds`.
+        """A peer silent for twice `idle_seconds`, which peers are sent, is disconnected.
 
         A link on which nothing is sent, received or settled for `link_idle_seconds` is detached.
         """
@@ -177,7 +177,7 @@ class Server:
         await asyncio.sleep(0)  # lets the aborted connections go
 
     def forget(self, connection: Connection) -> None:
-        """A connection is gone."""
+        """A connection has ended."""
         self.waiting.discard(connection)
         self.connections.discard(connection)
         if not self.connections:
@@ -467,7 +467,7 @@ class Connection(asyncio.Protocol):
         return self._loop.time()
 
     def _beat(self, interval: float) -> None:
-        """Show the client that this side is alive, as often as it asked for."""
+        """Show the client that this side is alive, as often as it wants."""
         self._beat_timer = self._loop.call_later(interval, self._beat, interval)
         self.send_raw(EMPTY_FRAME)
 
@@ -826,11 +826,11 @@ class Inbound(Link):
         self.send_credit()
 
     def drop(self) -> None:
-        """The link is gone."""
+        """The link has ended."""
         self._forget()
 
     def send_credit(self) -> None:
-        """Tell the client how much it may send."""
+        """Send the client how much it may send."""
         self._session.send_flow([self._handle, UInt(self._delivery_count), UInt(self._credit)])
 
     def on_transfer(self, fields: list[Any], payload: bytes) -> None:
@@ -842,7 +842,7 @@ class Inbound(Link):
             self._forget()
             self._count_delivery()
             return
-        # Of what is too large the beginning is kept: a request is answered by what stands there.
+        # The beginning of a message that is too large is kept: it says how to answer a request.
         taken = payload[: sum(self._limits) + 1 - len(self._content)]
         self._content += taken
         self._session.connection.held += len(taken)
@@ -945,7 +945,7 @@ class Outbound(Link):
         )
 
     def drop(self) -> None:
-        """The link is gone; locks it holds go on until they end."""
+        """The link has ended; locks it holds go on until they end."""
         queue = self.node.queue
         if queue is not None and not self.node.is_request_node:
             self._session.server.receivers[queue].remove(self)
@@ -1049,8 +1049,8 @@ def _dead_letter(queue: Queue, token: uuid.UUID, fields: list[Any]) -> bool:
     error = fields[0].value if fields and isinstance(fields[0], Described) else []
     info = error[2] if isinstance(error, list) and len(error) > 2 else None
     changes = dict(info) if isinstance(info, dict) else {}
-    told = [changes.pop(key, None) for key in ("DeadLetterReason", "DeadLetterErrorDescription")]
-    reason, description = (None if text is None else str(text) for text in told)
+    texts = [changes.pop(key, None) for key in ("DeadLetterReason", "DeadLetterErrorDescription")]
+    reason, description = (None if text is None else str(text) for text in texts)
     return queue.dead_letter(token, reason, description, messages.property_edit(changes))
 
 

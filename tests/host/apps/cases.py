@@ -47,12 +47,12 @@ WORKER_REFUSES: dict[str, tuple[str, str]] = {
     ),
     "builtin list": (
         _BATCH + "async def f(msg: list[func.ServiceBusMessage]) -> None: ...\n",
-        "Annotate it typing.List[func.ServiceBusMessage]",
+        "hands over one message at a time",
     ),
     "Sequence of collections.abc": (
         _BATCH
         + "async def f(msg: collections.abc.Sequence[func.ServiceBusMessage]) -> None: ...\n",
-        "Annotate it typing.List[func.ServiceBusMessage]",
+        "hands over one message at a time",
     ),
     "Optional": (
         _HTTP + "async def f(req: typing.Optional[func.HttpRequest])" + _RESPONSE,
@@ -76,7 +76,7 @@ WORKER_REFUSES: dict[str, tuple[str, str]] = {
     ),
     "Out for an input": (
         _BUS + "async def f(msg: func.Out[str]) -> None: ...\n",
-        "its binding goes in: drop func.Out",
+        "Annotate it func.ServiceBusMessage",
     ),
     "returns dict": (
         _HTTP + "async def f(req: func.HttpRequest) -> dict: ...\n",
@@ -88,18 +88,15 @@ WORKER_REFUSES: dict[str, tuple[str, str]] = {
     ),
     "returns a union": (
         _HTTP + "async def f(req: func.HttpRequest) -> func.HttpResponse | str: ...\n",
-        "is not a plain type. Return func.HttpResponse or str",
+        "Return func.HttpResponse or str",
     ),
     "name known to type checkers only": (
-        "from __future__ import annotations\n"
-        + _HTTP
-        + "async def f(req: func.HttpRequest, context: Missing)"
-        + _RESPONSE,
+        "from __future__ import annotations\n" + _HTTP + "async def f(req: Missing)" + _RESPONSE,
         "cannot be resolved at run time",
     ),
     "context of another type": (
         _HTTP + "async def f(req: func.HttpRequest, context: dict)" + _RESPONSE,
-        "'context' must be annotated func.Context",
+        "the local host gives no context",
     ),
     "decorator without wraps": (
         HEADER + "def deco(call):\n    async def wrapper(*args, **kwargs):\n"
@@ -176,6 +173,25 @@ HOST_REFUSES: dict[str, tuple[str, str]] = {
         _TIMER.replace("*/5", "61") + "async def f(timer) -> None: ...\n",
         "61 is outside 0-59, the range of the minute field",
     ),
+    "plain function": (_HTTP + "def f(req: func.HttpRequest)" + _RESPONSE, "is not `async def`"),
+    "plain decorator over async": (
+        HEADER + "def deco(call):\n    @functools.wraps(call)\n    def wrapper(*args, **kwargs):\n"
+        "        return call(*args, **kwargs)\n    return wrapper\n"
+        '@app.route("x")\n@deco\nasync def f(req: func.HttpRequest)' + _RESPONSE,
+        "wrappers of its decorators `async def`",
+    ),
+    "context": (
+        _HTTP + "async def f(req: func.HttpRequest, context: func.Context)" + _RESPONSE,
+        "the local host gives no context",
+    ),
+    "message as text": (
+        _BUS + "async def f(msg: str) -> None: ...\n",
+        "Annotate it func.ServiceBusMessage",
+    ),
+    "TimeSpan": (
+        _TIMER.replace("0 */5 * * * *", "00:05:00") + "async def f(timer) -> None: ...\n",
+        "'00:05:00' is not an NCRONTAB expression of six fields",
+    ),
     "blob trigger": (
         HEADER + '@app.blob_trigger(arg_name="blob", path="a/b", connection="Storage")\n'
         "async def f(blob: func.InputStream) -> None: ...\n",
@@ -207,26 +223,17 @@ ACCEPTED: dict[str, str] = {
     "no annotations": _HTTP + "async def f(req):\n    return func.HttpResponse()\n",
     "annotations as text": "from __future__ import annotations\n"
     + _HTTP
-    + "async def f(req: func.HttpRequest, context: func.Context)"
+    + "async def f(req: func.HttpRequest)"
     + _RESPONSE,
-    "context without annotation": _HTTP + "def f(req: func.HttpRequest, context)" + _RESPONSE,
     "returns str": _HTTP + 'async def f(req: func.HttpRequest) -> str:\n    return ""\n',
     "other parameter name": HEADER + '@app.route("x", trigger_arg_name="request")\n'
     "async def f(request: func.HttpRequest)" + _RESPONSE,
-    "request as str": _HTTP + "async def f(req: str)" + _RESPONSE,
-    "message as str": _BUS + "async def f(msg: str) -> None: ...\n",
-    "message as bytes": _BUS + "async def f(msg: bytes) -> None: ...\n",
-    "list for one message": _BUS
-    + "async def f(msg: typing.List[func.ServiceBusMessage]) -> None: ...\n",
+    "message": _BUS + "async def f(msg: func.ServiceBusMessage) -> None: ...\n",
     "any return annotation of a message": _BUS + "async def f(msg) -> dict: ...\n",
-    "timer": _TIMER + "def f(timer: func.TimerRequest) -> None: ...\n",
+    "timer": _TIMER + "async def f(timer: func.TimerRequest) -> None: ...\n",
     "decorator with wraps": HEADER
     + "def deco(call):\n    @functools.wraps(call)\n    async def wrapper(*args, **kwargs):\n"
     "        return await call(*args, **kwargs)\n    return wrapper\n"
-    '@app.route("x")\n@deco\nasync def f(req: func.HttpRequest)' + _RESPONSE,
-    "plain decorator over async": HEADER
-    + "def deco(call):\n    @functools.wraps(call)\n    def wrapper(*args, **kwargs):\n"
-    "        return call(*args, **kwargs)\n    return wrapper\n"
     '@app.route("x")\n@deco\nasync def f(req: func.HttpRequest)' + _RESPONSE,
     "no functions": HEADER,
     "two blueprints": HEADER

@@ -124,6 +124,6 @@ def test_azds_parameters_are_those_of_the_template(template: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("name", ["purgeProtection", "vaultRetentionDays", "privateNetwork"])
-def test_what_an_auditor_asks_for_can_be_set_by_azd(name: str) -> None:
+def test_the_parameters_of_audits_can_be_set_by_azd(name: str) -> None:
     file = json.loads((INFRA / "main.parameters.json").read_text("utf-8"))["parameters"]
     assert re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper() in file[name]["value"]

@@ -18,7 +18,6 @@ seen: dict[str, list[dict[str, object]]] = {
     "work": [],
     "dead": [],
     "batch": [],
-    "plain": [],
     "keep": [],
 }
 running = {"now": 0, "most": 0, "process": os.getpid()}
@@ -48,12 +47,11 @@ def describe(msg: func.ServiceBusMessage) -> dict[str, object]:
 
 
 @app.service_bus_queue_trigger(arg_name="msg", queue_name="%WORK_QUEUE%", connection="ServiceBus")
-async def work(msg: func.ServiceBusMessage, context: func.Context) -> None:
+async def work(msg: func.ServiceBusMessage) -> None:
     """Does what the body says."""
     seen["work"].append(
         describe(msg)
         | {
-            "trace": context.trace_context.trace_parent,
             "at": time.time(),
             "left behind": left_behind.get(),
         }
@@ -64,7 +62,7 @@ async def work(msg: func.ServiceBusMessage, context: func.Context) -> None:
     try:
         order = msg.get_body().decode()
         if order.startswith("fail"):
-            raise RuntimeError("told to fail")
+            raise RuntimeError("failed on purpose")
         if order.startswith("wait"):
             await asyncio.wait_for(released[order].wait(), 60)
         if order.startswith("sleep"):
@@ -76,18 +74,13 @@ async def work(msg: func.ServiceBusMessage, context: func.Context) -> None:
 @app.service_bus_queue_trigger(
     arg_name="msg", queue_name="%WORK_QUEUE%/$deadletterqueue", connection="ServiceBus"
 )
-def dead(msg: func.ServiceBusMessage) -> None:
+async def dead(msg: func.ServiceBusMessage) -> None:
     seen["dead"].append(describe(msg))
 
 
 @app.service_bus_queue_trigger(arg_name="msg", queue_name="kept", connection="ServiceBus")
 async def keep(msg: func.ServiceBusMessage) -> None:
     seen["keep"].append(describe(msg))
-
-
-@app.service_bus_queue_trigger(arg_name="text", queue_name="plain", connection="ServiceBus")
-def plain(text: str) -> None:
-    seen["plain"].append({"text": text})
 
 
 @app.route("seen", methods=["GET"])

@@ -10,7 +10,7 @@ import azure.functions as func
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 runs: dict[str, list[dict[str, object]]] = {
-    name: [] for name in ("steady", "slow", "start", "plain", "minutely", "careless")
+    name: [] for name in ("steady", "slow", "start", "manual", "minutely", "careless")
 }
 
 
@@ -28,10 +28,10 @@ def note(name: str, timer: func.TimerRequest) -> dict[str, object]:
 async def steady(timer: func.TimerRequest) -> None:
     """Every second; fails, which must not stop the next run."""
     note("steady", timer)
-    raise RuntimeError("told to fail")
+    raise RuntimeError("failed on purpose")
 
 
-@app.timer_trigger(arg_name="timer", schedule="00:00:01")
+@app.timer_trigger(arg_name="timer", schedule="* * * * * *")
 async def slow(timer: func.TimerRequest) -> None:
     """Takes longer than its period."""
     run = note("slow", timer)
@@ -45,9 +45,10 @@ async def start(timer: func.TimerRequest) -> None:
 
 
 @app.timer_trigger(arg_name="timer", schedule="0 0 0 1 1 *")
-def plain(timer: func.TimerRequest) -> None:
-    run = note("plain", timer)
-    time.sleep(0.3)
+async def manual(timer: func.TimerRequest) -> None:
+    """Runs when a test asks for it, and takes a while."""
+    run = note("manual", timer)
+    await asyncio.sleep(0.3)
     run["ended"] = time.time()
 
 

@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import sys
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -70,33 +69,20 @@ async def underscore(req: func.HttpRequest) -> func.HttpResponse:
 
 
 @bp.route(methods=["GET"])
-def plain(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
-    """Without a route the function's name is its route; runs in a thread."""
-    logging.getLogger("app.plain").info("in a thread")
-    return reply(
-        {
-            "main": threading.current_thread() is threading.main_thread(),
-            "id": context.invocation_id,
-            # Annotated as the class although it is one of its instances.
-            "local": vars(context.thread_local_storage)["invocation_id"],
-        }
-    )
+async def unnamed(req: func.HttpRequest) -> func.HttpResponse:
+    """Without a route the function's name is its route."""
+    return reply("unnamed")
 
 
 app.register_blueprint(bp)
 
 
-@app.route("context", methods=["GET"])
-async def with_context(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
-    logging.getLogger("app.context").info("told by the app")
+@app.route("surroundings", methods=["GET"])
+async def surroundings(req: func.HttpRequest) -> func.HttpResponse:
+    logging.getLogger("app.surroundings").info("logged by the app")
     return reply(
         {
-            "name": context.function_name,
-            "id": context.invocation_id,
-            "directory": context.function_directory,
-            "trace": context.trace_context.trace_parent,
-            "state": context.trace_context.trace_state,
-            "retry": context.retry_context.retry_count,
+            "directory": str(Path(__file__).parent),
             "same loop": asyncio.get_running_loop() is IMPORT_LOOP,
             "cwd": str(Path.cwd()),
             "last path": sys.path[-1],
@@ -173,12 +159,6 @@ async def answers(req: func.HttpRequest) -> func.HttpResponse:
     if kind == "slow":
         await asyncio.sleep(60)
     raise RuntimeError("raised on purpose")
-
-
-@app.route("sleepy", methods=["GET"])
-def sleepy(req: func.HttpRequest) -> func.HttpResponse:
-    time.sleep(4)
-    return reply("late")
 
 
 @app.route("noop", methods=["GET"])
