@@ -11,6 +11,7 @@ import click
 
 from industrydata import __version__
 from industrydata.commands.completion import completion
+from industrydata.commands.dead_letters import dead_letters
 from industrydata.commands.doctor import doctor
 from industrydata.commands.flows import flows
 from industrydata.commands.passwords import passwords
@@ -48,7 +49,7 @@ def main_group(context: click.Context, url: str | None, use_azd: bool) -> None:
     context.obj = Session(url, use_azd)
 
 
-for command in (sets, flows, report, passwords, doctor, completion):
+for command in (sets, flows, report, dead_letters, passwords, doctor, completion):
     main_group.add_command(command)
 
 

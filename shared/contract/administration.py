@@ -2,8 +2,35 @@
 
 from __future__ import annotations
 
-from shared.contract.field_types import Bool, Int32, Text
+import re
+from typing import Any
+
+from marshmallow import ValidationError
+
+from shared.contract.discards import MAX_NAMES, NAME
+from shared.contract.field_types import Bool, Int32, Items, Message, Text
 from shared.contract.wire import Wire
+
+_NAME = re.compile(NAME)
+
+
+class LetterName(Text):
+    """The name of a dead letter."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
+        name = super()._deserialize(value, attr, data, **kwargs)
+        if not _NAME.fullmatch(name):
+            raise ValidationError(Message("InvalidValue", "Give a name, as the list has it."))
+        return name
+
+
+class ReplayDeadLetters(Wire):
+    """Which dead letters are put back on the queue."""
+
+    odata_name = "deadLettersReplay"
+
+    names = Items(LetterName(longest=64), most=MAX_NAMES, required=True)
+    again = Bool()
 
 
 class ResealPasswords(Wire):

@@ -248,14 +248,31 @@ OTHER_TYPES: Final[dict[str, Any]] = {
                         "type": {**NULLABLE_TEXT, "description": "The event's, where it has one."},
                         "reason": {**NULLABLE_TEXT, "description": "Service Bus's own, if any."},
                         "fault": {**NULLABLE_TEXT, "description": "Null: it was well-formed."},
+                        "state": {"enum": ["waiting", "replayed", "discarded"]},
                     },
-                    ["name", "messageId", "type", "reason", "fault"],
+                    ["name", "messageId", "type", "reason", "fault", "state"],
                 )
             ),
             "more": {"type": "boolean"},
         },
         ["value", "more"],
-        description="Dead letters that wait, oldest first.",
+        description="Dead letters, oldest first.",
+    ),
+    "deadLetter": {"type": "object", "description": "What is kept of a dead letter."},
+    "deadLettersReplay": an_object(
+        {
+            "names": {**an_array(_LETTER_NAME), "maxItems": MAX_NAMES},
+            "again": {"type": "boolean", "description": "Also those that were put back before."},
+        },
+        ["names"],
+        description="Which dead letters are put back on the queue.",
+    ),
+    "deadLettersReplayed": an_object(
+        {
+            "replayed": COUNT,
+            "refused": an_array(an_object({"name": TEXT, "why": TEXT}, ["name", "why"])),
+        },
+        ["replayed", "refused"],
     ),
     "deadLettersDiscard": an_object(
         {

@@ -163,8 +163,9 @@ def _archive(letters: object) -> Finding:
             FAILED,
         )
     waiting = _number(letters, "notReplayed")
+    advice = "; `industrydata dead-letters list` shows them" if waiting else ""
     return Finding(
-        "archive", OK, f"Blob Storage answers: {counted(waiting, 'dead letter')} waiting"
+        "archive", OK, f"Blob Storage answers: {counted(waiting, 'dead letter')} waiting{advice}"
     )
 
 
