@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -29,6 +30,10 @@ MAX_WAIT_SECONDS: Final = 60.0
 _PAUSE_SECONDS: Final = 1.0
 _TRIES: Final = 5
 _PAGE: Final = 100
+
+
+class BrokenConnectionError(UnreachableError):
+    """The connection broke before there was an answer."""
 
 
 class Answer(NamedTuple):
@@ -75,15 +80,17 @@ class Service:
         body: bytes | None = None,
         *,
         if_match: str | None = None,
+        request_id: str | None = None,
         repeat: bool = False,
     ) -> dict[str, Any]:
         """Send a request to a path of the service and return the JSON object of its answer.
 
         It is repeated as Retry-After says, within MAX_WAIT_SECONDS: any request that was refused
         for being one too many (429), and a read, or what may be repeated, also while the service
-        is away (503).
+        is away (503) or when the connection broke before the answer.
         """
-        headers = {} if if_match is None else {"If-Match": if_match}
+        given = {"If-Match": if_match, "client-request-id": request_id}
+        headers = {name: value for name, value in given.items() if value is not None}
         answer = self._patiently(method, path, body, headers, repeat or method == "GET")
         if answer.status >= 300:
             raise refusal(answer.status, answer.content, self._token)
@@ -96,6 +103,10 @@ class Service:
         if answer.status >= 300:
             raise refusal(answer.status, answer.content, self._token)
         return answer.etag
+
+    def create(self, path: str, body: bytes) -> dict[str, Any]:
+        """Create an entity, once: the service knows a repeat by its client-request-id."""
+        return self.call("POST", path, body, request_id=str(uuid.uuid4()), repeat=True)
 
     def post(self, path: str, value: Any, repeat: bool = False) -> dict[str, Any]:
         """Send a value as JSON; `repeat` says that it may be sent again, as a read may."""
@@ -172,7 +183,13 @@ class Service:
         repeated = (429, 503) if repeat else (429,)
         waited = 0.0
         for last in (False,) * (_TRIES - 1) + (True,):
-            answer = self._send(method, path, body, headers)
+            try:
+                answer = self._send(method, path, body, headers)
+            except BrokenConnectionError:
+                if last or not repeat:
+                    raise
+                time.sleep(_PAUSE_SECONDS)
+                continue
             if answer.status not in repeated or last:
                 break
             if waited + answer.pause > MAX_WAIT_SECONDS:
@@ -200,6 +217,10 @@ class Service:
         except httpx.TimeoutException as error:
             raise UnreachableError(
                 f"{self.root} did not answer within {REQUEST_SECONDS:.0f} s."
+            ) from error
+        except (httpx.ReadError, httpx.RemoteProtocolError) as error:
+            raise BrokenConnectionError(
+                f"{self.root} does not answer: {clean(error) or type(error).__name__}."
             ) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             why = clean(error) or type(error).__name__

@@ -15,6 +15,7 @@ import pytest
 
 from local.config import ROOT
 from tests.cli.conftest import COMMAND
+from tests.support.sources import parsed
 
 CLI = ROOT / "cli"
 PROJECT = tomllib.loads((CLI / "pyproject.toml").read_text("utf-8"))["project"]
@@ -61,7 +62,7 @@ def test_each_library_that_is_imported_is_declared() -> None:
     declared = {re.split(r"[<>=]", each)[0].replace("azure-", "azure.") for each in needed}
     imported = set()
     for path in (CLI / "industrydata").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in ast.walk(parsed(path)):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
             for parts in (name.split(".") for name in names):

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import COMMAND, Command, Ran, example
-from tests.support.api import CosmosFaults
+from tests.support.api import UNKNOWN, CosmosFaults
 
 Answers = Callable[[BaseHTTPRequestHandler, int], None]
 
@@ -33,7 +33,7 @@ def another_server(answer: Answers) -> Iterator[tuple[str, list[str]]]:
             requests.append(f"{self.command} {self.path}")
             answer(self, len(requests))
 
-        do_POST = do_DELETE = do_GET  # noqa: N815 - the names that the library looks for
+        do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815 - the names that the library looks for
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its own name
             pass
@@ -77,13 +77,42 @@ async def test_a_read_waits_out_a_moment_without_the_store(
     assert json.loads(ran.out)["id"] == cli_set
 
 
-async def test_a_create_that_is_refused_for_the_moment_is_not_sent_again(
-    command: Command, cosmos_faults: CosmosFaults
+async def test_a_create_waits_it_out_too_and_makes_one_set(
+    command: Command, cosmos_faults: CosmosFaults, name: str
 ) -> None:
     async with cosmos_faults(status=503):
-        ran = await asyncio.to_thread(command.run, "sets", "create", "x")
-    assert (ran.code, ran.out) == (4, "")
-    assert "Run `industrydata doctor`" in ran.err
+        running = asyncio.create_task(asyncio.to_thread(command.run, "sets", "create", name))
+        await asyncio.sleep(2)
+    ran = await running
+    assert ran.code == 0
+    listed = await asyncio.to_thread(command.ok, "sets", "list", "--search", name, "--json")
+    assert [each["id"] for each in listed.values()] == [ran.out.strip()]
+
+
+def test_a_create_whose_answer_is_lost_is_repeated_under_the_same_id(command: Command) -> None:
+    ids = []
+
+    def lost_once(handler: BaseHTTPRequestHandler, number: int) -> None:
+        handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+        ids.append(handler.headers["client-request-id"])
+        if number == 1:
+            handler.close_connection = True
+        else:
+            send(handler, 201, {"id": "made"})
+
+    ran, _ = asked(command, lost_once, "sets", "create", "x")
+    assert (ran.code, ran.out) == (0, "made\n")
+    assert len(ids) == 2
+    assert len(set(ids)) == 1
+
+
+def test_what_is_not_known_by_an_id_is_not_sent_again(command: Command, tmp_path: Path) -> None:
+    ran, requests = asked(
+        command,
+        lambda handler, _: setattr(handler, "close_connection", True),
+        *("sets", "update", UNKNOWN, "--name", "x"),
+    )
+    assert (ran.code, len(requests)) == (4, 1)
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -35,14 +36,14 @@ def create_flows(
     at = "The new set"
     try:
         if set_id is None:
-            flow_set = service.post(SETS, {"displayName": new_set})
+            flow_set = service.create(SETS, json.dumps({"displayName": new_set}).encode())
             set_id = str(flow_set.get("id"))
             made.append(set_path(set_id))
             values.append((flow_set, f"Created flow set {clean(set_id)}."))
         ids = []
         for file in files:
             at = file.name
-            flow = service.call("POST", flows_path(set_id), file.body)
+            flow = service.create(flows_path(set_id), file.body)
             flow_id = str(flow.get("id"))
             ids.append(flow_id)
             made.append(flow_path(set_id, flow_id))

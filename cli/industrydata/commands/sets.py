@@ -84,7 +84,7 @@ def create_set(session: Session, name: str) -> None:
     """Create an empty flow set and print its id."""
     from industrydata.service import SETS
 
-    created = session.service.post(SETS, {"displayName": name})
+    created = session.service.create(SETS, json.dumps({"displayName": name}).encode())
     session.output.value(created, clean(created.get("id")))
 
 
