@@ -35,15 +35,26 @@ def test_the_examples_work_one_after_the_other(command: Command) -> None:
     assert done.stdout.rstrip().rpartition("\n")[2].startswith("Deleted flow set ")
 
 
+def code_of(page: Path) -> list[str]:
+    """The code of a page: lines of its blocks, and what stands between backticks."""
+    found: list[str] = []
+    in_block = False
+    for line in page.read_text("utf-8").splitlines():
+        if line.lstrip().startswith("```"):
+            in_block = not in_block
+        else:
+            found += [line] if in_block else re.findall(r"`([^`]+)`", line)
+    return found
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_that_a_page_names_exists(page: Path) -> None:
-    for line in page.read_text("utf-8").splitlines():
-        for code in (*re.findall(r"`([^`]+)`", line), line if "$(industrydata" in line else ""):
-            for name, inner in NAMED.findall(code):
-                command = main_group.commands.get(name)
-                assert command is not None, code
-                if isinstance(command, click.Group):
-                    assert inner in command.commands, code
+    for code in code_of(page):
+        for name, inner in NAMED.findall(code):
+            command = main_group.commands.get(name)
+            assert command is not None, code
+            if isinstance(command, click.Group):
+                assert inner in command.commands, code
 
 
 def test_the_exit_codes_are_those_of_the_help() -> None:
