@@ -76,7 +76,7 @@ class Command:
 
 @pytest.fixture(scope="session")
 def environ(stack: Stack) -> dict[str, str]:
-    """The environment of somebody who works with the stack of the tests."""
+    """An environment in which the command works with the stack of the tests."""
     names = environment(stack.config)
     return {name: value for name, value in names.items() if name not in _OURS}
 

@@ -86,7 +86,7 @@ async def test_all_pages_are_listed_unless_a_limit_is_given(
     assert len(limited) == 3
 
 
-def test_a_set_is_not_deleted_where_nobody_can_be_asked(command: Command, cli_set: str) -> None:
+def test_a_set_is_not_deleted_without_a_confirmation(command: Command, cli_set: str) -> None:
     refused = command.run("sets", "delete", cli_set)
     assert (refused.code, refused.out) == (2, "")
     assert "give --yes" in refused.err

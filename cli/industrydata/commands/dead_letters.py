@@ -47,9 +47,10 @@ all_option = click.option("--all", "every", is_flag=True, help="All that wait.")
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    """List, show, replay and discard messages that could not be processed.
+    """List, show, replay and discard dead letters.
 
-    The service archives them, without what may be a secret. NAME is as the list has it.
+    These are messages that could not be processed. The service archives them, without what may be a
+    secret. NAME is as the list has it.
     """
 
 
@@ -58,7 +59,7 @@ def dead_letters() -> None:
 @click.option("--all", "every", is_flag=True, help="Also those that were replayed or discarded.")
 @with_session
 def list_letters(session: Session, day: str | None, every: bool) -> None:
-    """List dead letters that wait, the oldest first, and what is wrong with each."""
+    """List the dead letters that wait, the oldest first."""
 
     def row(letter: dict[str, Any]) -> list[str]:
         fault = letter.get("fault")
@@ -105,7 +106,10 @@ def replay(
 def discard(
     session: Session, names: tuple[str, ...], every: bool, day: str | None, reason: str
 ) -> None:
-    """Note that dead letters need nothing more, and why; what is kept of them stays."""
+    """Discard dead letters, with a reason.
+
+    They wait no more; what is kept of them stays in the archive.
+    """
     wanted = _wanted(session, names, every, day)
     _each(session, "discard", {"reason": reason}, wanted, "discarded", every)
 

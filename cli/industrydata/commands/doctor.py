@@ -34,7 +34,7 @@ class Finding(NamedTuple):
 @click.command()
 @with_session
 def doctor(session: Session) -> None:
-    """Say whether the service and what it needs are reached, and the token accepted.
+    """Say whether all parts are reached and the token accepted.
 
     It changes nothing. It ends with 0 where all is well, and with the exit code of the first row
     that is not.

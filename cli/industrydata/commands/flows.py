@@ -157,9 +157,10 @@ def create(
 def update(
     session: Session, set_id: str, flow: str, file: Path, watch: bool, timeout: float
 ) -> None:
-    """Change a flow by a JSON file with what changes; - is standard input.
+    """Change a flow by a JSON file with what changes.
 
-    A change that somebody else makes meanwhile is not overwritten.
+    FILE may be -, for standard input. A change that another client makes meanwhile is not
+    overwritten.
     """
     from industrydata.service import flow_path, kind_of
 

@@ -35,7 +35,7 @@ def sets() -> None:
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many.")
 @with_session
 def list_sets(session: Session, search: str | None, status: str | None, limit: int | None) -> None:
-    """List flow sets by name, with how many flows they have and how ready those are."""
+    """List flow sets by name, and how ready their flows are."""
     from industrydata.service import flows_of
 
     found = session.service.sets(search)
