@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from shared.services.representations import Representations
     from shared.services.role_groups import RoleGroups
     from shared.services.roots import Roots
+    from shared.services.rotation import Rotation
 
 
 # --- settings and adapters ---------------------------------------------------------------------
@@ -302,6 +303,14 @@ def dead_letters() -> DeadLetters:
 
 
 @functools.cache
+def rotation() -> Rotation:
+    """Return what seals stored passwords with the newest key."""
+    from shared.services.rotation import Rotation
+
+    return Rotation(flow_store(), settings().keyring)
+
+
+@functools.cache
 def overview() -> Overview:
     """Return what reads the status page's data."""
     from shared.services.overview import Overview
@@ -366,6 +375,7 @@ async def close() -> None:
         readiness,
         reconciler,
         dead_letters,
+        rotation,
         overview,
         _announcer,
     ):

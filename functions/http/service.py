@@ -12,7 +12,7 @@ from functions.http.compression import compressed
 from functions.http.operations import INDUSTRY_DATA, ROOT, dispatch, operation, route
 from functions.http.replies import ok
 from functions.http.requests import asked
-from shared import bootstrap
+from shared import VERSION, bootstrap
 from shared.description.operations import Contract
 from shared.domain.permissions import OUTBOUND_FLOW_READ
 
@@ -37,7 +37,7 @@ async def health(req: func.HttpRequest) -> func.HttpResponse:
     """
     works, body = await bootstrap.health().read()
     return func.HttpResponse(
-        json.dumps(body),
+        json.dumps({**body, "version": VERSION}),
         status_code=200 if works else 503,
         headers={"Content-Type": "application/json"},
     )

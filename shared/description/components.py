@@ -60,6 +60,12 @@ _FIXED_PARAMETERS: Final = {
     "overview-top": _query(
         "top", "How many sets at most.", {"type": "integer", "minimum": 1, "maximum": MAX_SETS}
     ),
+    "deadLetters-day": _query("day", "Only those of a day, such as 2026/11/24.", TEXT),
+    "deadLetters-after": _query("after", "The name that the page before ended with.", TEXT),
+    "deadLetters-all": _query(
+        "all", "Those that were put back or discarded, too.", {"const": "true"}
+    ),
+    "deadLetters-name": {**_query("name", "As the list has it.", TEXT), "required": True},
     "Prefer-page": _header("Prefer", "`odata.maxpagesize=N` bounds a page."),
     "Prefer-create": _header("Prefer", "`return=minimal` is answered with 204."),
     "Prefer-update": _header("Prefer", "`return=representation` is answered with 200."),

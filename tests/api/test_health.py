@@ -14,7 +14,7 @@ from local.config import HOST
 from local.health import troubles
 from local.settings import example_values
 from local.stack import Stack
-from shared import bootstrap
+from shared import VERSION, bootstrap
 from shared.services.health import CHECK_SECONDS, KEPT_SECONDS, Dependency, Health
 from tests.emulators.service_bus_fixtures import SDK_LEAKS_SOCKETS
 from tests.support.api import Api, CosmosFaults, CosmosRequests
@@ -29,6 +29,7 @@ async def test_an_app_that_can_work_says_so(service: Api) -> None:
     assert answer.status == 200
     assert answer.json() == {
         "status": "healthy",
+        "version": VERSION,
         "dependencies": {name: {"status": "available", "message": None} for name in ALL},
     }
 

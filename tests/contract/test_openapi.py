@@ -298,7 +298,11 @@ async def test_answers_to_reads_are_as_described(checked: Checked, flow_set: str
     overview = await checked.send("GET", "/status/overview?search=Described&status=ready&top=2")
     assert overview["queue"]["complete"] is True
     assert overview["deadLetters"]["days"] == 7
-    await checked.send("GET", "/status/dead-letters")
+    await checked.send("GET", "/status/dead-letters?all=true&day=1999/01/01")
+    unknown = "1999/01/01/000000-1.json"
+    await checked.send("GET", f"/status/dead-letters/letter?name={unknown}")
+    answer = await checked.send("POST", "/status/dead-letters/replay", {"names": [unknown]})
+    assert (answer["replayed"], len(answer["refused"])) == (0, 1)
     nothing = {"names": ["1999/01/01/000000-1.json"], "reason": "A test."}
     answer = await checked.send("POST", "/status/dead-letters/discard", nothing)
     assert (answer["discarded"], len(answer["refused"])) == (0, 1)

@@ -68,7 +68,8 @@ def installed(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("installed")
     (copy / "local").mkdir()
     shutil.copy(project / "local" / "install.py", copy / "local")
-    for name in ("requirements.txt", "requirements-dev.txt"):
+    (copy / "cli").mkdir()
+    for name in ("requirements.txt", "requirements-dev.txt", "cli/pyproject.toml"):
         (copy / name).write_text("# nothing\n")
     first = run(copy, "local/install.py", "check")
     assert first.returncode == 0, first.stderr
