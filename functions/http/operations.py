@@ -46,12 +46,11 @@ from shared.domain.permissions import Permission
 from shared.telemetry import log_event
 
 ROOT: Final = "beta"
+INDUSTRY_DATA: Final = "external/industryData"
 # For the store; an event may take a few seconds more (shared/adapters/service_bus.py).
 DEADLINE_SECONDS: Final = 10.0
-INDUSTRY_DATA: Final = "external/industryData"
-
+# The hosts in front read request lines of 8 KiB; the parts of a batch have no other limit.
 MAX_URL_CHARACTERS: Final = 8000
-"""The hosts in front read request lines of 8 KiB; the parts of a batch have no other limit."""
 
 SECURITY_HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -115,8 +114,7 @@ class Route:
         return {own.strip("{}"): given for own, given in pairs if own.startswith("{")}
 
 
-ROUTES: Final[list[Route]] = []
-"""Every route of the app but the one for all other paths, in the order of registration."""
+ROUTES: Final[list[Route]] = []  # all but the one for all other paths, as registered
 
 
 def operation(
