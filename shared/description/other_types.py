@@ -207,7 +207,8 @@ OTHER_TYPES: Final[dict[str, Any]] = {
                     ["days", "kept", "notReplayed"],
                 ),
                 "type": ["object", "null"],
-                "description": "In the archive, of the last days. Null: unknown.",
+                "description": "In the archive, of the last days; notReplayed are those that wait. "
+                "Null: unknown.",
             },
             "value": an_array(
                 an_object(
