@@ -16,6 +16,7 @@ NAMES = (
     "http",
     "readiness",
     "growth",
+    "worst_case",
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,13 +13,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 import azure.functions as func
 
-from functions.http.operations import ROOT, dispatch, matching, operation
+from functions.http.operations import MAX_URL_CHARACTERS, ROOT, dispatch, matching, operation
 from functions.http.paths import path_segments
 from functions.http.replies import ok
 from functions.http.requests import json_body, service_root
 from shared.contract.json_body import repeated_names
 from shared.description.operations import Contract
-from shared.domain.errors import Fault, InvalidRequest, UnsupportedBatch
+from shared.domain.errors import MAX_FAULTS, Fault, InvalidRequest, UnsupportedBatch
 from shared.domain.permissions import SIGNED_IN
 
 bp = func.Blueprint()
@@ -26,6 +27,10 @@ bp = func.Blueprint()
 MAX_REQUESTS: Final = 20
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 """How long the answers of one batch may be in all; what comes after that is refused."""
+MAX_AT_ONCE: Final = 2
+"""How many requests of one batch are carried out at the same time: each holds a whole answer."""
+MAX_HEADERS: Final = 100
+"""How many headers a part may have: as many as the host takes of a request."""
 MAX_DEPTH: Final = 50
 """How deep the body of a part may be nested: the deepest that any operation takes has nine."""
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -70,12 +75,17 @@ async def _answers(req: func.HttpRequest, parts: Sequence[Part], root: str) -> l
     done: dict[str, asyncio.Task[dict[str, Any]]] = {}
     addresses: dict[str, str] = {}
     left = MAX_ANSWER_BYTES
+    turns = asyncio.Semaphore(MAX_AT_ONCE)
 
     async def carried_out(part: Part) -> dict[str, Any]:
-        nonlocal left
         for needed in part.depends_on:
             if (await done[needed])["status"] >= 400:
                 return _dependency_failed(part, needed)
+        async with turns:
+            return await served(part)
+
+    async def served(part: Part) -> dict[str, Any]:
+        nonlocal left
         if left < 0:
             return _too_long(part, "It was not carried out")
         reference, slash, rest = part.path.partition("/")
@@ -117,7 +127,7 @@ def read_parts(body: Any, root: str = "") -> list[Part]:
         if part is not None:
             parts.append(part)
     if faults:
-        raise InvalidRequest(*faults)
+        raise InvalidRequest(*faults[:MAX_FAULTS])
     return parts
 
 
@@ -142,14 +152,19 @@ def _read_part(
     relative = _relative(given.get("url"), root)
     if relative is None:
         fault("Give a URL relative to the service root, such as /external/industryData.", ".url")
-    elif any(each.name == "batch" for each in matching(_segments(relative[0]))):
+    elif len(relative[0]) <= MAX_URL_CHARACTERS and _is_batch(relative[0]):
         fault("A batch cannot hold a batch; put its requests here.", ".url")
     headers = given.get("headers", {})
-    if not isinstance(headers, Mapping) or not all(isinstance(v, str) for v in headers.values()):
+    if not isinstance(headers, Mapping) or len(headers) > MAX_HEADERS:
+        fault(f"Give an object of up to {MAX_HEADERS} texts.", ".headers")
+        headers = {}
+    elif not all(isinstance(value, str) for value in headers.values()):
         fault("Give an object of texts.", ".headers")
     depends_on = given.get("dependsOn", [])
-    if not isinstance(depends_on, list) or not all(
-        isinstance(each, str) and each in earlier for each in depends_on
+    if (
+        not isinstance(depends_on, list)
+        or len(depends_on) > MAX_REQUESTS
+        or not all(isinstance(each, str) and each in earlier for each in depends_on)
     ):
         # Only earlier ones: so nothing can wait for itself.
         fault("Give an array of ids of requests that come before this one.", ".dependsOn")
@@ -163,7 +178,8 @@ def _read_part(
             "atomicityGroup.",
             ".atomicityGroup",
         )
-    for name in sorted(given.keys() - _MEMBERS - {"atomicityGroup"}):
+    unknown = (name for name in given if name not in _MEMBERS and name != "atomicityGroup")
+    for name in itertools.islice(unknown, MAX_FAULTS):
         fault(f"A request has {', '.join(sorted(_MEMBERS))}; remove '{name[:64]}'.")
     if _is_deep(given):
         fault(f"A body is nested at most {MAX_DEPTH} deep here.", ".body")
@@ -187,6 +203,8 @@ def _relative(url: object, root: str) -> tuple[str, str] | None:
     """Return path and query of a URL behind the service root; None for any other value."""
     if not isinstance(url, str) or not url:
         return None
+    if len(url) > MAX_URL_CHARACTERS:
+        return url, ""  # the request's own answer refuses it, unread
     if root and url.lower().startswith(root.lower()) and url[len(root) : len(root) + 1] in "/?":
         url = url[len(root) :]
     try:
@@ -205,8 +223,8 @@ def _referenced(segment: str) -> str | None:
     return segment[1:] if segment.startswith("$") else None
 
 
-def _segments(path: str) -> list[str]:
-    return path_segments(f"{ROOT}/{path}")
+def _is_batch(path: str) -> bool:
+    return any(each.name == "batch" for each in matching(path_segments(f"{ROOT}/{path}")))
 
 
 def _is_deep(value: Any) -> bool:

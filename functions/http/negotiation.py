@@ -8,7 +8,7 @@ from urllib.parse import unquote_plus
 
 import azure.functions as func
 
-from shared.domain.errors import Fault, InvalidRequest, NotAcceptable
+from shared.domain.errors import MAX_FAULTS, Fault, InvalidRequest, NotAcceptable
 
 JSON: Final = "application/json"
 
@@ -58,7 +58,7 @@ def check_values(req: func.HttpRequest) -> None:
         raise InvalidRequest(
             *(
                 Fault("InvalidValue", f"The query option '{name}' has no value; omit it.", name)
-                for name in empty
+                for name in empty[:MAX_FAULTS]
             )
         )
 

@@ -32,6 +32,7 @@ from shared import bootstrap
 from shared.description.operations import Contract, Operation
 from shared.domain.context import Caller, continued, current_caller, current_trace, within
 from shared.domain.errors import (
+    MAX_FAULTS,
     Fault,
     Forbidden,
     InvalidRequest,
@@ -45,12 +46,11 @@ from shared.domain.permissions import Permission
 from shared.telemetry import log_event
 
 ROOT: Final = "beta"
+INDUSTRY_DATA: Final = "external/industryData"
 # For the store; an event may take a few seconds more (shared/adapters/service_bus.py).
 DEADLINE_SECONDS: Final = 10.0
-INDUSTRY_DATA: Final = "external/industryData"
-
+# The hosts in front read request lines of 8 KiB; the parts of a batch have no other limit.
 MAX_URL_CHARACTERS: Final = 8000
-"""The hosts in front read request lines of 8 KiB; the parts of a batch have no other limit."""
 
 SECURITY_HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -114,8 +114,7 @@ class Route:
         return {own.strip("{}"): given for own, given in pairs if own.startswith("{")}
 
 
-ROUTES: Final[list[Route]] = []
-"""Every route of the app but the one for all other paths, in the order of registration."""
+ROUTES: Final[list[Route]] = []  # all but the one for all other paths, as registered
 
 
 def operation(
@@ -149,8 +148,9 @@ def route(
 
         @functools.wraps(handler)
         async def answer(req: func.HttpRequest) -> func.HttpResponse:
-            if any(map(is_qualified, req.route_params.values())):
-                # A cast, which the host took for a key.
+            keys = req.route_params.values()
+            if any(key.startswith("$") or is_qualified(key) for key in keys):
+                # A cast, or $count with a method of a key, which the host took for a key.
                 response = await dispatch(req, urlsplit(req.url).path)
             else:
                 response = await answered(registered, req)
@@ -254,7 +254,9 @@ def _check(route: Route, req: func.HttpRequest) -> None:
     names = [name[:64] for name in req.params if not (formats and is_format(name))]
     if names:
         text = "The query option '{}' is not supported here; omit it."
-        raise InvalidRequest(*(Fault("UnknownOption", text.format(name), name) for name in names))
+        raise InvalidRequest(
+            *(Fault("UnknownOption", text.format(name), name) for name in names[:MAX_FAULTS])
+        )
 
 
 async def dispatch(req: func.HttpRequest, path: str) -> func.HttpResponse:
@@ -265,6 +267,8 @@ async def dispatch(req: func.HttpRequest, path: str) -> func.HttpResponse:
     method = "GET" if req.method == "HEAD" else req.method
     route_params: dict[str, str] = {}
     try:
+        if len(req.url) > MAX_URL_CHARACTERS:  # before its path is split
+            raise UrlTooLong(len(req.url), MAX_URL_CHARACTERS)
         segments, cast = without_casts(path_segments(path))
         if req.method == "OPTIONS":
             found = Route("OPTIONS", (), _options_of(segments, cast), None)

@@ -12,7 +12,7 @@ from functions.http.compression import compressed
 from functions.http.operations import INDUSTRY_DATA, ROOT, dispatch, operation, route
 from functions.http.replies import ok
 from functions.http.requests import asked
-from shared import bootstrap
+from shared import VERSION, bootstrap
 from shared.description.operations import Contract
 from shared.domain.permissions import OUTBOUND_FLOW_READ
 
@@ -22,19 +22,24 @@ if TYPE_CHECKING:
 bp = func.Blueprint()
 
 TAG = "Service"
-_ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
 
 def _root(schema: str) -> Contract:
     return Contract(TAG, {200: schema}, takes="item", entity=schema)
 
 
-@route(bp, "GET", "health", contract=Contract(TAG, {200: "health"}))
+@route(bp, "GET", "health", contract=Contract(TAG, {200: "health", 503: "health"}))
 async def health(req: func.HttpRequest) -> func.HttpResponse:
-    """Say that the app is loaded and its settings are complete; no other service is called."""
-    bootstrap.settings()
+    """Say within a second whether the app can work, and how each service behind it is.
+
+    200 also where Service Bus or Blob Storage is away: what is stored is safe, and events wait.
+    503 where no request can be served.
+    """
+    works, body = await bootstrap.health().read()
     return func.HttpResponse(
-        json.dumps({"status": "healthy"}), headers={"Content-Type": "application/json"}
+        json.dumps({**body, "version": VERSION}),
+        status_code=200 if works else 503,
+        headers={"Content-Type": "application/json"},
     )
 
 
@@ -71,7 +76,8 @@ def _authorizing(req: func.HttpRequest) -> Authorize:
     return functools.partial(bootstrap.authorizer().authorize, req.headers.get("authorization"))
 
 
-@bp.route("{*path}", methods=_ALL_METHODS, auth_level=func.AuthLevel.ANONYMOUS)
+# Without methods it gets those too that the binding has no name for, TRACE for one.
+@bp.route("{*path}", auth_level=func.AuthLevel.ANONYMOUS)
 async def z_any_other_request(req: func.HttpRequest) -> func.HttpResponse:
     """Serve keys in parentheses, HEAD, OPTIONS and `/`; answer all the rest in Graph's envelope.
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,9 @@ ROLE_GROUPS = "roleGroups"
 REFERENCE_DEFINITIONS = "referenceDefinitions"
 _UNANNOUNCED = "unannounced"
 _DELETED = "deleted"
+# A query across partitions costs about what four reads do.
+_MOST_READS = 4
+_MOST_IN_QUERY = 500
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class CatalogStore:
         self._cosmos = cosmos
         self._groups = cosmos.container(ROLE_GROUPS)
         self._definitions = cosmos.container(REFERENCE_DEFINITIONS)
-        self._cached: dict[str, tuple[float, RoleGroup | None]] = {}
+        self._cached: dict[str, tuple[float, RoleGroup]] = {}
         self._disabled: tuple[float, frozenset[str]] = (0.0, frozenset())
 
     # --- role groups ---------------------------------------------------------------------------
@@ -95,8 +98,27 @@ class CatalogStore:
         others = sorted(group_ids - known.keys())
         if not others:
             return known  # most often; an empty gather would still take a turn of the loop
+        if len(others) > _MOST_READS:
+            return known | await self._found_groups(others)
         found = await asyncio.gather(*(self._cached_group(group_id) for group_id in others))
         return known | {group.id: group for group in found if group is not None}
+
+    async def _found_groups(self, group_ids: Sequence[str]) -> dict[str, RoleGroup]:
+        """Return those of many groups that exist: a query for those that are not in the cache."""
+        now = time.monotonic()
+        cached = {i: self._cached.get(i, (0.0, None)) for i in group_ids}
+        found = {i: group for i, (until, group) in cached.items() if group and now < until}
+        missing = [i for i in group_ids if i not in found]
+        for first in range(0, len(missing), _MOST_IN_QUERY):
+            query = self._groups.query_items(
+                "SELECT * FROM c WHERE ARRAY_CONTAINS(@ids, c.id)",
+                parameters=[{"name": "@ids", "value": missing[first : first + _MOST_IN_QUERY]}],
+            )
+            async with self._cosmos.request():
+                groups = [_role_group(d) async for d in query if _DELETED not in d]
+            found |= {group.id: group for group in groups}
+            self._cached |= {group.id: (now + CACHE_SECONDS, group) for group in groups}
+        return found
 
     async def create_role_group(self, document: Mapping[str, Any]) -> RoleGroup | None:
         """Store a new role group; return it, or the one an earlier try of its request stored.

@@ -6,7 +6,7 @@ Nothing that a client chose ever enters a predicate: only GUIDs, kinds and integ
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from azure.core import MatchConditions
 from azure.cosmos.exceptions import (
@@ -16,16 +16,19 @@ from azure.cosmos.exceptions import (
 )
 
 from shared.adapters.cosmos import Cosmos
+from shared.contract.json_body import write_json
 from shared.domain.errors import Conflict, NotFound, StoreUnavailable
 from shared.domain.flows import VERSION, new_stamp
 from shared.domain.versions import brought_up, version_of
 from shared.odata.cosmos import Query
 
 FLOW_SETS = "flowSets"
+MAX_PAGE_BYTES: Final = 2 * 1024 * 1024  # the last set aside; some have a MiB, most a few KiB
 
 OF_BEFORE = f"(NOT IS_DEFINED(c.version) OR c.version < {VERSION})"
 """Says, as a predicate, that a document is of the version before."""
 
+_NOWHERE = "probe"  # no GUID, as ids of sets are
 _USER = "userProvisioningFlow"
 _USER_ENTRIES = f"c.flows.{_USER}.configuration.creationOptions.configurations"
 
@@ -91,22 +94,42 @@ class FlowStore:
     async def sets_of_before(self, most: int) -> list[dict[str, Any]]:
         """Return documents of the version before as they are stored, at most `most` of them."""
         text = f"SELECT TOP @most * FROM c WHERE {OF_BEFORE}"  # noqa: S608 - our own words
-        return await self._query(Query(text, [{"name": "@most", "value": most}]), most)
+        return await self.rows(Query(text, [{"name": "@most", "value": most}]), most)
 
     async def query_sets(self, query: Query, most: int) -> list[dict[str, Any]]:
         """Return the documents that a query asks for, `most` of them in one request."""
-        return [brought_up(document) for document in await self._query(query, most)]
+        return [brought_up(document) for document in await self.rows(query, most)]
 
-    async def query_keys(self, query: Query, most: int) -> list[dict[str, Any]]:
-        """Return the parts of documents that a query asks for, `most` in one request."""
-        return await self._query(query, most)
-
-    async def _query(self, query: Query, most: int) -> list[dict[str, Any]]:
+    async def rows(self, query: Query, most: int) -> list[dict[str, Any]]:
+        """Return what a query asks for as it is stored, `most` of them in one request."""
         async with self._cosmos.request():
             found = self._container.query_items(
                 query.text, parameters=query.parameters, max_item_count=min(most, 1000)
             )
             return [document async for document in found]
+
+    async def probe(self) -> None:
+        """Read what is not there: raises StoreUnavailable unless the store answers this app."""
+        try:
+            async with self._cosmos.request():
+                await self._container.read_item(_NOWHERE, _NOWHERE)
+        except CosmosResourceNotFoundError:
+            return
+
+    async def page_of_sets(self, query: Query, most: int) -> tuple[list[dict[str, Any]], bool]:
+        """Return `most` documents, or MAX_PAGE_BYTES of them, and whether there are more."""
+        documents: list[dict[str, Any]] = []
+        size = 0
+        async with self._cosmos.request():
+            found = self._container.query_items(
+                query.text, parameters=query.parameters, max_item_count=most + 1
+            )
+            async for document in found:
+                if len(documents) == most or size > MAX_PAGE_BYTES:
+                    return documents, True
+                documents.append(brought_up(document))
+                size += len(write_json(document))
+        return documents, False
 
     async def count_sets(self, query: Query) -> int:
         """Return the number that a query for a count gives."""

@@ -15,8 +15,8 @@ from shared.contract import compiled
 from shared.contract.binds import role_group_url, unknown_role_group
 from shared.contract.field_types import literal
 from shared.contract.schemas import FLOW_SCHEMAS
-from shared.contract.wire import MAX_FAULTS, Wire, chosen_schema, instance
-from shared.domain.errors import Fault, InvalidRequest
+from shared.contract.wire import Wire, chosen_schema, instance
+from shared.domain.errors import MAX_FAULTS, Fault, InvalidRequest
 
 
 def load(schema: type[Wire], body: Any) -> dict[str, Any]:

@@ -36,6 +36,9 @@ MAX_VALUES = 1000
 MAX_SKUS = 50
 MAX_CONFIGURATIONS = 50
 MAX_MAPPINGS = 100
+# All values of a filter, or all licences of a flow, together. With them a set has room for the
+# history of its four flows in a document of Cosmos DB, which takes 2 MiB.
+MAX_CHARACTERS = 100_000
 
 
 # --- flow sets ---------------------------------------------------------------------------------
@@ -56,6 +59,11 @@ class BasicFilter(Wire):
         attribute="in_",
     )
 
+    @validates_schema
+    def not_too_much_text(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+        """A set's document has to stay within what the store takes."""
+        _refuse_too_much_text(sum(map(len, data["in_"])), "in")
+
 
 FILTER_SCHEMAS: dict[str, type[Wire]] = {"basicFilter": BasicFilter}
 
@@ -72,7 +80,7 @@ class FlowSet(Wire):
     @validates_schema(skip_on_field_errors=False)
     def flows_come_later(self, data: Any, **kwargs: Any) -> None:
         """A set is created alone; flows have a collection of their own."""
-        if isinstance(data, Mapping) and data.get("provisioning_flows"):
+        if isinstance(data, Mapping) and data.get("provisioning_flows") not in (None, []):
             raise ValidationError(
                 Message(
                     "InvalidValue",
@@ -274,6 +282,24 @@ class UserCreationOptions(Wire):
             seen.add(group)
         if faults:
             raise ValidationError({"configurations": faults})
+
+    @validates_schema
+    def not_too_much_text(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+        """A set's document has to stay within what the store takes."""
+        skus = (each.get("license_skus", ()) for each in data.get("configurations", []))
+        _refuse_too_much_text(sum(len(sku) for some in skus for sku in some), "configurations")
+
+
+def _refuse_too_much_text(characters: int, member: str) -> None:
+    if characters > MAX_CHARACTERS:
+        raise ValidationError(
+            Message(
+                "InvalidValue",
+                f"The values have {characters} characters in all; "
+                f"give at most {MAX_CHARACTERS} of them.",
+            ),
+            member,
+        )
 
 
 # --- flows -------------------------------------------------------------------------------------

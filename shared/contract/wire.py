@@ -11,9 +11,7 @@ from marshmallow import Schema, ValidationError, fields, post_load, pre_load, va
 from shared.contract.field_types import FIELD_MESSAGES, AnyValue, Message, literal
 from shared.contract.json_body import repeated_names
 from shared.contract.names import NAMESPACE, TYPE_MEMBER
-
-MAX_FAULTS = 100
-"""How many faults one answer lists; collecting stops there."""
+from shared.domain.errors import MAX_FAULTS
 
 _TYPE_PREFIX = "#" + NAMESPACE
 _READ_ONLY = frozenset({"id", "createddatetime", "lastmodifieddatetime", "readinessstatus"})

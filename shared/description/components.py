@@ -32,6 +32,8 @@ def _header(name: str, text: str) -> dict[str, Any]:
     return {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
 
 
+_SOME_TEXT: Final = {**TEXT, "minLength": 1}
+
 _FIXED_PARAMETERS: Final = {
     "set_id": _path("set_id", "The flow set.", GUID),
     "flow_id": _path("flow_id", "The flow, inside its set.", GUID),
@@ -41,7 +43,7 @@ _FIXED_PARAMETERS: Final = {
     "definition_id": _path(
         "definition_id", "The list and the code, such as RefRole-teacher.", {"type": "string"}
     ),
-    "$format": _query("$format", "`json`, or the media type with a level of metadata.", TEXT),
+    "$format": _query("$format", "`json`, or the media type with a level of metadata.", _SOME_TEXT),
     "client-request-id": _header(
         "client-request-id",
         "An id of the caller's own, which the answer repeats. A create that is sent again with it "
@@ -58,6 +60,12 @@ _FIXED_PARAMETERS: Final = {
     "overview-top": _query(
         "top", "How many sets at most.", {"type": "integer", "minimum": 1, "maximum": MAX_SETS}
     ),
+    "deadLetters-day": _query("day", "Only those of a day, such as 2026/11/24.", TEXT),
+    "deadLetters-after": _query("after", "The name that the page before ended with.", TEXT),
+    "deadLetters-all": _query(
+        "all", "Those that were put back or discarded, too.", {"const": "true"}
+    ),
+    "deadLetters-name": {**_query("name", "As the list has it.", TEXT), "required": True},
     "Prefer-page": _header("Prefer", "`odata.maxpagesize=N` bounds a page."),
     "Prefer-create": _header("Prefer", "`return=minimal` is answered with 204."),
     "Prefer-update": _header("Prefer", "`return=representation` is answered with 200."),
@@ -76,7 +84,7 @@ def parameters() -> dict[str, Any]:
 
 
 def _option(name: str, entity: EntityType) -> dict[str, Any]:
-    text: dict[str, Any] = dict(TEXT)
+    text: dict[str, Any] = {**TEXT, "minLength": 1}
     orders = ", ".join(entity.orderable) if entity.orderable else "any single value"
     options: dict[str, tuple[str, dict[str, Any]]] = {
         "select": (f"Members to answer, by comma: {entity.names}.", text),
@@ -140,10 +148,16 @@ MEANINGS: Final = {
     413: "The body is too long.",
     414: "The URL is too long.",
     415: "The Content-Encoding or, of a batch, the Content-Type is not supported.",
+    429: "The store has no throughput left; repeat later.",
     500: "The service failed unexpectedly.",
     503: "A service behind this one does not answer just now; repeat later.",
 }
-_ERROR_HEADERS: Final = {401: "WWW-Authenticate", 415: "Accept-Encoding", 503: "Retry-After"}
+_ERROR_HEADERS: Final = {
+    401: "WWW-Authenticate",
+    415: "Accept-Encoding",
+    429: "Retry-After",
+    503: "Retry-After",
+}
 
 
 def error_responses(codes: Mapping[int, Collection[str]]) -> dict[str, Any]:

@@ -137,6 +137,9 @@ class Types:
         is_flow = issubclass(schema, ProvisioningFlow)
         if schema.declared_abstract and not (form is Form.UPDATE and is_flow):
             required.append(TYPE_MEMBER)
+        elif form is not Form.ANSWER and not is_flow:
+            # Said again where it needs no saying, it may be null, too.
+            properties[TYPE_MEMBER] = {"type": ["string", "null"], "enum": [declared, None]}
         if form is Form.ANSWER:
             properties.update(_server_members(schema))
         for key, declaration in instance(schema).fields.items():

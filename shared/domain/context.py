@@ -1,4 +1,4 @@
-"""What is known of the request or event being served: who calls, its trace and its deadline.
+"""What is known of the request or event being served: who calls, its trace and its limits.
 
 Each is a context variable, so that log lines, audit entries and store requests far down the call
 can use it without every function passing it on.
@@ -11,7 +11,7 @@ import secrets
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Kind = Literal["delegated", "application", "unchecked"]
 
@@ -54,22 +54,52 @@ def continued(traceparent: str | None) -> str:
     return f"00-{random[:32]}-{random[32:]}-01"
 
 
-# --- deadline ----------------------------------------------------------------------------------
+# --- limits ------------------------------------------------------------------------------------
+
+MAX_STEPS: Final = 50_000
+"""How many steps one request may take; a step takes about half a microsecond."""
 
 _until: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
+class Steps:
+    """What a request has left for looking at entities."""
+
+    def __init__(self, left: int = MAX_STEPS) -> None:
+        self.left = left
+
+    def take(self, count: int = 1) -> bool:
+        """Take some steps; False where there are fewer."""
+        if count > self.left:
+            return False
+        self.left -= count
+        return True
+
+
+_steps: ContextVar[Steps | None] = ContextVar("steps", default=None)
+
+
 class within:  # noqa: N801 - used as a statement; a generator would cost each request more
-    """Set a deadline `seconds` from now for what runs inside; an earlier outer deadline stays."""
+    """Set a deadline `seconds` from now and a budget of steps for what runs inside.
+
+    An earlier outer deadline stays, and so does an outer budget: the requests of a batch share one.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
     def __enter__(self) -> None:
-        self._token = _until.set(time.monotonic() + left(self._seconds))
+        self._deadline = _until.set(time.monotonic() + left(self._seconds))
+        self._budget = _steps.set(steps())
 
     def __exit__(self, *raised: object) -> None:
-        _until.reset(self._token)
+        _until.reset(self._deadline)
+        _steps.reset(self._budget)
+
+
+def steps() -> Steps:
+    """Return the budget of the request being served, a new one where none is."""
+    return _steps.get() or Steps()
 
 
 def left(most: float) -> float:

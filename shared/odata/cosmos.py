@@ -26,16 +26,29 @@ class Query:
 def page_query(options: QueryOptions, page: Page) -> Query:
     """Ask for the documents of a page, in order, and for one more, which tells whether to go on.
 
-    The first `page.skip` of what comes back are to be left out: OFFSET would cost as much as
-    reading them.
+    `page.skip` does not count here: see `skip_query`.
     """
+    return _ordered(options, page, "*", page.limit + 1)
+
+
+def skip_query(options: QueryOptions, page: Page) -> Query:
+    """Ask for the sort keys of what a page leaves out, which may be much longer than the page.
+
+    The last of what comes back is the place to go on behind (`Page.behind`). OFFSET would cost as
+    much, and then the SDK reads whole documents to drop them.
+    """
+    keys = ", ".join(sql_path(sort.path) for sort in options.order)
+    return _ordered(options, page, keys, page.skip)
+
+
+def _ordered(options: QueryOptions, page: Page, what: str, most: int) -> Query:
     parameters = Parameters()
-    count = parameters.add(page.skip + page.limit + 1)
+    count = parameters.add(most)
     where = _where(options, page, parameters)
     order = ", ".join(
         f"{sql_path(sort.path)} {'DESC' if sort.descending else 'ASC'}" for sort in options.order
     )
-    text = f"SELECT TOP {count} * FROM c{where} ORDER BY {order}"  # noqa: S608 - see the module
+    text = f"SELECT TOP {count} {what} FROM c{where} ORDER BY {order}"  # noqa: S608 - see the module
     return Query(text, parameters.values)
 
 

@@ -58,9 +58,10 @@ def passing(
         printed = [entity for entity in printed if entity.get(TYPE_MEMBER) == declared]
     found = list(printed)
     if options.search is not None:
+        from shared.domain.context import Steps
         from shared.odata.memory import MAX_SEARCH_STEPS, Matcher
 
-        search = Matcher(options.search, MAX_SEARCH_STEPS, "$search")
+        search = Matcher(options.search, Steps(MAX_SEARCH_STEPS), "$search")
         found = [entity for entity in found if search.matches(entity)]
     matcher = matcher or matcher_of(options)
     if matcher is None:

@@ -7,6 +7,7 @@ from operator import ge, gt, le, lt
 from typing import Any, Final
 
 from shared.contract.names import TYPE_MEMBER
+from shared.domain.context import Steps, steps
 from shared.odata.expressions import (
     Arithmetic,
     Call,
@@ -31,8 +32,6 @@ from shared.odata.functions import ARITHMETIC, FUNCTIONS
 from shared.odata.syntax import OPTION
 from shared.odata.values import value_at
 
-# A step takes about half a microsecond.
-MAX_STEPS: Final = 100_000
 # A search has ten terms at most, and looks at one member.
 MAX_SEARCH_STEPS: Final = 1_000_000
 
@@ -47,15 +46,17 @@ _MATCHES: dict[str, Callable[[str, str], bool]] = {
 
 
 class Matcher:
-    """Tests entities against one filter, within a budget of steps for all of them together.
+    """Tests entities against one filter, within the request's budget of steps.
 
     A step is one part of the filter looked at for one entity, or for one entry of a collection in
     it: what a request costs is bounded, however the filter and the entities are made.
     """
 
-    def __init__(self, predicate: Predicate, most: int = MAX_STEPS, option: str = OPTION) -> None:
+    def __init__(
+        self, predicate: Predicate, most: Steps | None = None, option: str = OPTION
+    ) -> None:
         self._predicate = predicate
-        self._left = most
+        self._steps = steps() if most is None else most
         self._option = option
 
     def matches(self, entity: Mapping[str, Any]) -> bool:
@@ -63,8 +64,7 @@ class Matcher:
         return self._test(self._predicate, {None: entity}) is True
 
     def _step(self) -> None:
-        self._left -= 1
-        if self._left < 0:
+        if not self._steps.take():
             raise refusal(
                 self._option,
                 "The filter takes too many steps over this collection; write a simpler one.",

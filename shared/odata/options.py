@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.domain.errors import Fault, InvalidRequest
+from shared.domain.errors import MAX_FAULTS, Fault, InvalidRequest
 from shared.odata.expand import split_expand
 from shared.odata.faults import refusal, shown
 from shared.odata.model import Complex, Edm, EntityType, Navigation
@@ -138,6 +138,8 @@ class QueryOptions:
                 read[bare] = _read(bare, text, entity, aliases)
             except InvalidRequest as exc:
                 faults += exc.faults
+                if len(faults) >= MAX_FAULTS:
+                    break
         if faults:
             raise InvalidRequest(*faults)
         ordering = ("filter", "orderby", "search", "skip")

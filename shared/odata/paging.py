@@ -49,6 +49,10 @@ class Page:
     skip: int = 0
     after: tuple[Value, ...] | None = None
 
+    def behind(self, last: Mapping[str, Any], options: QueryOptions) -> Page:
+        """Return the page of this size behind an entity, stored or printed."""
+        return Page(self.limit, after=tuple(value_at(sort.path, last) for sort in options.order))
+
 
 def open_page(
     options: QueryOptions, key: bytes, *, max_page_size: int | None = None, scope: str = ""

@@ -16,6 +16,8 @@ from shared.odata.faults import refusal, shown
 
 OPTION = "$filter"
 MAX_LENGTH = 2000
+MAX_PARENTHESES = 60
+"""How deep a filter may nest them: what means something is nested 20 deep at most (filters.py)."""
 
 COMPARISONS = ("eq", "ne", "gt", "ge", "lt", "le", "has")
 ARITHMETIC = ("add", "sub", "mul", "div", "mod")
@@ -216,6 +218,11 @@ def _lists_in_python_form(tokens: Iterator[_Token]) -> Iterator[_Token]:
     for token in tokens:
         if token.type == "(":
             depth += 1
+            if depth > MAX_PARENTHESES:
+                raise refusal(
+                    OPTION,
+                    f"Parentheses are nested more than {MAX_PARENTHESES} deep; leave some out.",
+                )
             if after_in:
                 lists.append((depth, False))
         elif token.type == "," and lists and lists[-1][0] == depth:

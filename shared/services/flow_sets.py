@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from shared.contract.printing import SETS, flows_path, version
 from shared.contract.stored import changed_flow_set_members, flow_set_members
 from shared.domain.conditions import Conditions
+from shared.domain.context import steps
+from shared.domain.errors import NotFound
 from shared.domain.flows import Stored, new_flow_set
 from shared.odata.cosmos import (
     MAX_SORTED,
@@ -16,11 +18,13 @@ from shared.odata.cosmos import (
     documents_query,
     keys_query,
     page_query,
+    skip_query,
 )
 from shared.odata.faults import refusal
 from shared.odata.listing import list_page
 from shared.odata.model import FLOW_SET
 from shared.odata.options import QueryOptions
+from shared.odata.paging import Page
 from shared.services.repeats import Repeats
 from shared.services.representations import (
     Asked,
@@ -36,6 +40,10 @@ from shared.services.writing import until_written
 if TYPE_CHECKING:
     from shared.adapters.catalog_store import CatalogStore
     from shared.adapters.flow_store import FlowStore
+
+
+STEPS_OF_A_SKIPPED: Final = 5
+"""What skipping a set takes of a request's budget; the SDK puts each in its place."""
 
 
 @dataclass(frozen=True)
@@ -59,18 +67,26 @@ class FlowSets:
         options, page = request.options, request.page
         if not options.indexed:
             return await self._sorted_page(request)
-        end = page.skip + page.limit
-        found: list[dict[str, Any]] = []
-        if page.limit:
-            found = await self.store.query_sets(page_query(options, page), end + 1)
+        found, more = await self._found(options, page) if page.limit else ([], False)
         total = await self.store.count_sets(count_query(options)) if options.count else None
-        printed = await self._printed(found[page.skip : end], options)
-        return self.answers.page_of(request, printed, more=len(found) > end, total=total)
+        printed = await self._printed(found, options)
+        return self.answers.page_of(request, printed, more=more, total=total)
+
+    async def _found(self, options: QueryOptions, page: Page) -> tuple[list[dict[str, Any]], bool]:
+        """Return the documents of a page, and whether there are more."""
+        if page.skip:
+            if not steps().take(STEPS_OF_A_SKIPPED * page.skip):
+                raise refusal("$skip", "This skips more than one request may; follow the links.")
+            skipped = await self.store.rows(skip_query(options, page), page.skip)
+            if len(skipped) < page.skip:
+                return [], False
+            page = page.behind(skipped[-1], options)
+        return await self.store.page_of_sets(page_query(options, page), page.limit)
 
     async def _sorted_page(self, request: ListRequest) -> Collection:
         """Return a page in an order that no index has: all sets that pass are sorted here."""
         options, page = request.options, request.page
-        keys = await self.store.query_keys(keys_query(options), MAX_SORTED + 1)
+        keys = await self.store.rows(keys_query(options), MAX_SORTED + 1)
         if len(keys) > MAX_SORTED:
             raise refusal(
                 "$orderby",
@@ -124,13 +140,20 @@ class FlowSets:
     async def delete(self, set_id: str, conditions: Conditions) -> None:
         """Delete a flow set and the flows in it. Raises NotFound or PreconditionFailed."""
 
+        tried = False
+
         async def attempt() -> bool | None:
-            etag = None
-            if conditions:
+            nonlocal tried
+            try:
                 stored = await self.store.read_set(set_id)
                 conditions.require(lambda: self._version(stored))
-                etag = stored["_etag"]
-            return await self.store.delete_set(set_id, etag) or None
+                tried = True
+                etag = stored["_etag"] if conditions else None
+                return await self.store.delete_set(set_id, etag) or None
+            except NotFound:
+                if tried:
+                    return True  # the SDK repeated a request whose answer was lost
+                raise
 
         await until_written(attempt)
 

@@ -18,6 +18,7 @@ from shared.contract.updates import merge_flow
 from shared.domain.catalog import BUILT_IN_ROLE_GROUPS
 from shared.domain.conditions import Conditions, Version
 from shared.domain.context import current_caller
+from shared.domain.errors import NotFound
 from shared.domain.flows import (
     Stored,
     first_revision,
@@ -155,9 +156,18 @@ class ProvisioningFlows:
     async def delete(self, set_id: str, flow_id: str, conditions: Conditions) -> None:
         """Remove a flow from its set. Raises NotFound or PreconditionFailed."""
 
+        tried = False
+
         async def attempt() -> bool | None:
-            kind, stored = await self.store.read_flow(set_id, flow_id, to_write=True)
+            nonlocal tried
+            try:
+                kind, stored = await self.store.read_flow(set_id, flow_id, to_write=True)
+            except NotFound:
+                if tried:
+                    return True  # the SDK repeated a request whose answer was lost
+                raise
             conditions.require(self._version(set_id, kind, stored))
+            tried = True
             return await self.store.remove_flow(set_id, kind, stored) or None
 
         await until_written(attempt)

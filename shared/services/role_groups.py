@@ -17,7 +17,7 @@ from shared.contract.stored import changed_role_group, new_role_group
 from shared.domain import flows
 from shared.domain.catalog import BUILT_IN_ROLE_GROUPS, ROLE_REFERENCE_TYPE
 from shared.domain.conditions import Conditions
-from shared.domain.errors import Conflict
+from shared.domain.errors import Conflict, NotFound
 from shared.odata.listing import list_page
 from shared.odata.model import ROLE_GROUP
 from shared.odata.options import QueryOptions
@@ -33,7 +33,7 @@ from shared.services.representations import (
 from shared.services.writing import until_written
 
 if TYPE_CHECKING:
-    from shared.adapters.catalog_store import CatalogStore, Written
+    from shared.adapters.catalog_store import CatalogStore, Unannounced, Written
     from shared.services.announcing import Announcer
 
 
@@ -111,13 +111,24 @@ class RoleGroups:
         """
         _refuse_built_in(group_id)
 
-        async def attempt() -> Written | None:
-            stored = await self.catalog.read_role_group(group_id)
-            conditions.require(lambda: _version(stored))
-            return await self.catalog.mark_role_group_deleted(stored)
+        tried = False
 
-        written = await until_written(attempt)
-        await self.announcer.catalog_changed(written.unannounced)
+        async def attempt() -> tuple[Unannounced | None] | None:
+            nonlocal tried
+            try:
+                stored = await self.catalog.read_role_group(group_id)
+            except NotFound:
+                if tried:
+                    # The SDK repeated a request whose answer was lost. The timer announces it.
+                    return (None,)
+                raise
+            conditions.require(lambda: _version(stored))
+            tried = True
+            written = await self.catalog.mark_role_group_deleted(stored)
+            return None if written is None else (written.unannounced,)
+
+        (unannounced,) = await until_written(attempt)
+        await self.announcer.catalog_changed(unannounced)
 
     async def _expanded(
         self, options: QueryOptions, printed: Sequence[Mapping[str, Any]]

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from shared.contract.printing import Printer
+from shared.domain.context import MAX_STEPS
 from shared.domain.errors import InvalidRequest
-from shared.odata.memory import MAX_STEPS
 from shared.odata.model import FLOW_SET
 from shared.odata.options import ITEM, QueryOptions
 from shared.services.representations import Expansion

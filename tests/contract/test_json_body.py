@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from shared.contract.json_body import (
     MAX_BODY_BYTES,
+    MAX_VALUES,
     RepeatedMembers,
+    parse,
     read_json,
     repeated_names,
     write_json,
@@ -297,3 +299,18 @@ def test_what_is_written_reads_as_the_same_value(value: Any) -> None:
 def test_any_bytes_are_read_or_refused_and_nothing_else_escapes(body: bytes) -> None:
     with contextlib.suppress(UnreadableBody):
         read_json(body, JSON)
+
+
+@pytest.mark.parametrize("opening", ["[]", "{}", '{"a":[]}'])
+def test_a_body_has_a_bounded_number_of_objects_and_arrays(opening: str) -> None:
+    each = opening.count("[") + opening.count("{")
+    fitting = [opening] * ((MAX_VALUES - 1) // each)
+
+    assert len(parse(f"[{','.join(fitting)}]".encode())) == len(fitting)
+    with pytest.raises(UnreadableBody, match=f"more than {MAX_VALUES} objects and arrays"):
+        parse(f"[{','.join([*fitting, opening, opening])}]".encode())
+
+
+def test_brackets_in_texts_are_no_objects_and_arrays() -> None:
+    text = '[{\\"' * MAX_VALUES
+    assert parse(f'["{text}", "{text}"]'.encode()) == ['[{"' * MAX_VALUES] * 2

@@ -17,9 +17,9 @@ from shared.contract.json_body import read_json
 from shared.contract.loading import load, load_flow, role_group_ids, unknown_role_groups
 from shared.contract.names import NAMESPACE
 from shared.contract.schemas import FLOW_SCHEMAS, FlowSet
-from shared.contract.wire import MAX_FAULTS, Wire, instance
+from shared.contract.wire import Wire, instance
 from shared.domain.catalog import ROLE_CODES
-from shared.domain.errors import Fault, InvalidRequest
+from shared.domain.errors import MAX_FAULTS, Fault, InvalidRequest
 from shared.domain.secrets import MASKED_PASSWORD, Secret
 
 PAYLOADS = Path(__file__).parents[2] / "shared" / "contract" / "examples"

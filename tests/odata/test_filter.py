@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.domain.context import Steps
 from shared.domain.errors import InvalidRequest
 from shared.odata.filters import MAX_DEPTH, MAX_NODES, parse_filter
 from shared.odata.memory import Matcher
@@ -20,7 +21,7 @@ from shared.odata.model import (
     ROLE_GROUP,
     EntityType,
 )
-from shared.odata.syntax import MAX_LENGTH
+from shared.odata.syntax import MAX_LENGTH, MAX_PARENTHESES
 from shared.odata.values import stored_time
 
 PAYLOADS = Path(__file__).parents[2] / "shared" / "contract" / "examples"
@@ -467,7 +468,7 @@ def test_a_filter_stops_at_its_budget_of_steps_over_all_entities() -> None:
     group = {"id": "x", "roles": [{"code": "a"}] * 100}
     predicate = parse_filter("roles/any(r:r/code eq 'zz')", ROLE_GROUP)
     # One step for the lambda, and three for each entry.
-    matcher = Matcher(predicate, most=2 * 301)
+    matcher = Matcher(predicate, Steps(2 * 301))
     assert [matcher.matches(group) for _ in range(2)] == [False, False]
     with pytest.raises(InvalidRequest, match="too many steps") as refused:
         matcher.matches(group)
@@ -482,7 +483,16 @@ def test_parts_that_decide_nothing_any_more_are_not_looked_at() -> None:
         "not (id ne 'x' and roles/any(r:r/code eq 'a'))",
         "not roles/all(r:r/code ne 'zz')",
     ):
-        assert Matcher(parse_filter(text, ROLE_GROUP), most=10).matches(group)
+        assert Matcher(parse_filter(text, ROLE_GROUP), Steps(10)).matches(group)
+
+
+def test_parentheses_are_nested_to_a_limit_only() -> None:
+    def nested(depth: int) -> str:
+        return "(" * depth + "id eq 'a'" + ")" * depth
+
+    parse_filter(nested(MAX_PARENTHESES), ROLE_GROUP)
+    with pytest.raises(InvalidRequest, match=f"more than {MAX_PARENTHESES} deep"):
+        parse_filter(nested(MAX_PARENTHESES + 1), ROLE_GROUP)
 
 
 @pytest.mark.parametrize(
@@ -524,9 +534,9 @@ def test_entries_that_a_cast_skips_take_steps_too() -> None:
         f"provisioningFlows/{USER}/$count gt 0",
     ):
         predicate = parse_filter(text, FLOW_SET)
-        assert not Matcher(predicate, most=105).matches(flow_set)
+        assert not Matcher(predicate, Steps(105)).matches(flow_set)
         with pytest.raises(InvalidRequest, match="too many steps"):
-            Matcher(predicate, most=99).matches(flow_set)
+            Matcher(predicate, Steps(99)).matches(flow_set)
 
 
 PIECES = (

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from shared.domain.context import MAX_STEPS
 from shared.domain.errors import Fault, InvalidRequest
 from shared.odata.listing import list_page, passing
-from shared.odata.memory import MAX_STEPS
 from shared.odata.model import (
     FLOW_SET,
     PROVISIONING_FLOW,

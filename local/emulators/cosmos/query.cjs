@@ -12,6 +12,7 @@ const { Compiler, compileSelect, composesAggregates } = require('./sql-compiler.
 
 const CACHED_QUERIES = 500;
 const DEFAULT_PAGE = 1000;
+const MAX_PAGE_BYTES = 4 * 1024 * 1024;
 const MAX_COUNT = 2 ** 32 - 1;
 const NOT_SERVABLE = 1004;
 const RANGE_IS_GONE = 1002;
@@ -337,6 +338,7 @@ function page(container, request) {
   let taken = token?.taken ?? 0;
   const size = pageSize > 0 ? pageSize : DEFAULT_PAGE;
   const items = [];
+  let bytes = 0;
   let last = null;
   // Where an index serves the condition, only documents that pass are read.
   const policy = container.definition.indexingPolicy ?? {};
@@ -347,11 +349,12 @@ function page(container, request) {
       toSkip -= 1;
       continue;
     }
-    if (items.length === size) {
+    if (items.length === size || bytes > MAX_PAGE_BYTES) {
       const { documents } = work;
       return { items, continuation: encodeToken({ range: token?.range, ...last, taken }), ...source, documents };
     }
     items.push(value);
+    bytes += JSON.stringify(value).length;
     last = position;
     taken += 1;
     if (taken >= most) break;
