@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -27,9 +28,7 @@ def test_it_says_that_all_is_well(command: Command, api: str) -> None:
     assert list(rows) == ["address", "token", "service", "access", "store", "queue", "archive"]
     assert all(line.split()[1] == "ok" for line in rows.values())
     assert f"{api}, the stack on this machine" in rows["address"]
-    assert "from INDUSTRYDATA_TOKEN, valid for 59 min, with IndustryData" in rows["token"].replace(
-        "valid for 60", "valid for 59"
-    )
+    assert re.search(r"from INDUSTRYDATA_TOKEN, valid for \d+ min, with Industry", rows["token"])
     assert rows["service"].endswith(f"it runs, release {VERSION}")
 
 
