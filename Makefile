@@ -24,8 +24,8 @@ run: install ## Run emulators and functions; Ctrl-C stops them (HOST=func uses f
 stack: install ## Run the emulators only, for `func start` in another terminal
 	@exec $(VENV_PYTHON) -m local.stack_command emulators
 
-demo: install ## Create the four published flows and watch them become ready
-	@exec $(VENV_PYTHON) -m local.demo
+demo: install ## Create the four published flows and watch them (ARGS=--verbose: bodies)
+	@exec $(VENV_PYTHON) -m local.demo $(ARGS)
 
 token: ## Print an access token for the local service (ARGS=--read: only to read)
 	@test -x $(VENV_PYTHON) || { echo "Run \`make install\` first." >&2; exit 1; }

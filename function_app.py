@@ -6,6 +6,7 @@ import azure.functions as func
 
 from functions import queue, timers
 from functions.http import (
+    administration,
     batch,
     dead_letters,
     flow_sets,
@@ -24,6 +25,7 @@ for module in (
     role_groups,
     reference_definitions,
     batch,
+    administration,
     queue,
     timers,
     pages,

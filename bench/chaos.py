@@ -1,8 +1,8 @@
 """Fault runs on a stack of its own: `python -m bench.chaos`; 1 when a flow is lost or stuck.
 
-Four parts, each printing its figures: how soon a flow is ready when nothing is wrong; creates
-while processes are killed and connections cut; events that come three times in any order; messages
-that can never be understood.
+Five parts, each printing its figures: how soon a flow is ready when nothing is wrong; creates
+while processes are killed and connections cut; events that come three times in any order;
+documents and events of the version before; messages that can never be understood.
 What is done, and the gaps between, follow from the seed; how requests fall into them does not.
 """
 
@@ -20,26 +20,23 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 from azure.cosmos.aio import CosmosClient
 from azure.servicebus import ServiceBusMessage
-from azure.servicebus.aio import ServiceBusClient
 
+from bench.chaos_events import a_report, send_all
 from bench.chaos_poison import survive_poison
-from bench.chaos_run import AT_ONCE, DEADLINE_SECONDS, KINDS, NAMES, Accepted, Hop, Run, in_turns
+from bench.chaos_run import AT_ONCE, DEADLINE_SECONDS, NAMES, Accepted, Hop, Run, in_turns
+from bench.chaos_versions import survive_versions
 from local.access_token import application_token
-from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, HOST, READINESS_QUEUE
+from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, HOST
 from local.settings import example_values
 from local.stack import Stack, throwaway_config
 
-REPORTED = ("ready", "failed", "disabled", "expired")
 COPIES = 3
 REPORTS_A_FLOW = 3
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 # --- the parts ---------------------------------------------------------------------------------
@@ -76,7 +73,7 @@ def at(values: list[float], percent: int) -> float:
 
 
 class Trouble:
-    """Kills the host and the Service Bus emulator, and cuts connections, until it is told to stop.
+    """Kills the host and the Service Bus emulator, and cuts connections, until it is stopped.
 
     Every round does each of the actions once, in an order and with pauses that the seed gives; the
     first round is always finished.
@@ -128,8 +125,8 @@ async def survive_trouble(run: Run, count: int) -> None:
     trouble.stop()
     await making
     took = time.monotonic() - began
-    asked = await run.until_quiet()
-    stuck = await run.reconcile(time.monotonic() + DEADLINE_SECONDS) if asked else []
+    waiting = await run.until_quiet()
+    stuck = await run.reconcile(time.monotonic() + DEADLINE_SECONDS) if waiting else []
     shown = await read_back(run, {each.set_id for each in accepted})
     lost = [each for each in accepted if each.flow_id not in shown]
     wrong = [each for each in accepted if shown.get(each.flow_id) not in (None, "ready")]
@@ -137,7 +134,7 @@ async def survive_trouble(run: Run, count: int) -> None:
     print(
         f"trouble: {count} creates in {took:.0f} s with {stopped}\n"
         f"  accepted {len(accepted)}, lost {len(lost)}, stuck {len(stuck) or len(wrong)}; "
-        f"asked again by the timer {len(asked)}\n"
+        f"requested again by the timer {len(waiting)}\n"
         f"  time to ready (those included, their minutes of waiting cut short): "
         f"{await latencies(run, accepted)}"
     )
@@ -174,7 +171,7 @@ async def survive_disorder(run: Run, count: int) -> None:
     expected: dict[str, str] = {}
     for each in accepted:
         flow = flows[each.flow_id]
-        reports = [_report(run.chance, each, flow) for _ in range(REPORTS_A_FLOW)]
+        reports = [a_report(run.chance, each, flow) for _ in range(REPORTS_A_FLOW)]
         newest = max(
             (report for report in reports if report["data"]["revision"] == flow["revision"]),
             key=lambda report: str(report["time"]),
@@ -187,7 +184,9 @@ async def survive_disorder(run: Run, count: int) -> None:
             for report in reports * COPIES
         ]
     run.chance.shuffle(messages)
-    wrong = await _send_and_compare(run, messages, expected)
+    await send_all(run, messages)
+    found = await run.stored()
+    wrong = [i for i, status in expected.items() if found[i]["readinessStatus"] != status]
     print(
         f"disorder: {len(accepted)} flows, {len(messages)} messages of which each event came "
         f"{COPIES} times, {time.monotonic() - began:.0f} s\n"
@@ -195,48 +194,6 @@ async def survive_disorder(run: Run, count: int) -> None:
     )
     if wrong or len(accepted) != count:
         run.faults.append(f"{len(wrong)} of {count} flows are in a wrong state")
-
-
-def _report(chance: random.Random, about: Accepted, flow: dict[str, Any]) -> dict[str, Any]:
-    """A report about the present revision or, where there is one, the former."""
-    revision = chance.randint(1, flow["revision"])
-    # To the microsecond, since the check that made the flow ready.
-    checked = flow["history"][0]["appliedAt"]
-    moment = EPOCH + timedelta(microseconds=checked + chance.randint(1, 100_000))
-    return {
-        "specversion": "1.0",
-        "id": str(uuid.UUID(int=chance.getrandbits(128))),
-        "source": "/bench/chaos",
-        "type": "industryData.provisioningFlow.readinessReported",
-        "time": moment.isoformat(timespec="microseconds"),
-        "data": {
-            "flowSetId": about.set_id,
-            "flowId": about.flow_id,
-            "kind": KINDS[about.name],
-            "revision": revision,
-            "readinessStatus": chance.choice(REPORTED),
-        },
-    }
-
-
-async def _send_and_compare(
-    run: Run, messages: list[ServiceBusMessage], expected: dict[str, str]
-) -> list[str]:
-    """Send all, wait until the queue is empty, and return the ids of flows in a wrong state."""
-    connection = run.stack.config.service_bus_connection
-    async with ServiceBusClient.from_connection_string(connection) as client:
-        async with client.get_queue_sender(READINESS_QUEUE) as sender:
-            for start in range(0, len(messages), 100):
-                await sender.send_messages(messages[start : start + 100])
-        async with client.get_queue_receiver(READINESS_QUEUE) as receiver:
-            ends = time.monotonic() + DEADLINE_SECONDS + len(messages) / 20
-            while await receiver.peek_messages(1, sequence_number=1):
-                if time.monotonic() > ends:
-                    run.faults.append("messages are left in the queue")
-                    break
-                await asyncio.sleep(0.1)
-    found = await run.stored()
-    return [i for i, status in expected.items() if found[i]["readinessStatus"] != status]
 
 
 # --- the command -------------------------------------------------------------------------------
@@ -291,6 +248,7 @@ async def chaos(seed: int, creates: int, events: int, calm: int, poison: int) ->
         await measure_latency(run, calm)
         await survive_trouble(run, creates)
         await survive_disorder(run, events)
+        await survive_versions(run, max(5, events // 10))
         await survive_poison(run, poison, kill=poison >= 100)
     for fault in run.faults:
         print(f"FAULT: {fault}", file=sys.stderr)

@@ -1,6 +1,6 @@
 """What create, get and list cost as flow sets grow in number: `python -m bench.growth [most sets]`.
 
-The doors run in this process on emulators of their own; the time is what a caller waits, the median
+The handlers run in this process on emulators of their own; the time is that of a call, the median
 of many calls, and its ratio to that at the fewest sets.
 """
 
@@ -28,7 +28,7 @@ SIZES = (10, 1_000, 100_000)
 CALLS = 60
 PAGES = 15
 AT_ONCE = 64
-# What is asked of all sets. The last two look at every one.
+# Requests for all sets. The last two look at every one.
 QUERIES = {
     "ten sets": "?$top=10",
     "ten sets from the middle": "?$top=10&$filter=id gt '8'",

@@ -1,7 +1,7 @@
 """A create over HTTP against FastAPI, pydantic and uvicorn: `python -m bench.http`.
 
-Both servers are processes of their own, one worker each, on uvloop and on the same emulators, with
-the same storage calls and one event a create. Both log requests, as they do unless told otherwise:
+Both servers are processes of their own, one worker each, and use the same emulators, with
+the same storage calls and one event a create. Both log requests, as they do by default:
 uvicorn a line each, ours two. Rounds take turns; each creates all four flows in new sets.
 """
 
@@ -47,7 +47,7 @@ class Server:
 
 @contextmanager
 def app_folder() -> Iterator[str]:
-    """Make an app of the HTTP doors alone (bench/http_only.py)."""
+    """Make an app of the HTTP functions alone (bench/http_only.py)."""
     with tempfile.TemporaryDirectory(prefix="bench-app-") as folder:
         for name in ("functions", "shared", "host.json"):
             Path(folder, name).symlink_to(ROOT / name)

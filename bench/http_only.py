@@ -1,4 +1,4 @@
-"""A function_app.py with the doors of flow sets and flows, and no function of queue and clock.
+"""A function_app.py with the functions of flow sets and flows, and none of queue and clock.
 
 A measurement of HTTP must not share its process with readiness checks.
 """

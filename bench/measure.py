@@ -96,7 +96,7 @@ def _no_collection() -> Iterator[None]:
 
 @contextlib.contextmanager
 def stack(*, host: bool = False) -> Iterator[Stack]:
-    """Run emulators, and the Functions host if asked, on free ports; the state is thrown away.
+    """Run emulators, and the Functions host with `host`, on free ports; the state is thrown away.
 
     The app settings are in this process's environment meanwhile.
     """

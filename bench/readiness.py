@@ -41,7 +41,7 @@ Stored = tuple[str, str, dict[str, Any]]
 
 
 async def new_flows() -> list[Stored]:
-    """Store sets with all four flows; nobody is asked to check them."""
+    """Store sets with all four flows; no check is requested."""
     prepared = [load_flow(read_json(body, "application/json")) for body in seed_bodies()]
     keyring = bootstrap.settings().keyring
     stored = [
@@ -58,9 +58,9 @@ async def new_flows() -> list[Stored]:
 
 async def fill(stored: list[Stored]) -> dict[str, Stored]:
     """Ask for a check of each flow; return the flows by the ids of the messages."""
-    asked = {(message := events.check_request(*each)).id: (message, each) for each in stored}
-    await asyncio.gather(*(bootstrap.publisher().publish(message) for message, _ in asked.values()))
-    return {name: each for name, (_, each) in asked.items()}
+    sent = {(message := events.check_request(*each)).id: (message, each) for each in stored}
+    await asyncio.gather(*(bootstrap.publisher().publish(message) for message, _ in sent.values()))
+    return {name: each for name, (_, each) in sent.items()}
 
 
 async def until_empty(receiver: ServiceBusReceiver) -> None:

@@ -103,9 +103,9 @@ async def measure(config: LocalConfig) -> None:
         ]
         for what, target, do in operations:
             found = await service.counted(do())
-            asked = ", ".join(entry["operation"] for entry in found)
+            made = ", ".join(entry["operation"] for entry in found)
             units = sum(entry["charge"] for entry in found)
-            print(f"  {what:<20} {len(found)} (target <= {target}): {asked:<12} {units:.1f} RU")
+            print(f"  {what:<20} {len(found)} (target <= {target}): {made:<12} {units:.1f} RU")
     await bootstrap.close()
 
 

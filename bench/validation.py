@@ -32,7 +32,7 @@ def masked(value: object) -> str:
 
 
 def canonical(body: bytes) -> bytes:
-    """Read, validate and print one body by the functions that the doors use."""
+    """Read, validate and print one body by the functions that the handlers use."""
     kind, values = load_flow(read_json(body, "application/json"))
     return orjson.dumps(dump(FLOW_SCHEMAS[kind], values), default=masked)
 

@@ -62,6 +62,7 @@ var silenceQuery = 'AppRequests | summarize runs = count()'
 // The app logs one JSON object a line.
 var countLines = 'AppTraces | where Message startswith "{" | extend line = parse_json(Message)'
 var letterQuery = '${countLines} | where tostring(line.event) == "deadLetterArchived" | summarize letters = sum(ItemCount)'
+var refusedQuery = '${countLines} | where tostring(line.event) == "storeRefused" | summarize refusals = sum(ItemCount)'
 var lateQuery = '${countLines} | where isnotnull(line.latencyMs) | summarize minutes = percentile(todouble(line.latencyMs), 95) / 60000'
 
 // Key Vault records it 30 days before a secret expires; in China in the table that services share.
@@ -153,6 +154,17 @@ var logAlerts = [
     severity: 1
     query: letterQuery
     column: 'letters'
+    operator: 'GreaterThan'
+    threshold: 0
+    window: 'PT15M'
+    resolves: true
+  }
+  {
+    name: 'store-refused'
+    description: 'Cosmos DB refuses the app: has its identity the data role, is the key the present one, do database and containers exist under the names in the app settings? Requests are answered 503 and events wait meanwhile. No data: it refused nothing.'
+    severity: 1
+    query: refusedQuery
+    column: 'refusals'
     operator: 'GreaterThan'
     threshold: 0
     window: 'PT15M'

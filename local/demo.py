@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import http.client
 import json
@@ -11,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -33,6 +34,7 @@ FLOWS = {
 }
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.05
+HEARTBEAT_SECONDS = 2.0
 REQUEST_SECONDS = 30.0
 
 
@@ -80,14 +82,24 @@ def call(token: str, method: str, url: str, body: bytes | None = None) -> Answer
         return Answer(response.status, response.reason or "", text, time.monotonic())
 
 
-def _show_call(token: str, method: str, url: str, body: bytes) -> Answer:
-    """Send a request and show it with its answer."""
+def _show_call(token: str, method: str, url: str, body: bytes, verbose: bool) -> Answer:
+    """Send a request; show it with its answer, bodies only if `verbose`."""
+    if not verbose:
+        answer = call(token, method, url, body)
+        say(f"{method} {_short(url)} -> {answer.status} {answer.reason}")
+        return answer
     say(f"{method} {url}")
     say("Authorization: Bearer (what `make token` prints)")
     say(f"Content-Type: application/json\n\n{body.decode('utf-8').rstrip()}")
     answer = call(token, method, url, body)
     say(f"\n-> {answer.status} {answer.reason}\n\n{_pretty(answer.text)}")
     return answer
+
+
+def _short(url: str) -> str:
+    """A URL as people write it: without what is the same for all."""
+    head, sets, tail = url.partition("outboundProvisioningFlowSets")
+    return f"…/{sets}{tail}" if head else url
 
 
 def _pretty(text: str) -> str:
@@ -105,6 +117,7 @@ def _created(answer: Answer, what: str) -> dict[str, Any]:
 
 def _await_ready(token: str, url: str, status: str, since: float, deadline: float) -> bool:
     """Poll a flow until it is ready and show when its status changes; False at the deadline."""
+    heard = time.monotonic()
     while True:
         answer = call(token, "GET", url)
         if answer.status != 200:
@@ -112,32 +125,38 @@ def _await_ready(token: str, url: str, status: str, since: float, deadline: floa
         now = str(answer.json().get("readinessStatus"))
         if now != status:
             milliseconds = (answer.received - since) * 1000
-            say(f"readinessStatus: {status} -> {now} after {milliseconds:.0f} ms")
+            say(f"  readinessStatus: {status} -> {now} after {milliseconds:.0f} ms")
             status = now
         if status == "ready":
             return True
         if time.monotonic() > deadline:
             return False
+        if time.monotonic() - heard > HEARTBEAT_SECONDS:
+            heard = time.monotonic()
+            say(f"  ... still {status} after {heard - since:.0f} s")
         time.sleep(POLL_SECONDS)
 
 
-def show_flows(api: str, token: str) -> None:
+def show_flows(api: str, token: str, verbose: bool) -> None:
     """Create a flow set and the four flows in it; DemoError unless all four become ready."""
     sets = f"{api}/external/industryData/outboundProvisioningFlowSets"
-    say("\n== A flow set ==\n")
+    space = "\n" if verbose else ""
+    say(f"\n== A flow set =={space}")
     flow_set = _created(
-        _show_call(token, "POST", sets, b'{"displayName": "Contoso schools"}'), "The flow set"
+        _show_call(token, "POST", sets, b'{"displayName": "Contoso schools"}', verbose),
+        "The flow set",
     )
     flows = f"{sets}/{flow_set['id']}/provisioningFlows"
     deadline = time.monotonic() + READY_SECONDS
     late = []
     for number, (name, title) in enumerate(FLOWS.items(), start=1):
-        say(f"\n== {number}. {title} ==\n")
+        say(f"\n== {number}. {title} =={space}")
         body = (PAYLOADS / f"{name}.request.json").read_bytes()
-        answer = _show_call(token, "POST", flows, body)
+        answer = _show_call(token, "POST", flows, body, verbose)
         flow = _created(answer, title)
         url, status = f"{flows}/{flow['id']}", str(flow["readinessStatus"])
-        say(f"\nGET {url}")
+        if verbose:
+            say(f"\nGET {url}")
         if not _await_ready(token, url, status, answer.received, deadline):
             late.append(title)
     if late:
@@ -160,11 +179,15 @@ def _whatever_runs(config: LocalConfig) -> Iterator[None]:
     say(make_settings_file())
     with Stack(config, names=missing, say=say):
         yield
+        say("`make run` leaves it running. `make demo ARGS=--verbose` shows all bodies.")
         say("Stopping what the demo started ...")
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run as a command; 0 only when all four flows are ready."""
+    parser = argparse.ArgumentParser(prog="python -m local.demo", description=__doc__)
+    parser.add_argument("--verbose", action="store_true", help="show the bodies of all requests")
+    given = parser.parse_args(arguments)
 
     def stop(number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt  # a SIGTERM stops what we started as a Ctrl-C does
@@ -178,7 +201,7 @@ def main() -> int:
         return 1
     try:
         with _whatever_runs(config):
-            show_flows(config.api, application_token(config))
+            show_flows(config.api, application_token(config), given.verbose)
     except (IssuerError, SettingsFileError, StackError) as error:
         print(error, file=sys.stderr)
         return 1

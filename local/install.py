@@ -40,7 +40,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 # What each requirements file consists of: one includes the other.
 PARTS = {
     "requirements.txt": ("requirements.txt",),
-    "requirements-dev.txt": ("requirements.txt", "requirements-dev.txt"),
+    "requirements-dev.txt": ("requirements.txt", "requirements-dev.txt", "cli/pyproject.toml"),
 }
 
 

@@ -1,8 +1,8 @@
 """The local stack's own token issuer: `python -m local.issuer --port PORT --state FOLDER`.
 
-It stands for Entra ID on this machine: it publishes the public half of a key that is made on the
-first start and stays in the state folder. Everyone who can read that folder can make tokens
-(local/access_token.py); over the network there are none to be had.
+It takes the place of Entra ID on this machine: it publishes the public half of a key that is made
+on the first start and stays in the state folder. Everyone who can read that folder can make tokens
+(local/access_token.py); none are issued over the network.
 """
 
 from __future__ import annotations

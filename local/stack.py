@@ -34,6 +34,7 @@ TAIL_LINES = 25
 # A larger log becomes NAME.log.1, in place of the one before.
 LOG_BYTES = 10 * 1024 * 1024
 POLL_SECONDS = 0.05
+HEARTBEAT_SECONDS = 5.0
 
 
 class StackInterruptedError(StackError):
@@ -288,7 +289,7 @@ class Stack:
             self._report("-", child.pid)
 
     def _await_health(self, names: Collection[str]) -> None:
-        began = time.monotonic()
+        began = heard = time.monotonic()
         waiting = list(names)
         while waiting:
             healthy = [name for name in waiting if self._parts[name].healthy()]
@@ -298,12 +299,17 @@ class Stack:
             for name in healthy:
                 waiting.remove(name)
                 self._say(f"  {self._parts[name].title} after {time.monotonic() - began:.1f} s")
+                heard = time.monotonic()
             for name in waiting:
                 if time.monotonic() - began > self._parts[name].seconds:
                     raise StackError(
                         f"{self._parts[name].title} was not healthy after "
                         f"{self._parts[name].seconds:.0f} s.\n{self._tail(name)}"
                     )
+            if time.monotonic() - heard > HEARTBEAT_SECONDS:
+                heard = time.monotonic()
+                titles = ", ".join(self._parts[name].title for name in waiting)
+                self._say(f"  ... {heard - began:.0f} s, waiting for {titles}")
             if waiting:
                 self._sleep()
 

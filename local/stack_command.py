@@ -21,6 +21,7 @@ from local.components import (
     StackError,
 )
 from local.config import LocalConfig, LocalConfigError
+from local.health import troubles
 from local.settings import SettingsFileError, make_settings_file
 from local.stack import EMULATORS, POLL_SECONDS, Stack, StackInterruptedError, say, short_path
 
@@ -28,20 +29,41 @@ from local.stack import EMULATORS, POLL_SECONDS, Stack, StackInterruptedError, s
 SECOND_SIGNAL_SECONDS = 0.5
 
 
+def token_line(config: LocalConfig) -> str:
+    """A command that prints a token, for these ports and this folder."""
+    usual = LocalConfig()
+    words = ["make", "-s", "token"]
+    if config.issuer_port != usual.issuer_port:
+        words.append(f"ISSUER_PORT={config.issuer_port}")
+    if config.local_state != usual.local_state:
+        words.append(f"LOCAL_STATE={shlex.quote(str(config.local_state))}")
+    return " ".join(words)
+
+
 def curl_line(config: LocalConfig) -> str:
     """A command that creates a flow set."""
     return (
         f"curl -i {config.api}/external/industryData/outboundProvisioningFlowSets "
-        """-H "Authorization: Bearer $(make -s token)" """
+        f"""-H "Authorization: Bearer $({token_line(config)})" """
         """-H 'Content-Type: application/json' -d '{"displayName": "Contoso schools"}'"""
     )
 
 
-def _run_banner(config: LocalConfig) -> str:
+def run_banner(config: LocalConfig) -> str:
+    """What runs now, and what a person may do with it."""
+    site = config.api.removesuffix("/beta")
+    offers = {
+        "Service": f"{config.api}   (the base address of a Graph client)",
+        "Docs": f"{site}/docs   (every operation, to read and to try)",
+        "Status": f"{site}/status   (every flow's readiness)",
+        "Token": f"{token_line(config)}   (for both pages; an hour)",
+        "Create": curl_line(config),
+    }
+    lines = "\n".join(f"  {name:<8} {text}" for name, text in offers.items())
+    logs = short_path(config.local_state / "logs")
     return (
-        f"\nThe API is at {config.api}\nTry it in another terminal:\n\n  {curl_line(config)}\n\n"
-        f"Logs are in {short_path(config.local_state / 'logs')}. Ctrl-C stops everything. "
-        "What the functions say follows.\n"
+        "\nThe service runs; Ctrl-C stops everything. In another terminal, or a browser:\n\n"
+        f"{lines}\n\nLogs are in {logs}. What the functions say follows.\n"
     )
 
 
@@ -93,6 +115,9 @@ def _serve(stack: Stack, banner: str, followed: Path | None) -> int:
             if log:
                 log.seek(0, os.SEEK_END)
             say(banner)
+            if followed:
+                for trouble in troubles(stack.config.functions_port):
+                    say(f"! {trouble}")
             while not stack.interrupted and not is_abandoned():
                 if log and (news := read_on(log)):
                     with contextlib.suppress(OSError):
@@ -150,7 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
             banner, followed = emulators_banner(config), None
         else:
             stack = Stack(config, host=options.host, say=say)
-            banner, followed = _run_banner(config), stack.log_file("host")
+            banner, followed = run_banner(config), stack.log_file("host")
         _stop_on_signals(stack)
         return _serve(stack, banner, followed)
     except (LocalConfigError, SettingsFileError, StackError) as error:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from shared.services.announcing import Announcer
     from shared.services.dead_letters import DeadLetters
     from shared.services.flow_sets import FlowSets
+    from shared.services.health import Health
     from shared.services.overview import Overview
     from shared.services.provisioning_flows import ProvisioningFlows
     from shared.services.readiness import Readiness
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from shared.services.representations import Representations
     from shared.services.role_groups import RoleGroups
     from shared.services.roots import Roots
+    from shared.services.rotation import Rotation
 
 
 # --- settings and adapters ---------------------------------------------------------------------
@@ -100,7 +102,7 @@ def _cosmos() -> Cosmos:
     from azure.core.pipeline.transport import AioHttpTransport
     from azure.cosmos.aio import CosmosClient
 
-    from shared.adapters.cosmos import Cosmos, spread_retry
+    from shared.adapters.cosmos import MOST_WAIT_SECONDS, Cosmos, on_response
 
     config = settings()
     client = CosmosClient(
@@ -116,11 +118,11 @@ def _cosmos() -> Cosmos:
         # says, at most nine times and for five seconds in all; without a connection at once and
         # twice more, a second apart.
         retry_throttle_total=9,
-        retry_throttle_backoff_max=5,
+        retry_throttle_backoff_max=MOST_WAIT_SECONDS,
         retry_connect=3,
         retry_read=3,
         retry_backoff_factor=1,
-        raw_response_hook=spread_retry,
+        raw_response_hook=on_response,
     )
     return Cosmos(client, config.cosmos_database)
 
@@ -301,11 +303,35 @@ def dead_letters() -> DeadLetters:
 
 
 @functools.cache
+def rotation() -> Rotation:
+    """Return what seals stored passwords with the newest key."""
+    from shared.services.rotation import Rotation
+
+    return Rotation(flow_store(), settings().keyring)
+
+
+@functools.cache
 def overview() -> Overview:
     """Return what reads the status page's data."""
     from shared.services.overview import Overview
 
     return Overview(flow_store(), archive(), queue_depth())
+
+
+@functools.cache
+def health() -> Health:
+    """Return what says whether the app can work."""
+    from shared.services.health import Dependency, Health
+
+    return Health(
+        settings,
+        {
+            "cosmosDb": Dependency(lambda: flow_store().probe(), needed=True),
+            "serviceBus": Dependency(lambda: queue_depth().probe(), needed=False),
+            "blobStorage": Dependency(lambda: archive().probe(), needed=False),
+            "issuer": Dependency(lambda: authorizer().probe(), needed=True),
+        },
+    )
 
 
 @functools.cache
@@ -349,6 +375,7 @@ async def close() -> None:
         readiness,
         reconciler,
         dead_letters,
+        rotation,
         overview,
         _announcer,
     ):

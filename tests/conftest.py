@@ -20,6 +20,7 @@ from shared.adapters.archive import Archive
 from shared.adapters.flow_store import FLOW_SETS
 from shared.adapters.keyring import Keyring
 from tests.support.api import Api, CosmosFaults, CosmosRequests, Counted, Flow, Queue
+from tests.support.sealed import FORMER_KEY
 
 NOT_COPIED = (".git", ".venv*", "node_modules", ".local", "local.settings.json", ".*_cache")
 
@@ -35,13 +36,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def password_keys() -> str:
-    """The stack's PASSWORD_KEYS."""
-    return example_values()["PASSWORD_KEYS"]
+    """The stack's PASSWORD_KEYS: the key that seals, and the one before it."""
+    return f"{example_values()['PASSWORD_KEYS']},{FORMER_KEY}"
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, password_keys: str) -> Iterator[Stack]:
-    """The running stack; the first test that asks for it waits until it is healthy.
+    """The running stack; the first test that uses it waits until it is healthy.
 
     `stack.kill(name)` and `stack.start(name)` end and restart one part on its port ("azurite",
     "cosmos", "service_bus", "host"); both block, so an async test calls them with

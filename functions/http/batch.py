@@ -16,7 +16,7 @@ import azure.functions as func
 from functions.http.operations import MAX_URL_CHARACTERS, ROOT, dispatch, matching, operation
 from functions.http.paths import path_segments
 from functions.http.replies import ok
-from functions.http.requests import json_body
+from functions.http.requests import json_body, service_root
 from shared.contract.json_body import repeated_names
 from shared.description.operations import Contract
 from shared.domain.errors import MAX_FAULTS, Fault, InvalidRequest, UnsupportedBatch
@@ -66,7 +66,7 @@ async def batch(req: func.HttpRequest) -> func.HttpResponse:
     """
     if req.headers.get("content-type", "").lstrip().lower().startswith("multipart/"):
         raise UnsupportedBatch
-    root = req.url.partition("?")[0].rstrip("/").rpartition("/")[0]
+    root = service_root(req)
     parts = read_parts(json_body(req), root)
     return ok(req, {"responses": await _answers(req, parts, root)})
 

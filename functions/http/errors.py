@@ -20,6 +20,7 @@ from shared.domain.errors import (
     NotFound,
     PreconditionFailed,
     ServiceError,
+    Throttled,
     Unauthenticated,
     Unavailable,
     UnknownPath,
@@ -43,6 +44,7 @@ STATUSES: Final[dict[type[ServiceError], tuple[int, str]]] = {
     UrlTooLong: (414, "RequestUriTooLong"),
     UnsupportedEncoding: (415, "UnsupportedMediaType"),
     UnsupportedBatch: (415, "UnsupportedMediaType"),
+    Throttled: (429, "TooManyRequests"),
     Unavailable: (503, "serviceNotAvailable"),
 }
 """Error class to HTTP status and Graph error code; a class that is missing counts as its base."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 
 import azure.functions as func
 
+from functions.http.compression import compressed
 from functions.http.errors import refusal
 from functions.http.negotiation import (
     apply_preference,
@@ -39,17 +41,16 @@ from shared.domain.errors import (
     UnknownPath,
     UrlTooLong,
 )
-from shared.domain.ids import as_guid, new_id
+from shared.domain.ids import as_guid, passing_id
 from shared.domain.permissions import Permission
 from shared.telemetry import log_event
 
 ROOT: Final = "beta"
+INDUSTRY_DATA: Final = "external/industryData"
 # For the store; an event may take a few seconds more (shared/adapters/service_bus.py).
 DEADLINE_SECONDS: Final = 10.0
-INDUSTRY_DATA: Final = "external/industryData"
-
+# The hosts in front read request lines of 8 KiB; the parts of a batch have no other limit.
 MAX_URL_CHARACTERS: Final = 8000
-"""The hosts in front read request lines of 8 KiB; the parts of a batch have no other limit."""
 
 SECURITY_HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -57,6 +58,20 @@ SECURITY_HEADERS: Final = {
     "Strict-Transport-Security": "max-age=31536000",
     "X-Content-Type-Options": "nosniff",
 }
+
+# In Graph's form. The instance is a name of this process's own, as new as it is.
+_DIAGNOSTIC: Final = json.dumps(
+    {
+        "ServerInfo": {
+            "DataCenter": "Self-hosted",
+            "Slice": "E",
+            "Ring": "0",
+            "ScaleUnit": "000",
+            "RoleInstance": secrets.token_hex(8),
+        }
+    },
+    separators=(",", ":"),
+)
 
 Handler = Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]
 
@@ -99,8 +114,7 @@ class Route:
         return {own.strip("{}"): given for own, given in pairs if own.startswith("{")}
 
 
-ROUTES: Final[list[Route]] = []
-"""Every route of the app but the one for all other paths, in the order of registration."""
+ROUTES: Final[list[Route]] = []  # all but the one for all other paths, as registered
 
 
 def operation(
@@ -137,8 +151,10 @@ def route(
             keys = req.route_params.values()
             if any(key.startswith("$") or is_qualified(key) for key in keys):
                 # A cast, or $count with a method of a key, which the host took for a key.
-                return await dispatch(req, urlsplit(req.url).path)
-            return await answered(registered, req)
+                response = await dispatch(req, urlsplit(req.url).path)
+            else:
+                response = await answered(registered, req)
+            return compressed(req, response) if in_api else response
 
         ROUTES.append(registered)
         function: Callable[..., Any] = blueprint.route(
@@ -174,7 +190,7 @@ async def answered(route: Route, req: func.HttpRequest) -> func.HttpResponse:
     Errors are answered in Graph's envelope, unexpected ones as a 500 that is logged with its
     traceback. Each request leaves one log line.
     """
-    request_id = new_id()
+    request_id = passing_id()
     client_id = client_request_id(req) or request_id
     current_trace.set(continued(req.headers.get("traceparent")))
     started = time.perf_counter()
@@ -204,6 +220,8 @@ async def answered(route: Route, req: func.HttpRequest) -> func.HttpResponse:
     headers["request-id"] = request_id
     headers["client-request-id"] = client_id
     headers["OData-Version"] = "4.0"
+    headers["x-ms-ags-diagnostic"] = _DIAGNOSTIC
+    headers["Vary"] = "Accept-Encoding"
     apply_preference(req, response)
     log_event(
         "request",
@@ -221,6 +239,10 @@ def _check(route: Route, req: func.HttpRequest) -> None:
     """Check what is the same for all operations of the API: versions, formats, options."""
     if route.contract is None or route.segments[:1] != (ROOT,):
         return
+    for key in req.route_params.values():
+        if key.startswith("$"):
+            # No key begins so: it is a segment such as $ref, which this service does not have.
+            raise UnknownPath(key)
     check_versions(req)
     check_values(req)
     media_type = route.contract.media_type

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _PARENTHESISED = re.compile(
     r"(?P<name>[^()/']+)\((?:(?:id=)?'(?P<key>[^()/']+)')?\)", re.IGNORECASE
 )
+# What is called on a flow, and has one route for its name with and without the namespace.
+_CALLS: Final = ("readinesshistory", "readpasswords")
 _COLLECTIONS: Final = {
     "outboundprovisioningflowsets": "outboundProvisioningFlowSet",
     "provisioningflows": "provisioningFlow",
@@ -63,8 +65,11 @@ def without_casts(segments: Sequence[str]) -> tuple[list[str], str | None]:
             cast = cast if target is entity else str(target)
             entity = target
             continue
-        if entity is not None and not keyed and is_qualified(segment):
-            raise UnknownPath(segment)
+        if entity is not None and is_qualified(segment):
+            if not keyed:
+                raise UnknownPath(segment)
+            bare = segment[len(NAMESPACE) :]
+            segment = bare if bare.lower() in _CALLS else segment
         kept.append(segment)
         name = _COLLECTIONS.get(segment.lower())
         if name is not None:

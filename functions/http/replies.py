@@ -9,7 +9,8 @@ from urllib.parse import quote
 import azure.functions as func
 
 from functions.http.negotiation import metadata_level
-from functions.http.requests import conditions
+from functions.http.paths import path_segments
+from functions.http.requests import conditions, service_root
 from shared.contract.json_body import write_json
 from shared.domain.conditions import Conditions, names_tag
 
@@ -23,13 +24,15 @@ JSON: Final = {
 }
 """Content-Type by the metadata that a client asks for."""
 
+# Without a header of its own an empty body would be text/plain; an empty one is not sent.
+_NO_TYPE: Final = {"Content-Type": ""}
 # Of a URL, what may stand in a header as it is.
 _URL_SAFE: Final = "%/:?#[]@!$&'()*+,;=~"
 
 
 def ok(req: func.HttpRequest, body: Mapping[str, Any]) -> func.HttpResponse:
     """Answer 200 with an object that is no entity."""
-    return _json(200, body, metadata_level(req))
+    return _json(req, 200, body)
 
 
 def collection(req: func.HttpRequest, page: Collection) -> func.HttpResponse:
@@ -53,14 +56,15 @@ def entity(req: func.HttpRequest, found: Representation, status: int = 200) -> f
     level = metadata_level(req)
     given = conditions(req)
     if not given and level != "full":
-        return _json(status, found.body, level)
+        return _json(req, status, found.body)
     tag = found.tag()
     if req.method == "GET":
         Conditions(given.if_match).require(found.version)
         if given.if_none_match is not None and names_tag(given.if_none_match, tag):
             return func.HttpResponse(status_code=304, headers={"ETag": tag})
-    context = {name: found.body[name] for name in ("@odata.context",) if name in found.body}
-    response = _json(status, {**context, "@odata.etag": tag, **found.body}, level)
+    first = ("@odata.context", "@odata.type", "@odata.id")
+    control = {name: found.body[name] for name in first if name in found.body}
+    response = _json(req, status, {**control, "@odata.etag": tag, **found.body})
     response.headers["ETag"] = tag
     return response
 
@@ -70,8 +74,11 @@ def created(req: func.HttpRequest, new: Representation) -> func.HttpResponse:
 
     `Prefer: return=minimal` gets 204 instead, with the same address.
     """
-    # Ids hold nothing that a URL would have to escape (domain/ids.py, contract/field_types.py).
-    location = f"{req.url.partition('?')[0].rstrip('/')}/{new.body['id']}"
+    # Names are in their declared case, however the caller wrote them. Ids hold nothing that a URL
+    # would have to escape (domain/ids.py, contract/field_types.py).
+    collection = str(new.body["@odata.context"]).partition("#")[2].removesuffix("/$entity")
+    segments = (service_root(req), *path_segments(collection), new.body["id"])
+    location = "/".join(segments)
     if _preferred(req) == "minimal":
         response = no_content()
         response.headers["OData-EntityId"] = location
@@ -98,12 +105,12 @@ def plain_count(number: int) -> func.HttpResponse:
 
 def accepted() -> func.HttpResponse:
     """Answer 202: it will be done."""
-    return func.HttpResponse(status_code=202)
+    return func.HttpResponse(status_code=202, headers=_NO_TYPE)
 
 
 def no_content() -> func.HttpResponse:
     """Answer 204: done, without a body."""
-    return func.HttpResponse(status_code=204)
+    return func.HttpResponse(status_code=204, headers=_NO_TYPE)
 
 
 def _preferred(req: func.HttpRequest) -> str | None:
@@ -115,11 +122,31 @@ def _preferred(req: func.HttpRequest) -> str | None:
     return parse_prefer(header).returns
 
 
-def _json(status: int, body: Mapping[str, Any], level: str) -> func.HttpResponse:
-    content = _without_metadata(body) if level == "none" else body
+def _json(req: func.HttpRequest, status: int, body: Mapping[str, Any]) -> func.HttpResponse:
+    level = metadata_level(req)
+    content = _without_metadata(body) if level == "none" else _addressed(req, body)
+    if level == "full":
+        from shared.odata.full import with_full_metadata
+
+        content = with_full_metadata(content, service_root(req))
     return func.HttpResponse(
         write_json(content), status_code=status, headers={"Content-Type": JSON[level]}
     )
+
+
+def _addressed(req: func.HttpRequest, body: Mapping[str, Any]) -> Any:
+    """Put the root before the ids of entities that $select, maybe in $expand, left without one."""
+    selects = any("select" in f"{name} {text}".lower() for name, text in req.params.items())
+    return _absolute(body, service_root(req)) if selects else body
+
+
+def _absolute(value: Any, root: str) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            name: f"{root}/{inner}" if name == "@odata.id" else _absolute(inner, root)
+            for name, inner in value.items()
+        }
+    return [_absolute(inner, root) for inner in value] if isinstance(value, list) else value
 
 
 def _without_metadata(value: Any) -> Any:

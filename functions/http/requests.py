@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import azure.functions as func
 
@@ -62,6 +63,12 @@ def _unpacked(body: bytes) -> bytes:
     if not unpacker.eof or unpacker.unused_data:
         raise UnreadableBody("The gzip body is incomplete, or something follows it.")
     return unpacked
+
+
+def service_root(req: func.HttpRequest) -> str:
+    """Return the root of this service as the caller addresses it."""
+    address = urlsplit(req.url)
+    return f"{address.scheme}://{address.netloc}/beta"
 
 
 def client_request_id(req: func.HttpRequest) -> str | None:

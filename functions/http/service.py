@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
+from functions.http.compression import compressed
 from functions.http.operations import INDUSTRY_DATA, ROOT, dispatch, operation, route
 from functions.http.replies import ok
 from functions.http.requests import asked
-from shared import bootstrap
+from shared import VERSION, bootstrap
 from shared.description.operations import Contract
 from shared.domain.permissions import OUTBOUND_FLOW_READ
 
@@ -27,12 +28,18 @@ def _root(schema: str) -> Contract:
     return Contract(TAG, {200: schema}, takes="item", entity=schema)
 
 
-@route(bp, "GET", "health", contract=Contract(TAG, {200: "health"}))
+@route(bp, "GET", "health", contract=Contract(TAG, {200: "health", 503: "health"}))
 async def health(req: func.HttpRequest) -> func.HttpResponse:
-    """Say that the app is loaded and its settings are complete; no other service is called."""
-    bootstrap.settings()
+    """Say within a second whether the app can work, and how each service behind it is.
+
+    200 also where Service Bus or Blob Storage is away: what is stored is safe, and events wait.
+    503 where no request can be served.
+    """
+    works, body = await bootstrap.health().read()
     return func.HttpResponse(
-        json.dumps({"status": "healthy"}), headers={"Content-Type": "application/json"}
+        json.dumps({**body, "version": VERSION}),
+        status_code=200 if works else 503,
+        headers={"Content-Type": "application/json"},
     )
 
 
@@ -77,4 +84,4 @@ async def z_any_other_request(req: func.HttpRequest) -> func.HttpResponse:
     The host's own routes know keys as segments only, and its own 404 has no body. The host tries
     routes in the order of the functions' names, hence the first letter of this one.
     """
-    return await dispatch(req, req.route_params.get("path") or ROOT)
+    return compressed(req, await dispatch(req, req.route_params.get("path") or ROOT))

@@ -21,7 +21,6 @@ from local.host.service_bus import QueueListener
 from local.host.settings import HostSettings, apply_local_settings, read_host_json
 from local.host.supervisor import Supervisor
 from local.host.timers import Timer
-from local.host.worker import loop_factory
 from local.host.worker_checks import (
     HTTP_TRIGGER,
     SERVICE_BUS_TRIGGER,
@@ -61,7 +60,9 @@ async def serve(app_dir: Path, port: int | None, state: Path | None, drain: floa
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, signalled)
     try:
-        app = await worker.start()
+        app = await _started(worker, stop)
+        if app is None:
+            return
         parts = _Parts(app, settings, worker, state, drain)
         try:
             await parts.start(configured_port if port is None else port)
@@ -75,6 +76,17 @@ async def serve(app_dir: Path, port: int | None, state: Path | None, drain: floa
         worker.stop()
     if broken:
         raise broken[0]
+
+
+async def _started(worker: Supervisor, stop: asyncio.Event) -> App | None:
+    """Start the worker process; None when a signal comes before it is ready."""
+    starting, stopping = asyncio.ensure_future(worker.start()), asyncio.ensure_future(stop.wait())
+    await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if starting.done():
+        return starting.result()
+    starting.cancel()
+    return None
 
 
 class _Parts:
@@ -175,8 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.port is not None and not 0 <= given.port < 65536:
         parser.error(f"--port {given.port} is not a port: give a number from 0 to 65535")
     try:
-        with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(serve(Path(given.app).resolve(), given.port, given.state, given.drain))
+        asyncio.run(serve(Path(given.app).resolve(), given.port, given.state, given.drain))
     except HostError as exc:
         for sentence in exc.sentences:
             print(sentence, file=sys.stderr)

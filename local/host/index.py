@@ -236,6 +236,11 @@ def _service_bus_faults(
             "host.json has no extensionBundle, without which the real host cannot run Service Bus "
             "triggers. Add one."
         )
+    if expand(str(values.get("queueName") or ""), environ).lower().endswith("/$deadletterqueue"):
+        yield (
+            "a message that fails in a dead-letter queue comes back at once, without end. Receive "
+            "dead letters in a timer function, or use `func start`."
+        )
     if "topicName" in values:
         yield "the local host receives from queues only, not from topics. Use `func start`."
     if str(values.get("cardinality") or "").lower().endswith("many"):

@@ -148,7 +148,9 @@ class Worker:
             kind = ("Content-Type", "text/plain; charset=utf-8")
             return HttpAnswer("200", [kind], encoded.value.encode())
         parts = encoded.value
-        headers = [(name, datum.value) for name, datum in parts["headers"].items()]
+        # As in Azure, a header without a value is not sent.
+        given = ((name, datum.value) for name, datum in parts["headers"].items())
+        headers = [(name, value) for name, value in given if value]
         headers += [
             ("Set-Cookie", morsel.OutputString())
             for cookie in parts["cookies"] or ()

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import certifi
-from azure.servicebus import ServiceBusReceivedMessage, ServiceBusSubQueue
+from azure.servicebus import ServiceBusReceivedMessage
 from azure.servicebus._pyamqp import _decode
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
 from azure.servicebus.exceptions import MessageLockLostError
@@ -34,7 +34,6 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.25, 2.0
 _RECEIVE_WAIT = 30.0
 #: closing a receiver whose peer has ended must not hold up a stop (seconds)
 _CLOSE_WAIT = 3.0
-_DEAD_LETTERS = "/$deadletterqueue"
 
 
 _TIMESTAMP_CODE = 0x83
@@ -60,7 +59,7 @@ class QueueListener:
     """One function with a Service Bus queue trigger: receives, invokes, settles.
 
     It waits for messages on one link. With the first message come as many links as calls may run
-    at the same time, and links that get nothing for a while go again.
+    at the same time, and links that get nothing for a while are closed.
     """
 
     def __init__(
@@ -129,10 +128,7 @@ class QueueListener:
         client = ServiceBusClient.from_connection_string(
             self._connection, retry_total=0, ssl_context=_tls()
         )
-        queue, sub_queue = self.queue, None
-        if queue.lower().endswith(_DEAD_LETTERS):
-            queue, sub_queue = queue[: -len(_DEAD_LETTERS)], ServiceBusSubQueue.DEAD_LETTER
-        receiver = client.get_queue_receiver(queue, sub_queue=sub_queue)
+        receiver = client.get_queue_receiver(self.queue)
         try:
             await receiver.__aenter__()
             yield receiver

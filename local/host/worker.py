@@ -12,7 +12,6 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
 
 from local.host import index, logs
 from local.host.channel import Answer, Begin, Call, Channel
@@ -75,16 +74,6 @@ def _end_with_host(descriptor: int) -> None:
     os._exit(1)
 
 
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Take uvloop where it is installed, as uvicorn does: a create costs a tenth less CPU."""
-    try:
-        import uvloop  # type: ignore[import-not-found,unused-ignore]  # nothing here needs it
-    except ImportError:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
-
-
 async def _serve(descriptor: int) -> None:
     process = _Process()
     logs.set_up()
@@ -100,5 +89,4 @@ if __name__ == "__main__":
         signal.signal(number, signal.SIG_IGN)
     channel, life = (int(text) for text in sys.argv[1:])
     threading.Thread(target=_end_with_host, args=(life,), daemon=True).start()
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_serve(channel))
+    asyncio.run(_serve(channel))

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceNotFoundError,
+)
 from azure.storage.blob.aio import ContainerClient
 
-from shared.domain.errors import StoreUnavailable
+from shared.domain.errors import StoreRefused, StoreUnavailable
 
 
 async def write_once(container: ContainerClient, name: str, content: bytes) -> bool:
@@ -43,4 +49,7 @@ def asking() -> Iterator[None]:
     except (ResourceExistsError, ResourceNotFoundError):
         raise
     except AzureError as exc:
-        raise StoreUnavailable from exc
+        refused = isinstance(exc, ClientAuthenticationError) or (
+            isinstance(exc, HttpResponseError) and exc.status_code in (401, 403)
+        )
+        raise (StoreRefused if refused else StoreUnavailable) from exc

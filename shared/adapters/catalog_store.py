@@ -35,7 +35,7 @@ from shared.domain.catalog import (
     RoleGroup,
 )
 from shared.domain.errors import Conflict, NotFound
-from shared.domain.ids import new_id
+from shared.domain.ids import passing_id
 
 ROLE_GROUPS = "roleGroups"
 REFERENCE_DEFINITIONS = "referenceDefinitions"
@@ -352,7 +352,7 @@ def _marked(
     stored: Mapping[str, Any], document: Mapping[str, Any], *, announce: bool
 ) -> dict[str, Any]:
     """Add the mark of a change to announce; an earlier change that still is to be keeps its own."""
-    mark = new_id() if announce else stored.get(_UNANNOUNCED)
+    mark = passing_id() if announce else stored.get(_UNANNOUNCED)
     return dict(document) if mark is None else {**document, _UNANNOUNCED: mark}
 
 

@@ -254,6 +254,11 @@ class Authorizer:
             raise Forbidden(verified.caller)
         return verified.caller
 
+    async def probe(self) -> None:
+        """Raise KeysUnavailable where no token of the first allowed tenant can be checked."""
+        if self._settings.required:
+            await self._keys.probe(min(self._settings.tenants))
+
     async def _verify(self, authorization: str) -> _Verified:
         digest = hashlib.sha256(authorization.encode(errors="backslashreplace")).digest()
         until, verified = self._remembered.get(digest, (0.0, None))

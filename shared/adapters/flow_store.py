@@ -28,6 +28,7 @@ MAX_PAGE_BYTES: Final = 2 * 1024 * 1024  # the last set aside; some have a MiB, 
 OF_BEFORE = f"(NOT IS_DEFINED(c.version) OR c.version < {VERSION})"
 """Says, as a predicate, that a document is of the version before."""
 
+_NOWHERE = "probe"  # no GUID, as ids of sets are
 _USER = "userProvisioningFlow"
 _USER_ENTRIES = f"c.flows.{_USER}.configuration.creationOptions.configurations"
 
@@ -106,6 +107,14 @@ class FlowStore:
                 query.text, parameters=query.parameters, max_item_count=min(most, 1000)
             )
             return [document async for document in found]
+
+    async def probe(self) -> None:
+        """Read what is not there: raises StoreUnavailable unless the store answers this app."""
+        try:
+            async with self._cosmos.request():
+                await self._container.read_item(_NOWHERE, _NOWHERE)
+        except CosmosResourceNotFoundError:
+            return
 
     async def page_of_sets(self, query: Query, most: int) -> tuple[list[dict[str, Any]], bool]:
         """Return `most` documents, or MAX_PAGE_BYTES of them, and whether there are more."""

@@ -13,7 +13,7 @@ from azure.storage.blob.aio import BlobServiceClient
 from shared.adapters.blobs import write_once
 from shared.domain.context import current_caller, current_trace, left
 from shared.domain.errors import StoreUnavailable
-from shared.domain.ids import new_id
+from shared.domain.ids import passing_id
 
 CONTAINER: Final = "password-readings"
 # Of the ten seconds that a caller waits, Cosmos DB may have used some.
@@ -37,7 +37,7 @@ class PasswordAudit:
         record is not known to be written: then no password may be given out.
         """
         at = datetime.now(UTC)
-        name = f"{at:%Y/%m/%d/%H%M%S}-{new_id()}.json"
+        name = f"{at:%Y/%m/%d/%H%M%S}-{passing_id()}.json"
         caller = current_caller.get()
         content = {
             "time": at.isoformat(timespec="milliseconds"),

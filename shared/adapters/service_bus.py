@@ -14,7 +14,12 @@ from typing import Any
 from azure.servicebus import ServiceBusMessageState, ServiceBusSubQueue
 from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
 from azure.servicebus.amqp import AmqpAnnotatedMessage
-from azure.servicebus.exceptions import ServiceBusError
+from azure.servicebus.exceptions import (
+    MessagingEntityNotFoundError,
+    ServiceBusAuthenticationError,
+    ServiceBusAuthorizationError,
+    ServiceBusError,
+)
 
 from shared.contract.events import (
     ATTEMPTS_PROPERTY,
@@ -23,7 +28,7 @@ from shared.contract.events import (
     MAX_EVENT_BYTES,
     Message,
 )
-from shared.domain.errors import PublishFailed
+from shared.domain.errors import PublishFailed, QueueRefused
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +45,11 @@ REST_SECONDS = 5.0
 _BATCH_MESSAGES = 100
 _SCHEDULED = b"x-opt-scheduled-enqueue-time"
 _BATCH_BYTES = 192 * 1024
+_REFUSALS = (
+    MessagingEntityNotFoundError,
+    ServiceBusAuthenticationError,
+    ServiceBusAuthorizationError,
+)
 
 
 @dataclass(frozen=True)
@@ -234,12 +244,23 @@ class QueueDepth:
             "complete": max(len(live), len(dead)) < self.MOST,
         }
 
+    async def probe(self) -> None:
+        """Look at one message of the queue; raises PublishFailed unless Service Bus answers."""
+        try:
+            await self._peek(None, 1)
+        except _REFUSALS as exc:
+            raise QueueRefused(type(exc).__name__) from exc
+        except (ServiceBusError, OSError) as exc:
+            raise PublishFailed(type(exc).__name__) from exc
+
     async def close(self) -> None:
         """Close the connection."""
         await self._client.close()
 
-    async def _peek(self, sub_queue: ServiceBusSubQueue | None) -> list[ServiceBusMessageState]:
+    async def _peek(
+        self, sub_queue: ServiceBusSubQueue | None, most: int = MOST
+    ) -> list[ServiceBusMessageState]:
         receiver = self._client.get_queue_receiver(self._queue, sub_queue=sub_queue)
         async with receiver:
-            found = await receiver.peek_messages(self.MOST, sequence_number=1)
+            found = await receiver.peek_messages(most, sequence_number=1)
         return [message.state for message in found]

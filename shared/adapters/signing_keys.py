@@ -77,6 +77,12 @@ class SigningKeys:
             raise KeysUnavailable(max(1, math.ceil(held.next_try - self._now())))
         return held.keys.get(key_id)
 
+    async def probe(self, tenant: str) -> None:
+        """Raise KeysUnavailable unless the keys of a tenant are known, or can be fetched now."""
+        held = self._tenants.get(tenant)
+        if held is None or not held.keys:
+            await self.find(tenant, "")
+
     def _knows(self, held: _Held, key_id: str) -> bool:
         return key_id in held.keys and self._now() - held.fetched < KEEP
 

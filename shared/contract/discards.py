@@ -1,8 +1,9 @@
-"""The request by which dead letters are discarded."""
+"""The requests by which dead letters are listed, read and discarded."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ NAME: Final = r"[0-9]{4}/[0-9]{2}/[0-9]{2}/[0-9]{6}-[0-9]{1,19}\.json"
 """How a dead letter is named, as a regular expression."""
 
 _NAME = re.compile(NAME)
+_DAY = re.compile(r"[0-9]{4}/[0-9]{2}/[0-9]{2}")
+_OPTIONS: Final = ("after", "all", "day")
 _MEMBERS: Final = ("all", "names", "reason")
 
 
@@ -25,6 +28,47 @@ class Discard:
 
     names: tuple[str, ...] | None
     reason: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which dead letters are listed: those of a day, behind a name, with those that are done."""
+
+    day: str
+    after: str
+    done_too: bool
+
+
+def read_page(params: Mapping[str, str]) -> Page:
+    """Read the options of a list; raises InvalidRequest with every fault."""
+    faults = _unknown(params, _OPTIONS)
+    if "day" in params and not _DAY.fullmatch(params["day"]):
+        faults.append(Fault("InvalidValue", "Give a day as 2026/11/24.", "day"))
+    if "after" in params and not _NAME.fullmatch(params["after"]):
+        faults.append(Fault("InvalidValue", "Give a name, as the list has it.", "after"))
+    if params.get("all") not in (None, "true"):
+        faults.append(Fault("InvalidValue", "Give true, or omit it.", "all"))
+    if faults:
+        raise InvalidRequest(*faults)
+    return Page(params.get("day", ""), params.get("after", ""), "all" in params)
+
+
+def read_name(params: Mapping[str, str]) -> str:
+    """Read the option that names a dead letter; raises InvalidRequest."""
+    faults = _unknown(params, ("name",))
+    if not _NAME.fullmatch(params.get("name", "")):
+        faults.append(Fault("InvalidValue", "Give a name, as the list has it.", "name"))
+    if faults:
+        raise InvalidRequest(*faults)
+    return params["name"]
+
+
+def _unknown(params: Mapping[str, str], known: Sequence[str]) -> list[Fault]:
+    return [
+        Fault("UnknownOption", f"Use {', '.join(known)}.", name[:64])
+        for name in params
+        if name not in known
+    ][:5]
 
 
 def read_discard(body: Any) -> Discard:

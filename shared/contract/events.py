@@ -26,7 +26,7 @@ from shared.domain.catalog import ROLE_CODES, CatalogChange, is_role_group_id
 from shared.domain.context import is_traceparent
 from shared.domain.errors import InvalidEvent, NewerEvent, UnreadableBody
 from shared.domain.flows import without_passwords
-from shared.domain.ids import as_guid, microseconds, microseconds_of, new_id
+from shared.domain.ids import as_guid, microseconds, microseconds_of, passing_id
 from shared.domain.readiness import CATALOG_CHANGED, MAY_SET, EventType, Position, Status
 
 EVENT_VERSION = 2
@@ -191,7 +191,7 @@ def _message(
     at: int,
     traceparent: str | None = None,
 ) -> Message:
-    event_id = new_id()
+    event_id = passing_id()
     event = {
         "specversion": "1.0",
         "id": event_id,

@@ -54,6 +54,11 @@ def flows_path(set_id: str) -> str:
     return f"{SETS}('{set_id}')/provisioningFlows"
 
 
+def collection_of(type_name: str) -> str:
+    """Return how context URLs name the entries of a complex type that a call on a flow answers."""
+    return f"Collection({NAMESPACE}{type_name})"
+
+
 class Printer:
     """Prints stored entities as Graph does; `root` is the service root of the context URLs."""
 

@@ -36,6 +36,9 @@ MAX_VALUES = 1000
 MAX_SKUS = 50
 MAX_CONFIGURATIONS = 50
 MAX_MAPPINGS = 100
+# All values of a filter, or all licences of a flow, together. With them a set has room for the
+# history of its four flows in a document of Cosmos DB, which takes 2 MiB.
+MAX_CHARACTERS = 100_000
 
 
 # --- flow sets ---------------------------------------------------------------------------------
@@ -55,6 +58,11 @@ class BasicFilter(Wire):
         data_key="in",
         attribute="in_",
     )
+
+    @validates_schema
+    def not_too_much_text(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+        """A set's document has to stay within what the store takes."""
+        _refuse_too_much_text(sum(map(len, data["in_"])), "in")
 
 
 FILTER_SCHEMAS: dict[str, type[Wire]] = {"basicFilter": BasicFilter}
@@ -274,6 +282,24 @@ class UserCreationOptions(Wire):
             seen.add(group)
         if faults:
             raise ValidationError({"configurations": faults})
+
+    @validates_schema
+    def not_too_much_text(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+        """A set's document has to stay within what the store takes."""
+        skus = (each.get("license_skus", ()) for each in data.get("configurations", []))
+        _refuse_too_much_text(sum(len(sku) for some in skus for sku in some), "configurations")
+
+
+def _refuse_too_much_text(characters: int, member: str) -> None:
+    if characters > MAX_CHARACTERS:
+        raise ValidationError(
+            Message(
+                "InvalidValue",
+                f"The values have {characters} characters in all; "
+                f"give at most {MAX_CHARACTERS} of them.",
+            ),
+            member,
+        )
 
 
 # --- flows -------------------------------------------------------------------------------------

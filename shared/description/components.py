@@ -60,6 +60,12 @@ _FIXED_PARAMETERS: Final = {
     "overview-top": _query(
         "top", "How many sets at most.", {"type": "integer", "minimum": 1, "maximum": MAX_SETS}
     ),
+    "deadLetters-day": _query("day", "Only those of a day, such as 2026/11/24.", TEXT),
+    "deadLetters-after": _query("after", "The name that the page before ended with.", TEXT),
+    "deadLetters-all": _query(
+        "all", "Those that were put back or discarded, too.", {"const": "true"}
+    ),
+    "deadLetters-name": {**_query("name", "As the list has it.", TEXT), "required": True},
     "Prefer-page": _header("Prefer", "`odata.maxpagesize=N` bounds a page."),
     "Prefer-create": _header("Prefer", "`return=minimal` is answered with 204."),
     "Prefer-update": _header("Prefer", "`return=representation` is answered with 200."),
@@ -89,7 +95,7 @@ def _option(name: str, entity: EntityType) -> dict[str, Any]:
         "filter": ("An OData condition, such as `id eq '...'`.", text),
         "orderby": (f"Keys of the order, each with asc or desc: {orders}.", text),
         "search": (
-            "Words or quoted phrases that the display name must have."
+            "Words or quoted phrases in the display name, with AND, OR, NOT and parentheses."
             if entity.searchable
             else "Not possible here: these have no display name.",
             text,
@@ -142,10 +148,16 @@ MEANINGS: Final = {
     413: "The body is too long.",
     414: "The URL is too long.",
     415: "The Content-Encoding or, of a batch, the Content-Type is not supported.",
+    429: "The store has no throughput left; repeat later.",
     500: "The service failed unexpectedly.",
     503: "A service behind this one does not answer just now; repeat later.",
 }
-_ERROR_HEADERS: Final = {401: "WWW-Authenticate", 415: "Accept-Encoding", 503: "Retry-After"}
+_ERROR_HEADERS: Final = {
+    401: "WWW-Authenticate",
+    415: "Accept-Encoding",
+    429: "Retry-After",
+    503: "Retry-After",
+}
 
 
 def error_responses(codes: Mapping[int, Collection[str]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The service's CSDL 4.0 document, written from the"""
+"""The service's CSDL 4.0 document, written from the schemas."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from marshmallow import fields
 
 from shared.contract.binds import RoleGroupBind
 from shared.contract.catalog_schemas import REFERENCE_TYPE, ReferenceDefinition, RoleGroup
-from shared.contract.field_types import Bool, EnumMember, Int32, Items, Text
+from shared.contract.field_types import Bool, EnumMember, Int32, Items, OptionalItems, Text
 from shared.contract.names import NAMESPACE
 from shared.contract.schemas import FILTER_SCHEMAS, FLOW_SCHEMAS, PASSWORD_SCHEMAS, FlowSet
 from shared.contract.wire import OneOf, Wire, instance
@@ -20,6 +20,7 @@ from shared.domain.readiness import Status
 _EDMX: Final = "http://docs.oasis-open.org/odata/ns/edmx"
 _EDM: Final = "http://docs.oasis-open.org/odata/ns/edm"
 _GRAPH: Final = "microsoft.graph"
+_CONNECTORS: Final = "microsoft.graph.externalConnectors"
 _NAMESPACE: Final = NAMESPACE.rstrip(".")
 # Every enum of this API is evolvable and ends with it.
 _SENTINEL: Final = "unknownFutureValue"
@@ -31,6 +32,8 @@ _BASES: Final = {
     "sectionRoleReferenceValue": "referenceValue",
     "roleReferenceValue": "referenceValue",
 }
+# Where Graph does not count the members of an enum from 0.
+_FIRST_VALUES: Final = {"filterOptions": 1}
 _CREATED_AND_MODIFIED: Final = ("createdDateTime", "lastModifiedDateTime")
 
 
@@ -39,7 +42,9 @@ def csdl() -> str:
     """Return the document as text, with its XML declaration."""
     edmx = ET.Element("edmx:Edmx", {"Version": "4.0", "xmlns:edmx": _EDMX})
     services = ET.SubElement(edmx, "edmx:DataServices")
-    _graph(ET.SubElement(services, "Schema", {"Namespace": _GRAPH, "xmlns": _EDM}))
+    graph = {"Namespace": _GRAPH, "Alias": "graph", "xmlns": _EDM}
+    _graph(ET.SubElement(services, "Schema", graph))
+    _connectors(ET.SubElement(services, "Schema", {"Namespace": _CONNECTORS, "xmlns": _EDM}))
     _IndustryData(
         ET.SubElement(services, "Schema", {"Namespace": _NAMESPACE, "xmlns": _EDM})
     ).write()
@@ -51,11 +56,13 @@ def _graph(schema: ET.Element) -> None:
     entity = ET.SubElement(schema, "EntityType", {"Name": "entity", "Abstract": "true"})
     ET.SubElement(ET.SubElement(entity, "Key"), "PropertyRef", {"Name": "id"})
     _property(entity, "id", "Edm.String", nullable=False)
-    external = ET.SubElement(schema, "EntityType", {"Name": "external"})
-    external.set("BaseType", f"{_GRAPH}.entity")
-    _contained(external, "industryData", f"{_NAMESPACE}.industryDataRoot")
     container = ET.SubElement(schema, "EntityContainer", {"Name": "GraphService"})
-    ET.SubElement(container, "Singleton", {"Name": "external", "Type": f"{_GRAPH}.external"})
+    ET.SubElement(container, "Singleton", {"Name": "external", "Type": f"{_CONNECTORS}.external"})
+
+
+def _connectors(schema: ET.Element) -> None:
+    external = ET.SubElement(schema, "EntityType", {"Name": "external"})
+    _contained(external, "industryData", f"{_NAMESPACE}.industryDataRoot")
 
 
 class _IndustryData:
@@ -82,15 +89,41 @@ class _IndustryData:
         _property(flow, "readinessStatus", f"{_NAMESPACE}.readinessStatus", nullable=True)
         for kind, schema in FLOW_SCHEMAS.items():
             self._members(self._entity(kind, "provisioningFlow"), schema)
-        reset = ET.SubElement(self._schema, "Action", {"Name": "reset", "IsBound": "true"})
-        bound = {"Name": "bindingParameter", "Type": f"{_NAMESPACE}.provisioningFlow"}
-        ET.SubElement(reset, "Parameter", bound)
+        self._bound("Action", "reset")
+        self._readiness_change()
+        self._bound("Function", "readinessHistory", "readinessChange")
+        password = self._own_complex("initialPassword")
+        _property(password, "roleGroup", "Edm.String", nullable=False)
+        _property(password, "password", "Edm.String", nullable=False)
+        self._bound("Action", "readPasswords", "initialPassword")
 
         self._members(self._entity("roleGroup"), RoleGroup)
         definition = self._entity("referenceDefinition")
         _property(definition, "source", "Edm.String", nullable=False)
         self._members(definition, ReferenceDefinition)
         _times(definition, nullable=False)
+
+    def _bound(self, sort: str, name: str, returned: str | None = None) -> None:
+        """Write what is called on a flow; `returned` is the type of the entries that it answers."""
+        called = ET.SubElement(self._schema, sort, {"Name": name, "IsBound": "true"})
+        flow = {"Name": "bindingParameter", "Type": f"{_NAMESPACE}.provisioningFlow"}
+        ET.SubElement(called, "Parameter", {**flow, "Nullable": "false"})
+        if returned is not None:
+            answered = {"Type": _many(returned), "Nullable": "false"}
+            ET.SubElement(called, "ReturnType", answered)
+
+    def _readiness_change(self) -> None:
+        """Write an entry of a flow's history: an addition of this service's."""
+        change = self._own_complex("readinessChange")
+        _property(change, "readinessStatus", f"{_NAMESPACE}.readinessStatus", nullable=False)
+        _property(change, "reason", "Edm.String", nullable=True)
+        _property(change, "revision", "Edm.Int32", nullable=False)
+        _property(change, "eventId", "Edm.String", nullable=True)
+        _property(change, "eventDateTime", "Edm.DateTimeOffset", nullable=False)
+        _property(change, "appliedDateTime", "Edm.DateTimeOffset", nullable=False)
+
+    def _own_complex(self, name: str) -> ET.Element:
+        return ET.SubElement(self._schema, "ComplexType", {"Name": name})
 
     def _entity(self, name: str, base: str | None = None, *, abstract: bool = False) -> ET.Element:
         qualified = f"{_NAMESPACE}.{base}" if base else f"{_GRAPH}.entity"
@@ -105,12 +138,15 @@ class _IndustryData:
 
     def _member(self, owner: ET.Element, name: str, field: fields.Field[object]) -> None:
         if isinstance(field, RoleGroupBind):
-            _navigation(owner, "roleGroup", f"{_NAMESPACE}.roleGroup")
+            group = _navigation(owner, "roleGroup", f"{_NAMESPACE}.roleGroup")
+            group.set("ContainsTarget", "true")
             return
         if isinstance(field, Items):
             inner = self._type(field.inner)
             assert inner is not None  # noqa: S101 - every collection has entries of a wire type
-            _property(owner, name, f"Collection({inner})", nullable=False)
+            # Graph declares the entries of those that may be omitted as nullable.
+            nullable = isinstance(field, OptionalItems)
+            _property(owner, name, f"Collection({inner})", nullable=nullable)
             return
         found = self._type(field)
         if found is not None:
@@ -169,7 +205,8 @@ class _IndustryData:
             return
         self._written.add(name)
         element = ET.SubElement(self._schema, "EnumType", {"Name": name})
-        for value, member in enumerate((*members, _SENTINEL)):
+        first = _FIRST_VALUES.get(name, 0)
+        for value, member in enumerate((*members, _SENTINEL), first):
             ET.SubElement(element, "Member", {"Name": str(member), "Value": str(value)})
 
 
@@ -185,8 +222,9 @@ def _times(owner: ET.Element, *, nullable: bool) -> None:
         _property(owner, name, "Edm.DateTimeOffset", nullable=nullable)
 
 
-def _navigation(owner: ET.Element, name: str, of_type: str) -> None:
-    ET.SubElement(owner, "NavigationProperty", {"Name": name, "Type": of_type, "Nullable": "false"})
+def _navigation(owner: ET.Element, name: str, of_type: str) -> ET.Element:
+    attributes = {"Name": name, "Type": of_type, "Nullable": "false"}
+    return ET.SubElement(owner, "NavigationProperty", attributes)
 
 
 def _contained(owner: ET.Element, name: str, of_type: str) -> None:

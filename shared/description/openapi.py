@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
+from shared import VERSION
 from shared.description.components import (
     HEADERS,
     JSON,
@@ -24,7 +25,7 @@ from shared.description.operations import Contract, Operation
 from shared.description.types import SCHEMAS, Types
 from shared.odata.options import COLLECTION, COUNT, ITEM
 
-VERSION: Final = "3.1.1"
+OPENAPI: Final = "3.1.1"
 _OPTIONS: Final = {"collection": COLLECTION, "item": ITEM, "count": COUNT}
 
 
@@ -38,10 +39,10 @@ def document(
         paths.setdefault(each.path, {})[each.method.lower()] = _operation(each)
     writer.write()
     return {
-        "openapi": VERSION,
+        "openapi": OPENAPI,
         "info": {
             "title": "Microsoft Graph industryData, self-hosted",
-            "version": "beta",
+            "version": VERSION,
             "summary": "Outbound provisioning flow sets, their flows and their readiness.",
             "description": (
                 "Names of members and segments of paths match in any case. "
@@ -136,7 +137,7 @@ def _errors(operation: Operation) -> set[int]:
             found.add(406)
     if operation.needs is not None:
         # Keys of the issuer, or the store, may be out of reach.
-        found |= {401, 403, 503}
+        found |= {401, 403, 429, 503}
     if operation.contract.body is not None:
         found |= {411, 413, 415}
     return found

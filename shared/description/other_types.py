@@ -154,6 +154,32 @@ OTHER_TYPES: Final[dict[str, Any]] = {
         ["value"],
         description="The initial password of each role group's new users, in clear.",
     ),
+    "resealPasswords": an_object(
+        {
+            "after": {**TEXT, "description": "The id that the last answer gave."},
+            "top": {"type": "integer", "minimum": 1, "maximum": 100, "default": 100},
+            "dryRun": {"type": "boolean", "description": "Count the passwords, write nothing."},
+            "keyId": {**TEXT, "description": "The key that is expected to seal."},
+        },
+        description="Which stored passwords are to be sealed with the newest key.",
+    ),
+    "resealedPasswords": an_object(
+        {
+            **CONTEXT,
+            "keyId": TEXT,
+            "flows": COUNT,
+            "passwords": COUNT,
+            "unreadable": an_array(
+                an_object(
+                    {"flowSetId": GUID, "flowId": GUID, "why": TEXT},
+                    ["flowSetId", "flowId", "why"],
+                )
+            ),
+            "after": {**NULLABLE_TEXT, "description": "Where the next request goes on."},
+        },
+        ["keyId", "flows", "passwords", "unreadable", "after"],
+        description="How many passwords were sealed anew, and which no key opens.",
+    ),
     "overview": an_object(
         {
             "flowSets": COUNT,
@@ -181,7 +207,8 @@ OTHER_TYPES: Final[dict[str, Any]] = {
                     ["days", "kept", "notReplayed"],
                 ),
                 "type": ["object", "null"],
-                "description": "In the archive, of the last days. Null: unknown.",
+                "description": "In the archive, of the last days; notReplayed are those that wait. "
+                "Null: unknown.",
             },
             "value": an_array(
                 an_object(
@@ -222,14 +249,31 @@ OTHER_TYPES: Final[dict[str, Any]] = {
                         "type": {**NULLABLE_TEXT, "description": "The event's, where it has one."},
                         "reason": {**NULLABLE_TEXT, "description": "Service Bus's own, if any."},
                         "fault": {**NULLABLE_TEXT, "description": "Null: it was well-formed."},
+                        "state": {"enum": ["waiting", "replayed", "discarded"]},
                     },
-                    ["name", "messageId", "type", "reason", "fault"],
+                    ["name", "messageId", "type", "reason", "fault", "state"],
                 )
             ),
             "more": {"type": "boolean"},
         },
         ["value", "more"],
-        description="Dead letters that wait, oldest first.",
+        description="Dead letters, oldest first.",
+    ),
+    "deadLetter": {"type": "object", "description": "What is kept of a dead letter."},
+    "deadLettersReplay": an_object(
+        {
+            "names": {**an_array(_LETTER_NAME), "maxItems": MAX_NAMES},
+            "again": {"type": "boolean", "description": "Also those that were put back before."},
+        },
+        ["names"],
+        description="Which dead letters are put back on the queue.",
+    ),
+    "deadLettersReplayed": an_object(
+        {
+            "replayed": COUNT,
+            "refused": an_array(an_object({"name": TEXT, "why": TEXT}, ["name", "why"])),
+        },
+        ["replayed", "refused"],
     ),
     "deadLettersDiscard": an_object(
         {
@@ -249,6 +293,32 @@ OTHER_TYPES: Final[dict[str, Any]] = {
         },
         ["discarded", "refused", "more"],
     ),
-    "health": an_object({"status": {"const": "healthy"}}, ["status"]),
+    "health": an_object(
+        {
+            "status": {"enum": ["healthy", "degraded", "unhealthy"]},
+            "version": TEXT,
+            "dependencies": {
+                "type": "object",
+                "description": "Each service behind this one by its name.",
+                "additionalProperties": an_object(
+                    {
+                        "status": {
+                            "enum": [
+                                "available",
+                                "pending",
+                                "unavailable",
+                                "throttled",
+                                "refused",
+                                "wrong",
+                            ]
+                        },
+                        "message": {"type": ["string", "null"]},
+                    },
+                    ["status", "message"],
+                ),
+            },
+        },
+        ["status", "version", "dependencies"],
+    ),
     "openapi": {"type": "object", "description": "This document."},
 }

@@ -60,6 +60,8 @@ _ENTITY: Final = {**CONTEXT, "@odata.etag": TEXT, "id": TEXT}
 _IGNORED: Final = {"patternProperties": {
     "^(id|createdDateTime|lastModifiedDateTime|readinessStatus)$|@(?!odata\\.bind$)": ANY
 }}  # fmt: skip
+# What odata.metadata=full adds.
+_ANNOTATED: Final = {"patternProperties": {"@odata\\.": ANY}}
 
 
 class Types:
@@ -150,7 +152,9 @@ class Types:
                 required.append(name)
         text = (schema.__doc__ or "").partition("\n")[0]
         more: dict[str, Any] = {"description": text}
-        if form is not Form.ANSWER:
+        if form is Form.ANSWER:
+            more |= _ANNOTATED
+        else:
             more |= _IGNORED
             for name, other in (("roleGroup@odata.bind", "roleGroup"), ("code", _VALUE_BIND)):
                 if {name, other} <= properties.keys():

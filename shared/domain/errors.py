@@ -19,7 +19,10 @@ ServiceError
     NotAcceptable           the caller takes no format that the service writes
     Unavailable             something behind the service does not answer; `retry_after` says when
         StoreUnavailable    Cosmos DB or Blob Storage
+            Throttled       Cosmos DB has no throughput left for now
+            StoreRefused    it refuses this app: a key, a role or a name is wrong
         PublishFailed       Service Bus did not take an event
+            QueueRefused    it refuses this app, or has no such queue
         KeysUnavailable     the issuer's signing keys
     InvalidEvent            a queue message can never be processed as it is
     NewerEvent              an event of a version that only a later release of the service reads
@@ -208,12 +211,24 @@ class StoreUnavailable(Unavailable):
         super().__init__("The store is not available", retry_after)
 
 
+class Throttled(StoreUnavailable):
+    """Cosmos DB has no throughput left; `retry_after` is the time that it asks for, in seconds."""
+
+
+class StoreRefused(StoreUnavailable):
+    """A store refuses this app, or knows none of its containers: an operator has to act."""
+
+
 class PublishFailed(Unavailable):
     """Service Bus did not take an event within the time a caller can wait; `why` says more."""
 
     def __init__(self, why: str, retry_after: int = 6) -> None:
         self.why = why
         super().__init__("The queue is not available", retry_after)
+
+
+class QueueRefused(PublishFailed):
+    """Service Bus refuses this app, or has no such queue: an operator has to act."""
 
 
 class KeysUnavailable(Unavailable):

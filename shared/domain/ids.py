@@ -14,6 +14,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _counter = itertools.count(_TICKS_TO_UNIX_EPOCH + time.time_ns() // 100)
+_passing = itertools.count(_TICKS_TO_UNIX_EPOCH + time.time_ns() // 100)
 
 
 def new_id(digest: str | None = None) -> str:
@@ -26,7 +27,19 @@ def new_id(digest: str | None = None) -> str:
     if digest is not None:
         first, second, third = digest[:8], digest[8:12], digest[13:16]
         return f"{first}-{second}-4{third}-{digest[16:20]}-{digest[20:]}"
-    count = next(_counter) & 0xFFFF_FFFF_FFFF_FFFF
+    return _numbered(next(_counter))
+
+
+def passing_id() -> str:
+    """Make an id of that pattern for what is no entity: a request, an event, a record of either.
+
+    It has a counter of its own: entities that are created one after the other have consecutive ids.
+    """
+    return _numbered(next(_passing))
+
+
+def _numbered(count: int) -> str:
+    count &= 0xFFFF_FFFF_FFFF_FFFF
     random = secrets.token_hex(8)
     return f"{random[:8]}-{random[8:12]}-4{random[13:]}-{count & 0xFFFF:04x}-{count >> 16:012x}"
 

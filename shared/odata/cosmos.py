@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from shared.odata.options import QueryOptions, Sort
 from shared.odata.paging import Page
@@ -50,6 +50,29 @@ def _ordered(options: QueryOptions, page: Page, what: str, most: int) -> Query:
     )
     text = f"SELECT TOP {count} {what} FROM c{where} ORDER BY {order}"  # noqa: S608 - see the module
     return Query(text, parameters.values)
+
+
+MAX_SORTED: Final = 1000
+"""How many sets are sorted here, in an order that no index has."""
+
+
+def keys_query(options: QueryOptions) -> Query:
+    """Ask for what sets can be sorted by, of those that pass $filter and $search, in no order.
+
+    One more than MAX_SORTED tells that there are too many.
+    """
+    parameters = Parameters()
+    count = parameters.add(MAX_SORTED + 1)
+    where = _where(options, None, parameters)
+    keys = ", ".join(f"c.{name}" for name in options.entity.orderable or ())
+    return Query(f"SELECT TOP {count} {keys} FROM c{where}", parameters.values)  # noqa: S608 - see the module
+
+
+def documents_query(ids: Sequence[str]) -> Query:
+    """Ask for the documents of one page's ids, in no order."""
+    parameters = Parameters()
+    names = ", ".join([parameters.add(each) for each in ids])
+    return Query(f"SELECT * FROM c WHERE c.id IN ({names})", parameters.values)  # noqa: S608 - see the module
 
 
 def count_query(options: QueryOptions) -> Query:

@@ -113,8 +113,8 @@ class Navigation:
 class EntityType(Complex):
     """The type of a collection that can be queried.
 
-    `orderable`, where given, names the only properties that $orderby takes: Cosmos DB sorts by two
-    paths, the second being id, only where a composite index has both.
+    `orderable`, where given, names the only properties that $orderby takes: those for which Cosmos
+    DB has a composite index with id.
     """
 
     searchable: bool = True

@@ -156,6 +156,11 @@ class QueryOptions:
                 return tuple(keys)
         return (*keys, Sort(_ID, bool(keys) and keys[-1].descending))
 
+    @property
+    def indexed(self) -> bool:
+        """Whether the store's indexes have the order: one property, then id, in one direction."""
+        return len(self.order) <= 2 and len({sort.descending for sort in self.order}) == 1
+
     def expands(self, navigation: str) -> Expand | None:
         """Return how a navigation property is to be expanded; None where it is not."""
         return next((each for each in self.expand if each.navigation.path == navigation), None)
@@ -266,13 +271,6 @@ def _orderby(text: str, entity: EntityType) -> tuple[Sort, ...]:
                 f"{entity.name} cannot be ordered by '{path}'; use one of "
                 f"{', '.join(entity.orderable)}.",
             )
-    others = [sort for sort in sorts if str(sort.path) != "id"]
-    if len(others) > 1 or len({sort.descending for sort in sorts}) > 1:
-        raise refusal(
-            "$orderby",
-            f"{entity.name} can be ordered by one property, with id after it in the same "
-            "direction; leave the others out.",
-        )
     return tuple(sorts)
 
 

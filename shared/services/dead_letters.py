@@ -7,20 +7,23 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from shared.contract.administration import ReplayDeadLetters
 from shared.contract.dead_letters import QueueMessage, fault_of
-from shared.contract.discards import read_discard
+from shared.contract.discards import read_discard, read_name, read_page
 from shared.contract.events import Message, read_event
+from shared.contract.loading import load
 from shared.contract.redaction import redacted
 from shared.domain.errors import (
     Conflict,
     InvalidEvent,
     NewerEvent,
     NotFound,
+    PublishFailed,
     StoreUnavailable,
     Unavailable,
 )
@@ -45,16 +48,6 @@ _REQUEST_SECONDS: Final = 10.0
 _LOGGED_FAULT: Final = 300
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A dead letter with its name, what is kept of it, and whether anything is left to be done."""
-
-    name: str
-    letter: dict[str, Any]
-    replayed: bool
-    discarded: bool
 
 
 @dataclass(frozen=True)
@@ -91,21 +84,6 @@ class DeadLetters:
         if taken:
             log_event("deadLettersCollected", archived=taken, more=full)
 
-    async def entries(self, day: str = "") -> AsyncIterator[Listed]:
-        """Yield the archived dead letters, or those of a day (2026/11/24), oldest first."""
-        replayed, discarded = await self.archive.replayed(), await self.archive.discarded()
-        names = [name async for name in self.archive.names(day)]
-        for start in range(0, len(names), _AT_ONCE):
-            some = names[start : start + _AT_ONCE]
-            letters = await self._several(some, self.archive.read)
-            for name, letter in zip(some, letters, strict=True):
-                yield Listed(name, letter, name in replayed, name in discarded)
-
-    async def waiting(self, day: str = "") -> list[str]:
-        """Return the names of those that were neither put back nor discarded, oldest first."""
-        done = await self.archive.replayed() | await self.archive.discarded()
-        return [name async for name in self.archive.names(day) if name not in done]
-
     async def read(self, name: str) -> dict[str, Any]:
         """Return what is kept of a dead letter, and why it was discarded; raises NotFound."""
         letter = await self.archive.read(name)
@@ -120,11 +98,11 @@ class DeadLetters:
         """
         body = _body_to_send(await self.archive.read(name))
         if not again and await self.archive.discard_of(name) is not None:
-            raise Conflict("It was discarded; --again sends it all the same.")
+            raise Conflict("It was discarded; `again` sends it all the same.")
         claimed = await self.archive.claim(name)
         if not claimed and not again:
             raise Conflict(
-                "It was put back before, or that was interrupted; --again sends it once more."
+                "It was put back before, or that was interrupted; `again` sends it once more."
             )
         try:
             # By this id the queue drops a second one within its five minutes, if the first arrived.
@@ -146,15 +124,62 @@ class DeadLetters:
             raise Conflict("It was discarded before.")
         log_event("deadLetterDiscarded", name=name)
 
-    async def oldest(self) -> dict[str, Any]:
-        """Return the PAGE oldest that wait, without their bodies; raises StoreUnavailable."""
+    async def page(self, params: Mapping[str, str]) -> dict[str, Any]:
+        """Return the PAGE oldest, without their bodies.
+
+        `params` are a request's: day (2026/11/24), after (the name that the last page ended with)
+        and all (`true`: those that were put back or discarded, too). Raises InvalidRequest and
+        StoreUnavailable.
+        """
+        asked = read_page(params)
         async with _in_time():
-            names, more = await self._first(PAGE)
+            replayed, discarded = await self.archive.replayed(), await self.archive.discarded()
+            done = set() if asked.done_too else replayed | discarded
+            names, more = await self._first(PAGE, done, asked.day, asked.after)
             letters = await self._several(names, self.archive.read)
         return {
-            "value": [summary(name, letter) for name, letter in zip(names, letters, strict=True)],
+            "value": [
+                {
+                    **summary(name, letter),
+                    "state": "discarded"
+                    if name in discarded
+                    else "replayed"
+                    if name in replayed
+                    else "waiting",
+                }
+                for name, letter in zip(names, letters, strict=True)
+            ],
             "more": more,
         }
+
+    async def one(self, params: Mapping[str, str]) -> dict[str, Any]:
+        """Return what is kept of the dead letter that a request names.
+
+        Raises InvalidRequest, NotFound and StoreUnavailable.
+        """
+        return await self.read(read_name(params))
+
+    async def replay_several(self, body: Any) -> dict[str, Any]:
+        """Put those back on the queue that a request's body names.
+
+        Returns how many were, and which were not and why. Raises InvalidRequest and
+        StoreUnavailable.
+        """
+        asked = load(ReplayDeadLetters, body)
+        refused: list[dict[str, str]] = []
+
+        async def replay(name: str) -> None:
+            try:
+                await self.replay(name, again=asked.get("again", False))
+            except PublishFailed:
+                refused.append({"name": name, "why": "Service Bus did not take it: try again."})
+            except (Conflict, InvalidEvent, NotFound) as exc:
+                refused.append({"name": name, "why": str(exc)})
+
+        names = list(dict.fromkeys(asked["names"]))
+        async with _in_time():
+            await self._several(names, replay)
+        return {"replayed": len(names) - len(refused), "refused": refused}
 
     async def discard_several(self, body: Any) -> dict[str, Any]:
         """Discard those that a request's body names, or all that wait, DISCARDED_AT_ONCE at most.
@@ -174,16 +199,18 @@ class DeadLetters:
         async with _in_time():
             names, more = list(asked.names or ()), False
             if asked.names is None:
-                names, more = await self._first(DISCARDED_AT_ONCE)
+                done = await self.archive.replayed() | await self.archive.discarded()
+                names, more = await self._first(DISCARDED_AT_ONCE, done)
             await self._several(names, discard)
         return {"discarded": len(names) - len(refused), "refused": refused, "more": more}
 
-    async def _first(self, most: int) -> tuple[list[str], bool]:
-        """Return the names of the oldest that wait, and whether there are others."""
-        done = await self.archive.replayed() | await self.archive.discarded()
+    async def _first(
+        self, most: int, done: Collection[str], day: str = "", after: str = ""
+    ) -> tuple[list[str], bool]:
+        """Return the names of the oldest that are not done, and whether there are others."""
         found: list[str] = []
-        async for name in self.archive.names():
-            if name not in done:
+        async for name in self.archive.names(day):
+            if name > after and name not in done:
                 if len(found) == most:
                     return found, True
                 found.append(name)

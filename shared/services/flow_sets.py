@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.contract.printing import SETS, flows_path, version
 from shared.contract.stored import changed_flow_set_members, flow_set_members
 from shared.domain.conditions import Conditions
 from shared.domain.context import steps
+from shared.domain.errors import NotFound
 from shared.domain.flows import Stored, new_flow_set
-from shared.odata.cosmos import count_query, page_query, skip_query
+from shared.odata.cosmos import (
+    MAX_SORTED,
+    count_query,
+    documents_query,
+    keys_query,
+    page_query,
+    skip_query,
+)
 from shared.odata.faults import refusal
+from shared.odata.listing import list_page
 from shared.odata.model import FLOW_SET
 from shared.odata.options import QueryOptions
 from shared.odata.paging import Page
@@ -21,6 +30,7 @@ from shared.services.representations import (
     Asked,
     Collection,
     Expansion,
+    ListRequest,
     Representation,
     Representations,
 )
@@ -55,6 +65,8 @@ class FlowSets:
         """Return a page of flow sets, with their flows where they are to be expanded."""
         request = self.answers.list_request(asked, FLOW_SET, SETS)
         options, page = request.options, request.page
+        if not options.indexed:
+            return await self._sorted_page(request)
         found, more = await self._found(options, page) if page.limit else ([], False)
         total = await self.store.count_sets(count_query(options)) if options.count else None
         printed = await self._printed(found, options)
@@ -70,6 +82,28 @@ class FlowSets:
                 return [], False
             page = page.behind(skipped[-1], options)
         return await self.store.page_of_sets(page_query(options, page), page.limit)
+
+    async def _sorted_page(self, request: ListRequest) -> Collection:
+        """Return a page in an order that no index has: all sets that pass are sorted here."""
+        options, page = request.options, request.page
+        keys = await self.store.rows(keys_query(options), MAX_SORTED + 1)
+        if len(keys) > MAX_SORTED:
+            raise refusal(
+                "$orderby",
+                f"More than {MAX_SORTED} flow sets pass, too many to sort by several properties: "
+                "order by one of them, or filter.",
+            )
+        # The store has filtered them.
+        listing = list_page(replace(options, filter=None, search=None), page, keys)
+        ids = [each["id"] for each in listing.entities]
+        found = await self.store.query_sets(documents_query(ids), len(ids)) if ids else []
+        documents = {each["id"]: each for each in found}
+        printed = await self._printed([documents[i] for i in ids if i in documents], options)
+        # Some may have been deleted since; the next page goes on behind the last one's place.
+        last = listing.entities[-1] if listing.entities else None
+        return self.answers.page_of(
+            request, printed, more=listing.more, total=listing.total, last=last
+        )
 
     async def count(self, asked: Asked) -> int:
         """Return the number of flow sets that pass $filter and $search."""
@@ -106,13 +140,20 @@ class FlowSets:
     async def delete(self, set_id: str, conditions: Conditions) -> None:
         """Delete a flow set and the flows in it. Raises NotFound or PreconditionFailed."""
 
+        tried = False
+
         async def attempt() -> bool | None:
-            etag = None
-            if conditions:
+            nonlocal tried
+            try:
                 stored = await self.store.read_set(set_id)
                 conditions.require(lambda: self._version(stored))
-                etag = stored["_etag"]
-            return await self.store.delete_set(set_id, etag) or None
+                tried = True
+                etag = stored["_etag"] if conditions else None
+                return await self.store.delete_set(set_id, etag) or None
+            except NotFound:
+                if tried:
+                    return True  # the SDK repeated a request whose answer was lost
+                raise
 
         await until_written(attempt)
 

@@ -12,12 +12,13 @@ from shared.contract.loading import (
     role_group_ids,
     unknown_role_groups,
 )
-from shared.contract.printing import flows_path, readiness_history, version
+from shared.contract.printing import collection_of, flows_path, readiness_history, version
 from shared.contract.stored import flow_as_sent, flow_configuration
 from shared.contract.updates import merge_flow
 from shared.domain.catalog import BUILT_IN_ROLE_GROUPS
 from shared.domain.conditions import Conditions, Version
 from shared.domain.context import current_caller
+from shared.domain.errors import NotFound
 from shared.domain.flows import (
     Stored,
     first_revision,
@@ -121,8 +122,7 @@ class ProvisioningFlows:
     async def history(self, set_id: str, flow_id: str) -> dict[str, Any]:
         """Return what has happened to a flow's readiness, newest first. Raises NotFound."""
         _, flow = await self.store.read_flow(set_id, flow_id)
-        path = f"{flows_path(set_id)}('{flow_id}')/readinessHistory"
-        context = self.answers.printer.context(path)
+        context = self.answers.printer.context(collection_of("readinessChange"))
         return {"@odata.context": context, "value": readiness_history(flow)}
 
     async def update(
@@ -156,9 +156,18 @@ class ProvisioningFlows:
     async def delete(self, set_id: str, flow_id: str, conditions: Conditions) -> None:
         """Remove a flow from its set. Raises NotFound or PreconditionFailed."""
 
+        tried = False
+
         async def attempt() -> bool | None:
-            kind, stored = await self.store.read_flow(set_id, flow_id, to_write=True)
+            nonlocal tried
+            try:
+                kind, stored = await self.store.read_flow(set_id, flow_id, to_write=True)
+            except NotFound:
+                if tried:
+                    return True  # the SDK repeated a request whose answer was lost
+                raise
             conditions.require(self._version(set_id, kind, stored))
+            tried = True
             return await self.store.remove_flow(set_id, kind, stored) or None
 
         await until_written(attempt)
@@ -182,7 +191,7 @@ class ProvisioningFlows:
             count=len(found),
             record=recorded,
         )
-        context = self.answers.printer.context(f"{flows_path(set_id)}('{flow_id}')/readPasswords")
+        context = self.answers.printer.context(collection_of("initialPassword"))
         value = [{"roleGroup": group, "password": secret.reveal()} for group, secret in found]
         return {"@odata.context": context, "value": value}
 

@@ -17,7 +17,13 @@ from shared.contract.events import CatalogChanged, ReadinessEvent
 from shared.domain import readiness
 from shared.domain.catalog import CatalogChange
 from shared.domain.context import current_trace
-from shared.domain.errors import InvalidEvent, NewerEvent, PublishFailed, StoreUnavailable
+from shared.domain.errors import (
+    InvalidEvent,
+    NewerEvent,
+    PublishFailed,
+    StoreUnavailable,
+    Throttled,
+)
 from shared.domain.flows import role_codes_of, role_groups_of
 from shared.domain.ids import microseconds, microseconds_of
 from shared.domain.readiness import Applied, Check, Outcome, Report, Surroundings, Verdict
@@ -83,7 +89,7 @@ class Readiness:
             attempts = attempts_of(message.properties) + 1
             if attempts > MAX_ATTEMPTS:
                 raise
-            delay = put_back_delay(attempts)
+            delay = put_back_delay(attempts, exc.retry_after if isinstance(exc, Throttled) else 0)
             trace = current_trace.get()
             await self.publisher.publish(
                 events.Message(str(uuid.uuid4()), body, trace, delay, attempts, first_enqueued)
@@ -251,7 +257,10 @@ def enqueued_first(message: QueueMessage) -> int:
     return at
 
 
-def put_back_delay(attempts: int) -> float:
-    """Return the seconds that an event waits: longer each time, and not the same for all."""
-    doubled = _FIRST_WAIT_SECONDS * 2.0 ** min(attempts - 1, 16)
+def put_back_delay(attempts: int, at_least: float = 0.0) -> float:
+    """Return the seconds that an event waits: longer each time, and not the same for all.
+
+    `at_least` is what the store asked for.
+    """
+    doubled = max(_FIRST_WAIT_SECONDS * 2.0 ** min(attempts - 1, 16), at_least / 0.8)
     return min(doubled, _LONGEST_WAIT_SECONDS) * random.uniform(0.8, 1.2)  # noqa: S311 - no secret

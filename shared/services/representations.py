@@ -129,7 +129,7 @@ class Representations:
             raise NotFound(printed["id"])
         path = _cast(path, options)
         context = self.printer.context(path, selected=options.context_suffix(), entity=True)
-        body = {"@odata.context": context, **options.project(printed)}
+        body = {"@odata.context": context, **projected(options, printed, path)}
         return Representation(body, own or (lambda: version(printed)))
 
     def list_of(self, request: ListRequest, printed: Iterable[Mapping[str, Any]]) -> Collection:
@@ -144,19 +144,22 @@ class Representations:
         *,
         more: bool,
         total: int | None,
+        last: Mapping[str, Any] | None = None,
     ) -> Collection:
-        """Return one page of printed entities; `total` is needed with $count only."""
+        """Return one page of printed entities; `total` is needed with $count only.
+
+        The next page goes on behind `last`, by default the last one printed.
+        """
         options = request.options
         context = self.printer.context(request.path, selected=options.context_suffix())
         body: dict[str, Any] = {"@odata.context": context}
         if options.count:
             body["@odata.count"] = total
-        if more and printed:
-            token = next_token(
-                options, request.page, printed[-1], self.token_key, scope=request.path
-            )
+        last = last or (printed[-1] if printed else None)
+        if more and last is not None:
+            token = next_token(options, request.page, last, self.token_key, scope=request.path)
             body["@odata.nextLink"] = next_link(request.url, token)
-        body["value"] = [options.project(each) for each in printed]
+        body["value"] = [projected(options, each, request.path) for each in printed]
         return Collection(body, request.preferences.page_size_applied)
 
 
@@ -180,7 +183,21 @@ class Expansion:
         members: dict[str, Any] = {f"{name}@odata.context": context}
         if options.count:
             members[f"{name}@odata.count"] = listing.total
-        return {**members, name: [options.project(each) for each in listing.entities]}
+        return {**members, name: [projected(options, each, path) for each in listing.entities]}
+
+
+def projected(options: QueryOptions, printed: Mapping[str, Any], collection: str) -> dict[str, Any]:
+    """Keep what $select asks for; an entity without its id gets its address instead.
+
+    The address is relative to the service root; OData's readers know the entity by it.
+    """
+    kept = options.project(printed)
+    if options.select is None or "id" in kept or "id" not in printed:
+        return kept
+    collection = collection.removesuffix(f"/{options.cast}")
+    address = {"@odata.id": f"{collection}('{printed['id']}')"}
+    of_type = {name: kept.pop(name) for name in (TYPE_MEMBER,) if name in kept}
+    return {**of_type, **address, **kept}
 
 
 def _cast(path: str, options: QueryOptions) -> str:

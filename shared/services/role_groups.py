@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shared.contract.printing import ROLE_GROUPS, reference_definition, role_group, version
+from shared.contract.printing import (
+    DEFINITIONS,
+    ROLE_GROUPS,
+    reference_definition,
+    role_group,
+    version,
+)
 from shared.contract.stored import changed_role_group, new_role_group
 from shared.domain import flows
 from shared.domain.catalog import BUILT_IN_ROLE_GROUPS, ROLE_REFERENCE_TYPE
 from shared.domain.conditions import Conditions
-from shared.domain.errors import Conflict
+from shared.domain.errors import Conflict, NotFound
+from shared.odata.listing import list_page
 from shared.odata.model import ROLE_GROUP
 from shared.odata.options import QueryOptions
 from shared.services.repeats import Repeats
@@ -20,11 +28,12 @@ from shared.services.representations import (
     Representation,
     Representations,
     counted,
+    projected,
 )
 from shared.services.writing import until_written
 
 if TYPE_CHECKING:
-    from shared.adapters.catalog_store import CatalogStore, Written
+    from shared.adapters.catalog_store import CatalogStore, Unannounced, Written
     from shared.services.announcing import Announcer
 
 
@@ -46,9 +55,9 @@ class RoleGroups:
     async def page(self, asked: Asked) -> Collection:
         """Return a page of the role groups, built in and created."""
         request = self.answers.list_request(asked, ROLE_GROUP, ROLE_GROUPS)
-        return self.answers.list_of(
-            request, await self._expanded(request.options, await self._all())
-        )
+        listing = list_page(request.options, request.page, await self._all())
+        printed = await self._expanded(request.options, listing.entities)
+        return self.answers.page_of(request, printed, more=listing.more, total=listing.total)
 
     async def count(self, asked: Asked) -> int:
         """Return the number of role groups that pass $filter and $search."""
@@ -102,23 +111,34 @@ class RoleGroups:
         """
         _refuse_built_in(group_id)
 
-        async def attempt() -> Written | None:
-            stored = await self.catalog.read_role_group(group_id)
-            conditions.require(lambda: _version(stored))
-            return await self.catalog.mark_role_group_deleted(stored)
+        tried = False
 
-        written = await until_written(attempt)
-        await self.announcer.catalog_changed(written.unannounced)
+        async def attempt() -> tuple[Unannounced | None] | None:
+            nonlocal tried
+            try:
+                stored = await self.catalog.read_role_group(group_id)
+            except NotFound:
+                if tried:
+                    # The SDK repeated a request whose answer was lost. The timer announces it.
+                    return (None,)
+                raise
+            conditions.require(lambda: _version(stored))
+            tried = True
+            written = await self.catalog.mark_role_group_deleted(stored)
+            return None if written is None else (written.unannounced,)
+
+        (unannounced,) = await until_written(attempt)
+        await self.announcer.catalog_changed(unannounced)
 
     async def _expanded(
-        self, options: QueryOptions, printed: list[dict[str, Any]]
-    ) -> list[dict[str, Any]]:
+        self, options: QueryOptions, printed: Sequence[Mapping[str, Any]]
+    ) -> list[Mapping[str, Any]]:
         """Print the definition of each role inside it, where it is to be expanded."""
         expand = options.expands("roles/value")
         if expand is None:
-            return printed
+            return list(printed)
         definitions = {
-            each["code"]: expand.options.project(reference_definition(each))
+            each["code"]: projected(expand.options, reference_definition(each), DEFINITIONS)
             for each in await self.catalog.definitions()
             if each["referenceType"] == ROLE_REFERENCE_TYPE
         }

@@ -173,17 +173,19 @@ async def test_a_url_with_this_very_root_is_read_as_relative_to_it(service: Api)
 async def test_answers_beyond_4_mib_in_all_are_refused_each_in_its_own_answer(
     service: Api,
 ) -> None:
-    body = {"displayName": "long", "filter": {**FILTER, "in": [f"{n:0>250}" for n in range(1000)]}}
-    created = await service.post(service.sets, body)
+    values = [f"{'😀' * 97}{n:03}" for n in range(1000)]  # four bytes each
+    body = {"displayName": "long", "filter": {**FILTER, "in": values}}
+    text = json.dumps(body, ensure_ascii=False).encode()
+    created = await service.send("POST", service.sets, text)
     assert created.status == 201, created.text
     url = f"{SETS}/{created.json()['id']}"
-    fitting = MAX_ANSWER_BYTES // len(created.text)
+    fitting = MAX_ANSWER_BYTES // len(created.text.encode())
     parts = [part(id=str(number), url=url) for number in range(20)]
 
     answer = await service.post(f"{service.root}/$batch", {"requests": parts})
 
     assert answer.status == 200
-    assert len(answer.text) < MAX_ANSWER_BYTES + 64 * 1024
+    assert len(answer.text.encode()) < MAX_ANSWER_BYTES + 64 * 1024
     statuses = [inside["status"] for inside in answer.json()["responses"]]
     assert (statuses.count(200), statuses.count(413)) == (fitting, 20 - fitting)
     refused = [inside for inside in answer.json()["responses"] if inside["status"] == 413]

@@ -51,8 +51,8 @@ async def test_a_letter_that_waits_is_listed_with_its_fault_and_without_its_body
 ) -> None:
     name = await archived(queue, b'{"type": "t", "note": "not for lists"}')
     letter = (await waiting(service))[name]
-    assert set(letter) == {"name", "messageId", "type", "reason", "fault"}
-    assert letter["type"] == "t"
+    assert set(letter) == {"name", "messageId", "type", "reason", "fault", "state"}
+    assert (letter["type"], letter["state"]) == ("t", "waiting")
     assert letter["fault"].startswith("The message is not a readiness event")
 
 

@@ -448,6 +448,7 @@ UNCALLED = {
     # short name of reset, which only the documentation uses.
     "readinessHistory",
     "readPasswords",
+    "resealPasswords",
     "reset",
     "$batch",
     "$metadata",

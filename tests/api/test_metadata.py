@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from local.config import ROOT
 from tests.support.api import NAMES, Api, Flow
 
+READER = Path(__file__).with_name("read_metadata.cjs")
 NAMESPACE = "microsoft.graph.industryData"
 
 EDM = "{http://docs.oasis-open.org/odata/ns/edm}"
@@ -67,6 +73,11 @@ referenceDefinition : entity
     referenceType Edm.String displayName Edm.String? code Edm.String source Edm.String
     isDisabled Edm.Boolean sortIndex Edm.Int32
     createdDateTime Edm.DateTimeOffset lastModifiedDateTime Edm.DateTimeOffset
+readinessChange
+    readinessStatus readinessStatus reason Edm.String? revision Edm.Int32 eventId Edm.String?
+    eventDateTime Edm.DateTimeOffset appliedDateTime Edm.DateTimeOffset
+initialPassword
+    roleGroup Edm.String password Edm.String
 industryDataRoot : entity
     outboundProvisioningFlowSets outboundProvisioningFlowSet[]
     referenceDefinitions referenceDefinition[] roleGroups roleGroup[]
@@ -145,11 +156,57 @@ async def test_metadata_has_no_other_types(csdl: ET.Element) -> None:
     assert sorted(map(str, found)) == sorted([*table(), *ENUMS])
 
 
+async def test_external_is_in_a_namespace_of_its_own_and_has_no_base(csdl: ET.Element) -> None:
+    [external] = schema(csdl, "microsoft.graph.externalConnectors")
+    assert external.attrib == {"Name": "external"}
+    assert described(external) == (None, {"industryData": "industryDataRoot?"})
+    [singleton] = csdl.iter(f"{EDM}Singleton")
+    assert singleton.get("Type") == "microsoft.graph.externalConnectors.external"
+    assert schema(csdl, "microsoft.graph").get("Alias") == "graph"
+
+
+async def test_collections_that_may_be_omitted_have_nullable_entries(csdl: ET.Element) -> None:
+    collections = {
+        f"{kind.get('Name')}/{each.get('Name')}": each.get("Nullable", "true")
+        for kind in schema(csdl)
+        for each in kind.iter(f"{EDM}Property")
+        if each.attrib["Type"].startswith("Collection(")
+    }
+    assert {name for name, nullable in collections.items() if nullable == "true"} == {
+        "classGroupConfiguration/additionalAttributes",
+        "enrollmentMappings/ownerEnrollmentMappings",
+        "enrollmentMappings/memberEnrollmentMappings",
+        "userManagementOptions/additionalAttributes",
+        "userCreationOptions/configurations",
+        "userConfiguration/licenseSkus",
+    }
+    assert {"basicFilter/in", "roleGroup/roles"} <= collections.keys()
+
+
+async def test_navigation_contains_what_is_reached_through_it_only(csdl: ET.Element) -> None:
+    contained = {
+        f"{kind.get('Name')}/{each.get('Name')}"
+        for kind in csdl.iter()
+        for each in kind.findall(f"{EDM}NavigationProperty")
+        if each.get("ContainsTarget") == "true"
+    }
+    assert contained == {
+        "external/industryData",
+        "industryDataRoot/outboundProvisioningFlowSets",
+        "industryDataRoot/referenceDefinitions",
+        "industryDataRoot/roleGroups",
+        "outboundProvisioningFlowSet/provisioningFlows",
+        "userConfiguration/roleGroup",
+    }
+
+
 @pytest.mark.parametrize("name", ENUMS)
 async def test_metadata_describes_each_enum(csdl: ET.Element, name: str) -> None:
     [element] = [each for each in schema(csdl).iter(f"{EDM}EnumType") if each.get("Name") == name]
     assert " ".join(each.attrib["Name"] for each in element) == ENUMS[name]
-    assert [each.get("Value") for each in element] == [str(n) for n in range(len(element))]
+    first = 1 if name == "filterOptions" else 0
+    values = [str(number) for number in range(first, first + len(element))]
+    assert [each.get("Value") for each in element] == values
 
 
 async def test_metadata_declares_every_type_that_it_names(csdl: ET.Element) -> None:
@@ -177,10 +234,79 @@ async def test_abstract_types_say_so(csdl: ET.Element) -> None:
     assert abstract == {"provisioningFlow", "filter", "passwordSettings", "referenceValue"}
 
 
-async def test_reset_is_an_action_bound_to_a_flow(csdl: ET.Element) -> None:
-    [action] = schema(csdl).iter(f"{EDM}Action")
-    assert (action.get("Name"), action.get("IsBound")) == ("reset", "true")
-    assert [each.get("Type") for each in action] == [f"{NAMESPACE}.provisioningFlow"]
+async def test_what_is_called_on_a_flow_is_bound_to_one(csdl: ET.Element) -> None:
+    called = {
+        each.attrib["Name"]: each
+        for sort in ("Action", "Function")
+        for each in schema(csdl).iter(f"{EDM}{sort}")
+    }
+    assert called.keys() == {"reset", "readinessHistory", "readPasswords"}
+    for each in called.values():
+        assert each.get("IsBound") == "true"
+        [bound] = each.findall(f"{EDM}Parameter")
+        assert bound.get("Type") == f"{NAMESPACE}.provisioningFlow"
+        assert bound.get("Nullable") == "false"
+    assert called["readinessHistory"].tag == f"{EDM}Function"
+    returned = {
+        name: [each.get("Type") for each in element.findall(f"{EDM}ReturnType")]
+        for name, element in called.items()
+    }
+    assert returned == {
+        "reset": [],
+        "readinessHistory": [f"Collection({NAMESPACE}.readinessChange)"],
+        "readPasswords": [f"Collection({NAMESPACE}.initialPassword)"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "method"), [("readinessHistory", "GET"), ("readPasswords", "POST")]
+)
+@pytest.mark.parametrize("form", ["{}", "{}()", f"{NAMESPACE}.{{}}", f"{NAMESPACE}.{{}}()"])
+async def test_what_metadata_declares_is_called_by_its_names(
+    service: Api, csdl: ET.Element, name: str, method: str, form: str
+) -> None:
+    flow = await service.new_flow()
+    answer = await service.send(method, f"{flow.url}/{form.format(name)}")
+    assert answer.status == 200, answer.text
+    [declared] = [each for each in schema(csdl) if each.get("Name") == name]
+    returned = declared.find(f"{EDM}ReturnType")
+    assert returned is not None
+    assert answer.json()["@odata.context"].endswith(f"/$metadata#{returned.get('Type')}")
+    entries = answer.json()["value"]
+    assert name == "readPasswords" or set(entries[0]) == set(table()["readinessChange"][1])
+
+
+def read_twice(text: str) -> Any:
+    """What two readers of CSDL find in a document, and what they say against it."""
+    read = subprocess.run(
+        ["node", str(READER)],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env={**os.environ, "NODE_PATH": str(ROOT / "tests" / "node_modules")},
+    )
+    return json.loads(read.stdout)
+
+
+async def test_two_readers_of_csdl_find_the_same_types(service: Api, csdl: ET.Element) -> None:
+    text = (await service.get(f"{service.root}/$metadata")).text
+    found = read_twice(text)
+    assert found["messages"] == []
+    assert found["container"] == "microsoft.graph.GraphService"
+    declared = {
+        kind: sorted(
+            f"{each.get('Namespace')}.{one.get('Name')}"
+            for each in csdl.iter(f"{EDM}Schema")
+            for one in each.findall(f"{EDM}{kind}")
+        )
+        for kind in ("EntityType", "ComplexType", "EnumType")
+    }
+    for reader in ("one", "other"):
+        assert {kind: sorted(names) for kind, names in found[reader].items()} == declared
+    calls = [f"{NAMESPACE}.{name}" for name in ("readPasswords", "readinessHistory", "reset")]
+    assert sorted(found["calls"]) == calls
 
 
 # --- the types that answers name ---------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Following pages of flow sets to the end, whatever happens to the sets meanwhile."""
+"""Following pages to the end, whatever happens to what is on them meanwhile."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import json
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from tests.support.api import ONE_QUERY, Api, Counted, Flow, assert_envelope
+from tests.api.conftest import Stored
+from tests.support.api import Api, assert_envelope
 
 
 async def new_sets(service: Api, word: str, count: int) -> list[str]:
@@ -184,44 +185,126 @@ async def test_a_filter_that_leaves_no_room_for_the_link_is_refused(
     assert error["details"][0]["target"] == "$filter"
 
 
-# --- cost --------------------------------------------------------------------------------------
+# --- pages of every collection, and the tokens that lead to them --------------------------------
+
+
+async def follow(service: Api, answer: Any, between: Any = None) -> list[list[str]]:
+    """All pages from one on, by their links; `between` happens before each next one."""
+    pages = [[entity["id"] for entity in answer["value"]]]
+    while "@odata.nextLink" in answer:
+        if between is not None:
+            await between()
+        following = await service.get(answer["@odata.nextLink"])
+        assert following.status == 200, following.text
+        answer = following.json()
+        pages.append([entity["id"] for entity in answer["value"]])
+    return pages
 
 
 @pytest.mark.parametrize(
-    ("options", "queries"),
+    "order",
     [
-        ({"$expand": "provisioningFlows"}, 1),
-        ({"$filter": "contains(displayName,'a')", "$orderby": "displayName", "$top": 5}, 1),
-        ({"$count": "true"}, 2),
+        *("displayName", "displayName desc", "createdDateTime desc", "id"),
+        "displayName desc,createdDateTime",
     ],
-    ids=json.dumps,
 )
-async def test_a_page_of_sets_is_one_query_and_its_count_another(
-    service: Api, counted: Counted, options: dict[str, object], queries: int
+async def test_pages_stay_put_while_sets_are_added(
+    service: Api, stored: Stored, order: str
 ) -> None:
-    assert (await service.create(counted.set_id, "user")).status == 201
-    await until_settled(service, counted)
-    asked: list[list[str]] = []
-    for _ in range(5):
-        await counted.requests.reset()
-        assert (await service.get(service.sets, options)).status == 200
-        log = await counted.requests.read()
-        asked.append([each["operation"] for each in log if "/flowSets/" in each["path"]])
-    # The fewest count: the timer and the events of other tests bring queries of their own.
-    fewest = min(asked, key=len)
-    assert sorted(fewest) == sorted(ONE_QUERY * queries)
+    added: list[str] = []
+
+    async def add() -> None:
+        for number in ("No -", "No 35", "No 9"):
+            added.append(await service.new_set(f"{stored.word} {number}"))
+
+    options = {"$filter": f"startswith(displayName,'{stored.word}')", "$orderby": order}
+    first = await service.get(service.sets, options, Prefer="odata.maxpagesize=2")
+    assert first.headers["Preference-Applied"] == "odata.maxpagesize=2"
+    before = (await service.get(service.sets, options)).json()["value"]
+    pages = await follow(service, first.json(), add)
+    for each in added:
+        assert (await service.delete(service.set(each))).status == 204
+    served = [each for page in pages for each in page]
+    assert all(len(page) == 2 for page in pages[:-1])
+    assert len(set(served)) == len(served)
+    assert [each for each in served if each not in added] == [each["id"] for each in before]
 
 
-async def test_a_set_with_its_flows_is_one_read(service: Api, counted: Counted) -> None:
-    assert (await service.create(counted.set_id, "user")).status == 201
-    await until_settled(service, counted)
-    url = service.set(counted.set_id)
-    assert (await service.get(url, {"$expand": "provisioningFlows"})).status == 200
-    assert await counted.read() == ["GET"]
+@pytest.mark.parametrize("top", [1, 2, 3, 6, 7, 9])
+async def test_top_is_the_size_of_a_page(service: Api, stored: Stored, top: int) -> None:
+    options = {"$search": f'"{stored.word} No"', "$orderby": "displayName", "$top": top}
+    first = (await service.get(service.sets, options | {"$count": "true"})).json()
+    assert first["@odata.count"] == 7
+    pages = await follow(service, first)
+    assert pages == [stored.sets[start : start + top] for start in range(0, 7, top)]
 
 
-async def until_settled(service: Api, counted: Counted) -> None:
-    """Wait until the flows of a set are ready, and count anew."""
-    for flow in (await service.get(service.flows(counted.set_id))).json()["value"]:
-        await Flow(service, counted.set_id, flow["id"], "").until_status("ready")
-    await counted.requests.reset()
+async def test_skip_counts_once(service: Api, stored: Stored) -> None:
+    options = {"$search": f'"{stored.word} No"', "$orderby": "displayName", "$skip": 3}
+    first = await service.get(service.sets, options, Prefer="maxpagesize=2")
+    assert await follow(service, first.json()) == [stored.sets[3:5], stored.sets[5:7]]
+
+
+@pytest.mark.parametrize("name", ["flows", "groups", "definitions"])
+async def test_other_collections_have_pages_too(service: Api, stored: Stored, name: str) -> None:
+    url = stored.url(service, name)
+    first = await service.get(url, {"$top": 4}, Prefer="odata.maxpagesize=3")
+    pages = await follow(service, first.json())
+    whole = [
+        each for page in await follow(service, (await service.get(url)).json()) for each in page
+    ]
+    assert [each for page in pages for each in page] == whole
+    assert {len(page) for page in pages[:-1]} <= {3}
+
+
+async def next_link(service: Api, stored: Stored, name: str = "sets") -> str:
+    """The link behind a first page of two."""
+    url = stored.url(service, name)
+    first = await service.get(url, {"$orderby": "id"}, Prefer="maxpagesize=2")
+    link: str = first.json()["@odata.nextLink"]
+    return link
+
+
+async def test_a_tampered_token_is_refused(service: Api, stored: Stored) -> None:
+    link = await next_link(service, stored)
+    [token] = parse_qs(urlsplit(link).query)["$skiptoken"]
+    for at in (0, 5, 20, len(token) // 2, len(token) - 2):
+        other = "A" if token[at] != "A" else "B"
+        answer = await service.get(link.replace(token, token[:at] + other + token[at + 1 :]))
+        error = assert_envelope(answer, 400, "BadRequest")
+        assert error["details"][0]["code"] == "InvalidToken"
+    assert (await service.get(link)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("$orderby=id", "$orderby=displayName"),
+        ("$orderby=id", "$orderby=id%20desc"),
+        ("$orderby=id", "$orderby=id&$filter=id%20ne%20null"),
+        ("$orderby=id", "$orderby=id&$skip=5"),
+        ("outboundProvisioningFlowSets", "roleGroups"),
+        ("outboundProvisioningFlowSets", "referenceDefinitions"),
+    ],
+)
+async def test_a_token_counts_for_its_own_request_only(
+    service: Api, stored: Stored, old: str, new: str
+) -> None:
+    link = await next_link(service, stored)
+    assert old in link
+    error = assert_envelope(await service.get(link.replace(old, new)), 400, "BadRequest")
+    assert error["details"][0]["code"] == "InvalidToken"
+
+
+async def test_a_token_of_one_sets_flows_is_refused_for_anothers(
+    service: Api, stored: Stored
+) -> None:
+    link = await next_link(service, stored, "flows")
+    answer = await service.get(link.replace(stored.full_set, stored.sets[1]))
+    assert_envelope(answer, 400, "BadRequest")
+
+
+async def test_select_may_change_between_pages(service: Api, stored: Stored) -> None:
+    link = await next_link(service, stored)
+    answer = await service.get(f"{link}&$select=id")
+    assert json.dumps([list(entity) for entity in answer.json()["value"]]) == '[["id"], ["id"]]'

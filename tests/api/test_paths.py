@@ -92,6 +92,9 @@ async def test_a_flow_is_read_as_its_type(service: Api, stored: Stored, path: st
             "(createUnmatchedUsers)/$entity"
         ),
         "@odata.type": f"#{USER}",
+        "@odata.id": stored.at("/provisioningFlows('{user}')").replace(
+            f"/{stored.set_id}/", f"('{stored.set_id}')/"
+        ),
         "createUnmatchedUsers": True,
     }
 

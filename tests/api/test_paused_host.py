@@ -70,9 +70,9 @@ async def test_callers_of_a_host_that_was_paused_get_an_envelope(
 ) -> None:
     assert (await paused.service.get(paused.service.groups)).status == 200
     assert len(paused.processes) == 2
-    async with cosmos_faults(operation="query", delayMs=2_000, count=100):
+    async with cosmos_faults(operation="query", delayMs=5_000, count=100):
         calls = [asyncio.ensure_future(paused.service.get(paused.service.groups)) for _ in range(3)]
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.5)
         paused.signal(signal.SIGSTOP)
         await asyncio.sleep(STOPPED_SECONDS)
         paused.signal(signal.SIGCONT)

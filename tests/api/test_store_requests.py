@@ -54,6 +54,7 @@ async def test_an_unknown_set_is_one_request(service: Api, counted: Counted) -> 
         ("DELETE", "/provisioningFlows/{}", None, ["GET", "PATCH"]),
         ("POST", "/provisioningFlows/{}/reset", None, ["GET", "PATCH"]),
         ("GET", "", None, ["GET"]),
+        ("GET", "?$expand=provisioningFlows", None, ["GET"]),
         ("GET", "/provisioningFlows", None, ["GET"]),
         ("GET", "/provisioningFlows/{}", None, ["GET"]),
         ("GET", "/provisioningFlows/$count", None, ["GET"]),
@@ -77,14 +78,26 @@ async def test_an_operation_asks_for_little(
     )
 
 
-@pytest.mark.parametrize("path", ["", "/$count"])
-async def test_listing_and_counting_sets_is_one_query(
-    service: Api, counted: Counted, path: str
+@pytest.mark.parametrize(
+    ("path", "options", "queries"),
+    [
+        ("", {}, 1),
+        ("/$count", {}, 1),
+        ("", {"$expand": "provisioningFlows"}, 1),
+        ("", {"$filter": "contains(displayName,'a')", "$orderby": "displayName", "$top": 5}, 1),
+        ("", {"$count": "true"}, 2),
+    ],
+    ids=str,
+)
+async def test_a_page_of_sets_is_one_query_and_its_count_another(
+    service: Api, counted: Counted, path: str, options: dict[str, object], queries: int
 ) -> None:
-    # The clock and checks of other flows query too: what the request asks for is always there.
-    async def one_query() -> bool:
+    # The timer and checks of other flows query too: what the request asks for is always there.
+    async def few() -> bool:
         await counted.requests.reset()
-        assert (await service.get(service.sets + path)).status == 200
-        return [each["operation"] for each in await counted.requests.read()] == ONE_QUERY
+        assert (await service.get(service.sets + path, options)).status == 200
+        log = await counted.requests.read()
+        asked = [each["operation"] for each in log if "/flowSets/" in each["path"]]
+        return sorted(asked) == sorted(ONE_QUERY * queries)
 
-    await until(one_query, f"GET {path or 'of the sets'} asks Cosmos DB once")
+    await until(few, f"GET {path or 'of the sets'} with {options} makes {queries} queries")

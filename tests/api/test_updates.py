@@ -19,6 +19,8 @@ from tests.support.api import (
     Flow,
     Queue,
     assert_envelope,
+    bound_to,
+    ready_flow_of,
     request_body,
 )
 from tests.support.stored import stored_passwords
@@ -225,6 +227,38 @@ async def test_a_refused_update_of_a_flow_tells_why_and_changes_nothing(
     [detail] = assert_envelope(answer, 400, "BadRequest")["details"]
     assert (detail["code"], detail["target"]) == (code, target)
     assert await flow.read() == before
+
+
+@pytest.mark.parametrize(
+    ("body", "target"),
+    [
+        (b'{"createUnmatchedUsers": true, "createUnmatchedUsers": true}', "createUnmatchedUsers"),
+        (b'{"createUnmatchedUsers": true, "CREATEUNMATCHEDUSERS": true}', "CREATEUNMATCHEDUSERS"),
+        (
+            b'{"managementOptions": {"additionalOptions": {}, "AdditionalOptions": {}}}',
+            "managementOptions.AdditionalOptions",
+        ),
+    ],
+)
+async def test_a_member_that_an_update_gives_twice_is_refused(
+    service: Api, body: bytes, target: str
+) -> None:
+    flow = await service.new_flow("user")
+    answer = await service.send("PATCH", flow.url, body)
+    [detail] = assert_envelope(answer, 400, "BadRequest")["details"]
+    assert (detail["code"], detail["target"]) == ("DuplicateProperty", f"$.{target}")
+
+
+async def test_a_role_group_that_was_deleted_stays_possible_where_it_was_given(
+    service: Api,
+) -> None:
+    gone, other = [await service.new_role_group("nurse") for _ in range(2)]
+    flow = await ready_flow_of(service, bound_to(gone))
+    for group in (gone, other):
+        assert (await service.delete(f"{service.groups}/{group}")).status == 204
+    await patched(flow, at_path(CONFIGURATIONS, [configuration(gone)]))
+    refused = await service.patch(flow.url, at_path(CONFIGURATIONS, [configuration(other)]))
+    assert other in assert_envelope(refused, 400, "BadRequest")["message"]
 
 
 async def test_what_is_not_there_is_not_found(service: Api) -> None:
@@ -589,14 +623,17 @@ async def test_prefer_minimal_answers_a_create_with_the_address_only(service: Ap
 async def test_the_level_of_metadata_is_as_asked(service: Api, url: str, level: str) -> None:
     answer = await service.get(url, Accept=f"application/json;odata.metadata={level}")
     assert f"odata.metadata={level}" in answer.headers["Content-Type"]
-    controls = {name for name in answer.json() if "@odata" in name}
+    controls = {name for name in answer.json() if name.startswith("@odata")}
     kind = {"@odata.type"} if "provisioningFlows" in url else set()
     assert (
         controls
         == {
             "none": set(),
             "minimal": {"@odata.context"} | kind,
-            "full": {"@odata.context", "@odata.etag"} | kind,
+            "full": {
+                *("@odata.context", "@odata.type", "@odata.id", "@odata.etag"),
+                "@odata.editLink",
+            },
         }[level]
     )
 

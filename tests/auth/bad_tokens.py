@@ -1,4 +1,4 @@
-"""Tokens and headers that must be refused, as a table: for tests of the check and of the doors."""
+"""Tokens and headers that must be refused, as a table: for tests of the check and the handlers."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Forge:
         self.authority = authority
         self.key = key
         self.key_id = public_jwk(key.public_key())["kid"]
-        self.stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.foreign = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
     def claims(self, **changes: Any) -> dict[str, Any]:
         """The claims of an application that may write flows, with changes; ABSENT removes one."""
@@ -258,7 +258,7 @@ HEADERS = [
     _head("null key id", REFUSED, kid=None),
     _head("a number as key id", REFUSED, kid=7),
     _head("a list as key id", REFUSED, kid=["a"]),
-    _head("unknown key id", REFUSED, kid="nobody"),
+    _head("unknown key id", REFUSED, kid="unknown"),
     _head("a path as key id", REFUSED, kid="../../../../dev/null"),
     _head("a query as key id", REFUSED, kid="' OR 1=1 --"),
     _head("long key id", REFUSED, kid="k" * (MAX_KEY_ID_CHARACTERS + 1)),
@@ -269,36 +269,34 @@ HEADERS = [
     _head("detached payload", NOT_WELL_FORMED, b64=False, crit=["b64"]),
     _token(
         "signed by the key it brings, with our key id",
-        lambda f: f.token(
-            f.header(jwk=public_jwk(f.stranger.public_key())), sign=rs256(f.stranger)
-        ),
+        lambda f: f.token(f.header(jwk=public_jwk(f.foreign.public_key())), sign=rs256(f.foreign)),
     ),
     _token(
         "signed by the key it brings, with its key id",
         lambda f: f.token(
             f.header(
-                jwk=public_jwk(f.stranger.public_key()),
-                kid=public_jwk(f.stranger.public_key())["kid"],
+                jwk=public_jwk(f.foreign.public_key()),
+                kid=public_jwk(f.foreign.public_key())["kid"],
             ),
-            sign=rs256(f.stranger),
+            sign=rs256(f.foreign),
         ),
     ),
     _token(
         "signed by a key behind jku",
-        lambda f: f.token(f.header(jku="http://127.0.0.1:9/keys"), sign=rs256(f.stranger)),
+        lambda f: f.token(f.header(jku="http://127.0.0.1:9/keys"), sign=rs256(f.foreign)),
     ),
     _token(
         "signed by a key behind x5u",
-        lambda f: f.token(f.header(x5u="http://127.0.0.1:9/chain"), sign=rs256(f.stranger)),
+        lambda f: f.token(f.header(x5u="http://127.0.0.1:9/chain"), sign=rs256(f.foreign)),
     ),
     _token(
         "signed by a key in x5c",
-        lambda f: f.token(f.header(x5c=["MIIB"]), sign=rs256(f.stranger)),
+        lambda f: f.token(f.header(x5c=["MIIB"]), sign=rs256(f.foreign)),
     ),
 ]
 
 SIGNATURES = [
-    _token("signed by a stranger", lambda f: f.token(sign=rs256(f.stranger))),
+    _token("signed with a foreign key", lambda f: f.token(sign=rs256(f.foreign))),
     _token("no signature", lambda f: _with_signature(f.token(), lambda _: "")),
     _token("half a signature", lambda f: _with_signature(f.token(), lambda s: s[:172])),
     _token("longer signature", lambda f: f.token(sign=lambda d: rs256(f.key)(d) + b"\0")),
@@ -322,12 +320,12 @@ SIGNATURES = [
         lambda f: encode(json.dumps(f.header(x=1)).encode()) + "." + f.token().partition(".")[2],
     ),
     _token(
-        "expired, and signed by a stranger",
-        lambda f: f.token(payload=f.claims(exp=1), sign=rs256(f.stranger)),
+        "expired, and signed with a foreign key",
+        lambda f: f.token(payload=f.claims(exp=1), sign=rs256(f.foreign)),
     ),
     _token(
-        "for another audience, and signed by a stranger",
-        lambda f: f.token(payload=f.claims(aud="api://other"), sign=rs256(f.stranger)),
+        "for another audience, and signed with a foreign key",
+        lambda f: f.token(payload=f.claims(aud="api://other"), sign=rs256(f.foreign)),
     ),
 ]
 
@@ -490,7 +488,7 @@ LACKING = [
     ),
     Lacking(
         "roles where the subject is not the object",
-        lambda f: f.claims(idtyp=ABSENT, sub="somebody"),
+        lambda f: f.claims(idtyp=ABSENT, sub="a user"),
         OUTBOUND_FLOW_WRITE,
     ),
     Lacking(

@@ -153,8 +153,8 @@ GOOD: dict[str, Callable[[Forge], str]] = {
     "two spaces": lambda f: f"Bearer  {f.token()} ",
     "no type": lambda f: f"Bearer {f.token(header=f.header(typ=ABSENT))}",
     "unused header of version 1": lambda f: f"Bearer {f.token(header=f.header(x5t='abc'))}",
-    "a stranger's key that is not looked at": lambda f: (
-        f"Bearer {f.token(header=f.header(jwk=public_jwk(f.stranger.public_key())))}"
+    "a foreign key that is not used": lambda f: (
+        f"Bearer {f.token(header=f.header(jwk=public_jwk(f.foreign.public_key())))}"
     ),
     "version 1": lambda f: (
         "Bearer "
@@ -330,7 +330,7 @@ async def test_any_value_of_a_claim_is_accepted_or_refused(
         caller = await authorizer.authorize(f"Bearer {token}", OUTBOUND_FLOW_READ)
     except (Unauthenticated, Forbidden):
         return
-    # What nobody checks may be anything: who the caller is, and times in the past.
+    # Members that are not checked may be anything: the caller and times in the past.
     assert name in ("oid", "sub", "idtyp", "scp", "exp", "nbf", "iat")
     assert caller.tenant == LOCAL_TENANT
 
@@ -353,7 +353,7 @@ async def test_any_value_of_a_header_is_accepted_or_refused(
 
 @dataclass
 class KeyServer:
-    """An issuer of keys that answers what a test tells it to."""
+    """An issuer of keys that answers what a test sets."""
 
     authority: str = ""
     body: bytes = b""
@@ -368,7 +368,7 @@ class KeyServer:
         """Answer with a key set."""
         self.body = json.dumps({"keys": entries}).encode()
 
-    async def asked(self, times: int) -> None:
+    async def requested(self, times: int) -> None:
         """Wait until that many requests have come."""
         async with self.arrived:
             await asyncio.wait_for(
@@ -642,7 +642,7 @@ async def test_a_slow_issuer_does_not_hold_up_callers_with_a_known_key(side: Sid
     unknown = asyncio.create_task(
         side.accepts(side.forge.token(side.forge.header(kid="made-up"))), name="unknown key"
     )
-    await side.server.asked(2)
+    await side.server.requested(2)
 
     assert await side.accepts(side.token(n=1))
     assert not unknown.done()
@@ -653,7 +653,7 @@ async def test_a_slow_issuer_does_not_hold_up_callers_with_a_known_key(side: Sid
 async def test_a_caller_who_gives_up_does_not_leave_the_keys_locked(side: Side) -> None:
     side.server.hold = asyncio.Event()
     first = asyncio.create_task(side.accepts(side.token()))
-    await side.server.asked(1)
+    await side.server.requested(1)
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first

@@ -29,7 +29,7 @@ SECONDS = 30.0
 
 @contextmanager
 def issuing(state: Path, port: int = 0) -> Iterator[int]:
-    """A running issuer's port; it must end well when it is told to."""
+    """A running issuer's port; it must end well on SIGTERM."""
     command = [sys.executable, "-m", "local.issuer", "--port", str(port), "--state", str(state)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

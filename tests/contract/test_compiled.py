@@ -81,7 +81,7 @@ NAMES = [schema.__name__ for schema, _ in BODIES]
 
 
 def exactly(values: Any, *, ordered: bool = False) -> str:
-    """Values as text that tells true from 1, secrets included."""
+    """Values as text in which true is not 1, secrets included."""
 
     def shown(value: object) -> Any:
         if isinstance(value, Secret):
@@ -366,7 +366,7 @@ def test_every_value_at_every_place_is_loaded_alike(
             cast("dict[Any, Any]", place)[key] = kept
 
 
-def told(make_body: Callable[[], Any]) -> Any:
+def written(make_body: Callable[[], Any]) -> Any:
     """What loading a flow gives: the values, or the faults."""
     try:
         return exactly(load_flow(copy.deepcopy(make_body())))
@@ -387,8 +387,8 @@ def check_flow_both_ways(make_body: Callable[[], Any]) -> None:
     """Load a flow with the help of the fast way and without it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiled, "load", lambda schema, body: None)
-        expected = told(make_body)
-    assert told(make_body) == expected
+        expected = written(make_body)
+    assert written(make_body) == expected
 
 
 STORED_USER_FLOW = with_value(

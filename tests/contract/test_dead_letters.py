@@ -213,6 +213,12 @@ def test_the_fault_says_what_the_body_is(body: bytes, words: str) -> None:
     assert words in kept(body)["fault"]
 
 
+def test_the_fault_of_an_event_of_a_later_version_says_so() -> None:
+    found = kept(EVENT | {"dataversion": 99})
+    assert "version 99" in found["fault"]
+    assert found["body"] == EVENT | {"dataversion": 99}
+
+
 @pytest.mark.parametrize("form", [BodyForm.VALUE, BodyForm.SEQUENCE])
 def test_a_body_that_the_trigger_cannot_hand_over_is_named_and_kept(form: BodyForm) -> None:
     body = json.dumps(EVENT | {"token": "hunter2"}).encode()

@@ -23,7 +23,7 @@ from tests.host.test_function_app import bindings, load_functions
 
 PAYLOADS = ROOT / "shared" / "contract" / "examples"
 METHODS = ("get", "post", "patch", "put", "delete", "head", "options")
-# Pages for people, and the door that tells what is wrong with any other request.
+# Pages for people, and the handler that refuses all other requests.
 NOT_DESCRIBED = {"page_status", "page_docs", "page_part", "z_any_other_request"}
 
 
@@ -98,8 +98,8 @@ def test_each_operation_says_which_permissions_suffice(described: Described) -> 
     assert asked == (set() if needs is None else {*needs.delegated, *needs.application})
     listed = described.content.get("x-permissions", {})
     assert listed.get("assignedToUser", []) == ([] if needs is None else list(needs.assigned))
-    errors = {"401", "403", "503"} & set(described.content["responses"])
-    assert errors == (set() if needs is None else {"401", "403", "503"})
+    errors = {"401", "403", "429"} & set(described.content["responses"])
+    assert errors == (set() if needs is None else {"401", "403", "429"})
 
 
 @pytest.mark.parametrize("described", list(operations()), ids=str)
@@ -298,7 +298,11 @@ async def test_answers_to_reads_are_as_described(checked: Checked, flow_set: str
     overview = await checked.send("GET", "/status/overview?search=Described&status=ready&top=2")
     assert overview["queue"]["complete"] is True
     assert overview["deadLetters"]["days"] == 7
-    await checked.send("GET", "/status/dead-letters")
+    await checked.send("GET", "/status/dead-letters?all=true&day=1999/01/01")
+    unknown = "1999/01/01/000000-1.json"
+    await checked.send("GET", f"/status/dead-letters/letter?name={unknown}")
+    answer = await checked.send("POST", "/status/dead-letters/replay", {"names": [unknown]})
+    assert (answer["replayed"], len(answer["refused"])) == (0, 1)
     nothing = {"names": ["1999/01/01/000000-1.json"], "reason": "A test."}
     answer = await checked.send("POST", "/status/dead-letters/discard", nothing)
     assert (answer["discarded"], len(answer["refused"])) == (0, 1)

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any, TypedDict
 
-from shared.odata.cosmos import Query, count_query, page_query
+from shared.odata.cosmos import Query, count_query, documents_query, keys_query, page_query
 from shared.odata.model import FLOW_SET
 from shared.odata.options import COLLECTION, COUNT, QueryOptions
 from shared.odata.paging import Page
@@ -129,6 +129,8 @@ def _sent() -> Iterator[Query]:
         )
         yield page_query(options, Page(20))
         yield count_query(options)
+        yield keys_query(options)
+    yield documents_query(["1", "2"])
     for search in SEARCHES:
         yield count_query(QueryOptions.parse({"search": search}, COUNT, FLOW_SET))
 

@@ -40,7 +40,7 @@ PATIENCE = 20.0  # seconds until a test gives up waiting
 
 
 def eventually(check: Callable[[], Any], patience: float = PATIENCE) -> Any:
-    """The first true value of `check`, asked again until it comes."""
+    """The first true value of `check`, checked until it comes."""
     deadline = time.monotonic() + patience
     while not (found := check()):
         assert time.monotonic() < deadline, "it did not happen in time"

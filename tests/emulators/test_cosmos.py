@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import json
 import shutil
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,8 @@ from tests.emulators.cosmos_process import (
     launch,
     names,
     running,
+    sign,
+    signature,
 )
 
 SELECT = "SELECT * FROM c WHERE "
@@ -75,7 +79,7 @@ async def database(client: CosmosClient) -> DatabaseProxy:
 
 @pytest.fixture(scope="module")
 async def web(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(emulator.url) as session:
+    async with aiohttp.ClientSession(emulator.url, middlewares=(sign,)) as session:
         yield session
 
 
@@ -195,7 +199,7 @@ async def test_missing_packages_name_the_command_that_installs_them(tmp_path: Pa
 
 async def test_it_listens_on_loopback_only(emulator: Emulator) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))  # sends nothing; asks which address this machine would use
+        probe.connect(("192.0.2.1", 9))  # sends nothing; finds which address this machine would use
         own = probe.getsockname()[0]
     if own.startswith("127."):
         own = "127.0.0.2"
@@ -214,7 +218,7 @@ async def test_connections_are_kept_open(emulator: Emulator) -> None:
     writer.close()
     await writer.wait_closed()
 
-    assert head.startswith(b"HTTP/1.1 404")
+    assert head.startswith(b"HTTP/1.1 401")
     # Longer than any client keeps it, so that no request meets a connection being closed.
     assert b"Keep-Alive: timeout=600\r\n" in head
 
@@ -303,7 +307,9 @@ async def test_a_client_that_goes_away_in_its_request_leaves_no_trace(
     async with web.delete("/_emulator/requests"):
         pass
     _, writer = await asyncio.open_connection("127.0.0.1", emulator.port)
-    head = f"POST {parts(box)} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
+    date = formatdate(usegmt=True)
+    signed = f"x-ms-date: {date}\r\nAuthorization: {signature('POST', parts(box), date)}\r\n"
+    head = f"POST {parts(box)} HTTP/1.1\r\nHost: x\r\n{signed}Content-Length: 100\r\n\r\n"
     writer.write(head.encode() + b'{"id":')
     await writer.drain()
     writer.close()
@@ -1113,7 +1119,7 @@ async def test_requests_are_counted_by_operation(
         answer = await response.json()
 
     assert answer["total"] == len(answer["log"])
-    # The SDK asks for the ranges when it has a session token to send.
+    # The SDK requests the ranges when it has a session token to send.
     log = [entry for entry in answer["log"] if "/pkranges" not in entry["path"]]
     # The query has a page of each of the two ranges.
     assert [(entry["operation"], entry["status"]) for entry in log] == [
@@ -1247,7 +1253,7 @@ async def test_unique_keys_and_positions_survive_a_restart(tmp_path: Path) -> No
         await emulator.end()
 
     async with running(tmp_path):
-        pass  # compacts: from here on nothing tells of the deleted item
+        pass  # compacts: from here on the deleted item has left no trace
     async with running(tmp_path) as (_, client):
         box = client.get_database_client("d").get_container_client("c")
         with pytest.raises(CosmosResourceExistsError):
@@ -1431,3 +1437,21 @@ def test_the_lock_file_pins_the_two_packages_and_names_no_registry() -> None:
 
     assert lock["packages"][""]["dependencies"] == wanted
     assert not [name for name, entry in lock["packages"].items() if "resolved" in entry]
+
+
+# Authorization
+
+
+async def test_a_request_that_is_not_signed_with_the_key_is_401(emulator: Emulator) -> None:
+    other = base64.b64encode(b"another key").decode()
+    async with CosmosClient(emulator.url, COSMOS_EMULATOR_KEY) as client:
+        await client.create_database_if_not_exists("guarded")
+    client = CosmosClient(emulator.url, other)
+    with pytest.raises(CosmosHttpResponseError, match="COSMOS_KEY") as refused:
+        await client.__aenter__()
+    await client.close()
+    assert refused.value.status_code == 401
+    async with aiohttp.ClientSession(emulator.url) as plain:
+        for headers in ({}, {"Authorization": "%"}, {"Authorization": "type%3daad%26sig%3dx"}):
+            answer = await plain.get("/dbs/guarded", headers=headers)
+            assert answer.status == 401

@@ -80,7 +80,7 @@ async def test_a_query_is_charged_for_the_documents_it_reads(box: ContainerProxy
         return sum(charges)
 
     few = await charged("c.n = 7")
-    # What no index tells apart is read, all of it.
+    # Without an index for the condition, every document is read.
     all_ = await charged("c.other = 7")
     assert all_ - few == pytest.approx(29 * 0.03, abs=0.03)
     assert await charged("c.other = 7 AND c.n = 7") == pytest.approx(all_, abs=0.01)

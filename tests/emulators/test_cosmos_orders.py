@@ -2,7 +2,7 @@
 
 All items of a container here are in one partition. A query of that partition looks at all of them
 and sorts; the same query of all partitions follows a kept order where the indexing policy names
-one. Whatever is asked, both must answer alike, page by page.
+one. Both must answer each query alike, page by page.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def change_some(container: ContainerProxy, random_: random.Random) -> None:
 
 
 def listed(page: Page, **params: str) -> Query:
-    """What the service asks when flow sets are listed."""
+    """The query of the service for a list of flow sets."""
     return page_query(QueryOptions.parse(params, COLLECTION, FLOW_SET), page)
 
 
@@ -192,7 +192,7 @@ def test_pages_are_those_of_a_sort_while_items_change(
     assert len(rows) <= size
 
 
-# --- what a condition tells of an order ----------------------------------------------------------
+# --- which part of an order a condition needs ----------------------------------------------------
 
 ORDERS = ["c.id", "c.id DESC", "c.displayName, c.id", "c.displayName DESC"]
 OPERATORS = ["=", "!=", "<", "<=", ">", ">="]

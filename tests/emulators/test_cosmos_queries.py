@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from azure.cosmos import PartitionKey
 
-from tests.emulators.cosmos_process import running
+from tests.emulators.cosmos_process import running, sign
 from tests.emulators.generated_queries import generated
 from tests.emulators.query_compiler import VERDICTS, recorded, verdict
 
@@ -33,7 +33,7 @@ async def test_each_generated_query_has_the_compiler_s_verdict(tmp_path: Path) -
         box = await database.create_container("c", PartitionKey("/id"))
         path = f"{emulator.url}/{box.container_link}/docs"
         found: list[Any] = []
-        async with aiohttp.ClientSession(headers=PLAN) as web:
+        async with aiohttp.ClientSession(headers=PLAN, middlewares=(sign,)) as web:
             for asked in STORED:
                 async with web.post(path, json=asked) as response:
                     assert response.status in (200, 400)

@@ -14,7 +14,7 @@ from azure.cosmos.aio import ContainerProxy, CosmosClient
 from azure.cosmos.exceptions import CosmosHttpResponseError
 
 from local.config import COSMOS_EMULATOR_KEY
-from tests.emulators.cosmos_process import Emulator, Item, ask, connect, fill, names, running
+from tests.emulators.cosmos_process import Emulator, Item, ask, connect, fill, names, running, sign
 
 INDEXES: Any = {
     "includedPaths": [{"path": "/*"}],
@@ -33,7 +33,7 @@ ITEMS: list[Item] = [
     }
     for number in range(60)
 ]
-# Half of them in order; whatever is asked, one range and several answer alike.
+# Half of them in order; one range and several answer every query alike.
 ORDERED = [
     "SELECT * FROM c ORDER BY c.id",
     "SELECT * FROM c ORDER BY c.id DESC",
@@ -103,12 +103,12 @@ async def filled(client: CosmosClient) -> ContainerProxy:
 
 @pytest.fixture
 async def web(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(emulator.url) as session:
+    async with aiohttp.ClientSession(emulator.url, middlewares=(sign,)) as session:
         await session.delete("/_emulator/requests")
         yield session
 
 
-async def asked(web: aiohttp.ClientSession) -> list[tuple[str, int]]:
+async def requests(web: aiohttp.ClientSession) -> list[tuple[str, int]]:
     async with web.get("/_emulator/requests") as response:
         log = (await response.json())["log"]
     return [(each["operation"], each["status"]) for each in log if each["operation"] != "other"]
@@ -157,7 +157,7 @@ async def test_a_list_is_a_refused_try_a_plan_and_a_query_of_each_range(
 ) -> None:
     await ask(two, "SELECT TOP 10 * FROM c ORDER BY c.id")
 
-    assert await asked(web) == [("query", 400), ("plan", 200), ("query", 200), ("query", 200)]
+    assert await requests(web) == [("query", 400), ("plan", 200), ("query", 200), ("query", 200)]
 
 
 async def test_a_plain_query_goes_from_range_to_range_without_a_plan(
@@ -165,7 +165,7 @@ async def test_a_plain_query_goes_from_range_to_range_without_a_plan(
 ) -> None:
     rows = await ask(two, "SELECT VALUE c.id FROM c")
 
-    assert await asked(web) == [("query", 200), ("query", 200)]
+    assert await requests(web) == [("query", 200), ("query", 200)]
     assert sorted(rows) == [item["id"] for item in ITEMS] != rows
 
 
@@ -174,7 +174,7 @@ async def test_a_query_that_fixes_the_partition_key_is_one_request(
 ) -> None:
     await ask(two, "SELECT TOP 1 * FROM c WHERE c.n >= 0 AND '017' = c.id ORDER BY c.n")
 
-    assert await asked(web) == [("query", 200)]
+    assert await requests(web) == [("query", 200)]
 
 
 @pytest.mark.parametrize("operation", ["plan", "query"])
@@ -185,7 +185,7 @@ async def test_a_plan_that_is_throttled_is_requested_again(
     async with web.post("/_emulator/faults", json=fault):
         assert await ask(two, "SELECT VALUE COUNT(1) FROM c") == [len(ITEMS)]
 
-    assert (operation, 429) in await asked(web)
+    assert (operation, 429) in await requests(web)
 
 
 async def test_the_ranges_are_those_that_the_sdk_computes(two: ContainerProxy) -> None:

@@ -47,7 +47,9 @@ from tests.emulators.service_bus_fixtures import (
     running,
 )
 
-AHEAD = 4  # how many queues have their links opened before a test asks: opening takes a second
+AHEAD = (
+    4  # how many queues have their links opened before a test needs them: opening takes a second
+)
 QUEUES: dict[str, dict[str, Any]] = {
     **{f"plain-{number}": {"MaxDeliveryCount": 3} for number in range(60)},
     **{f"short-{number}": {"LockDuration": "PT1S", "MaxDeliveryCount": 2} for number in range(4)},
@@ -92,7 +94,7 @@ class Queues:
         return self._opening.pop(name).result()
 
     def unused(self) -> QueueEnds:
-        """A plain queue that nobody had before."""
+        """A plain queue that no test has used."""
         self._ahead.append(self._open())
         return self._ahead.popleft().result()
 
@@ -308,16 +310,16 @@ def test_a_wrong_key_is_refused(bus: Emulator, right: str) -> None:
     credentials = bus.connection_string().replace(right, f"{right}x")
     with ServiceBusClient.from_connection_string(credentials, retry_total=0) as client:
         sender = client.get_queue_sender("ten")
-        with pytest.raises(ServiceBusAuthenticationError) as told:
+        with pytest.raises(ServiceBusAuthenticationError) as caught:
             sender.send_messages(ServiceBusMessage("body"))
-        assert "401" in str(told.value.inner_exception)
+        assert "401" in str(caught.value.inner_exception)
 
 
 def test_nothing_can_be_sent_to_a_dead_letter_queue(queue: QueueEnds) -> None:
     sender = queue.emulator.sender(f"{queue.name}/$DeadLetterQueue", retry_total=0)
-    with pytest.raises(ServiceBusError, match="dead-letter queue") as told:
+    with pytest.raises(ServiceBusError, match="dead-letter queue") as caught:
         sender.send_messages(ServiceBusMessage("body"))
-    assert "amqp:not-allowed" in str(told.value)
+    assert "amqp:not-allowed" in str(caught.value)
     with pytest.raises(ServiceBusError, match="dead-letter queue"):
         sender.schedule_messages(ServiceBusMessage("body"), soon(60))
     assert queue.dead().peek_messages() == []

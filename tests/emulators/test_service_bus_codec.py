@@ -61,7 +61,7 @@ _values = st.recursive(
 
 
 def _typed(value: Any) -> Any:
-    """A value with the type of everything in it, for a comparison that tells UInt from Int."""
+    """A value with the type of everything in it, for a comparison in which UInt is not Int."""
     if isinstance(value, dict):
         return {key: _typed(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -125,7 +125,7 @@ def test_a_store_that_fails_ends_it_without_an_answer(tmp_path: Path) -> None:
     with RawClient(emulator.port) as raw:
         raw.attach_sender("q")
         thief = sqlite3.connect(emulator.state / FILE_NAME, isolation_level=None)
-        thief.execute("begin immediate")  # nobody else can write from here on
+        thief.execute("begin immediate")  # no one else can write from here on
         raw.transfer(text_message("a"))
         with pytest.raises((ConnectionResetError, BrokenPipeError)):
             raw.until(codec.DISPOSITION)
@@ -475,7 +475,7 @@ def test_a_greedy_client_does_not_take_the_memory(
         for _ in range(2):
             raw.until(codec.DISPOSITION)
         before = bus.memory()
-        with contextlib.suppress(ConnectionResetError, BrokenPipeError):  # it is shown the door
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):  # the connection is closed
             attack(raw)
         assert eventually(lambda: works(bus))
         assert bus.memory() - before < 80 * 1024 * 1024

@@ -183,7 +183,7 @@ def test_a_deferred_message_whose_lock_ends_stays_deferred(broker: Clock, queue:
     number = queue.send(b"a")
     queue.defer(take(queue)[1].token)
     assert queue.receive_deferred([number], lock=True) is not None
-    assert queue.receive_deferred([number], lock=True) is None  # somebody has it
+    assert queue.receive_deferred([number], lock=True) is None  # another receiver has it
     broker.pass_time(60 * SECOND)
     again = queue.receive_deferred([number], lock=True)
     assert again is not None

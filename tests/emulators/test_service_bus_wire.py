@@ -339,7 +339,7 @@ def test_credit_counts_from_the_clients_delivery_count(raw: RawClient, queue: st
     raw.flow(2)
     for _ in range(2):
         raw.receive()
-    raw.flow(2, seen=0)  # told before the client saw what came: nothing is left of it
+    raw.flow(2, seen=0)  # sent before the client saw what came: nothing is left of it
     raw.flow(1, seen=2)
     raw.receive()
     raw.flow(0, seen=3, echo=True)
@@ -711,7 +711,7 @@ def test_an_unknown_operation_is_not_implemented(raw: RawClient, queue: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("token", "told"),
+    ("token", "reason"),
     [
         ("any", "InvalidToken"),
         (7, "InvalidToken"),
@@ -724,12 +724,12 @@ def test_an_unknown_operation_is_not_implemented(raw: RawClient, queue: str) -> 
     ],
 )
 def test_a_token_that_is_not_good_gets_401_and_opens_nothing(
-    bus: Emulator, queue: str, token: Any, told: str
+    bus: Emulator, queue: str, token: Any, reason: str
 ) -> None:
     with RawClient(bus.port, authorize=False) as raw:
         answer = raw.put_token(Int(token) if isinstance(token, int) else token)
         assert answer["status-code"] == 401
-        assert answer["status-description"].startswith(told)
+        assert answer["status-description"].startswith(reason)
         for attach in (raw.attach_sender, raw.attach_receiver):
             assert attach(queue)[5:7] == [None, None]
             assert raw.expect(codec.DETACH)[2].value[0] == "amqp:unauthorized-access"

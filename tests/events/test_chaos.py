@@ -25,5 +25,6 @@ def test_a_short_fault_run_loses_nothing() -> None:
         assert re.search(rf"[1-9]\d* {action}", run.stdout), run.stdout
     assert "accepted 80, lost 0, stuck 0;" in run.stdout
     assert "in the state that the newest event says: 40 of 40" in run.stdout
+    assert "lost 0, stuck 0, in a wrong state 0, not brought up 0" in run.stdout
     assert "archived 40, lost 0, twice 0, left in a queue 0; " in run.stdout
     assert run.stdout.count(" p99 ") == 2

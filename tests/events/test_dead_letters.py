@@ -30,7 +30,7 @@ from shared.adapters.service_bus import QueuePublisher
 from shared.contract import events
 from shared.contract.dead_letters import QueueMessage
 from shared.domain.errors import Conflict, InvalidEvent, Unavailable
-from shared.services.dead_letters import DeadLetters, Listed
+from shared.services.dead_letters import DeadLetters
 from tests.emulators.service_bus_fixtures import SDK_LEAKS_SOCKETS, Emulator, running
 
 GUID = "9ab41255-5364-4c53-e15c-08dc4ab6ee03"
@@ -72,16 +72,16 @@ class World:
         """How many messages are in the dead-letter queue."""
         return len(await self.dead.peek_messages(250, sequence_number=1))
 
-    async def entries(self, *message_ids: str) -> list[Listed]:
-        """What the archive has of messages, in this order."""
-        found = {}
-        async for entry in self.letters.entries(f"{datetime.now(UTC):%Y/%m/%d}"):
-            found[entry.letter["messageId"]] = entry
+    async def names(self, *message_ids: str) -> list[str]:
+        """How the archive names messages, in this order."""
+        archive, found = self.letters.archive, {}
+        async for name in archive.names(f"{datetime.now(UTC):%Y/%m/%d}"):
+            found[(await archive.read(name))["messageId"]] = name
         return [found[message_id] for message_id in message_ids]
 
     async def kept(self, *message_ids: str) -> list[dict[str, Any]]:
         """The records of messages in the archive, in this order."""
-        return [entry.letter for entry in await self.entries(*message_ids)]
+        return [await self.letters.archive.read(name) for name in await self.names(*message_ids)]
 
     async def empty(self) -> None:
         """Take what is in the dead-letter queue."""
@@ -193,14 +193,25 @@ async def test_what_was_sent_as_an_amqp_value_is_put_back_as_an_event(world: Wor
     wrong = message(value_body=EVENT)
     await world.dead_letter(wrong)
     await world.letters.collect()
-    [entry] = await world.entries(id_of(wrong))
-    name = entry.name
+    [name] = await world.names(id_of(wrong))
     await world.letters.replay(name)
     back = await world.received()
     await world.receiver.complete_message(back)
     event = events.read_event(b"".join(back.body))
     assert isinstance(event, events.ReadinessEvent)
     assert (event.id, event.status) == (EVENT["id"], "failed")
+
+
+async def test_an_event_of_a_later_version_is_put_back_for_that_release(world: World) -> None:
+    newer = EVENT | {"dataversion": 99}
+    made = message(data_body=json.dumps(newer))
+    await world.dead_letter(made)
+    await world.letters.collect()
+    [name] = await world.names(id_of(made))
+    await world.letters.replay(name)
+    back = await world.received()
+    await world.receiver.complete_message(back)
+    assert json.loads(b"".join(back.body)) == newer
 
 
 async def test_a_pass_takes_a_bounded_number_and_a_full_one_is_followed_at_once(
@@ -222,10 +233,9 @@ async def test_a_pass_takes_a_bounded_number_and_a_full_one_is_followed_at_once(
 
 async def test_an_empty_queue_is_not_waited_for(world: World) -> None:
     began = time.monotonic()
-    assert await world.letters.queue.take(1, 30, world.letters.keep) == 0
-    first = time.monotonic() - began
-    # Opening and closing a link takes the SDK up to 1.5 s, waiting for messages one more.
-    assert first < 2.5
+    patient = DeadLetterQueue(world.client, "readiness", wait_seconds=30)
+    assert await patient.take(1, 60, world.letters.keep) == 0
+    assert time.monotonic() - began < 20
 
 
 async def test_what_cannot_be_archived_stays_and_is_archived_later(
@@ -267,8 +277,8 @@ async def test_a_queue_that_does_not_answer_ends_the_run_in_time(
         began = time.monotonic()
         with pytest.raises(Unavailable):
             await world.letters.queue.take(1, 1.0, world.letters.keep)
-        # A second, and what closing may take.
-        assert time.monotonic() - began < 8
+        # A second, and five that closing may take.
+        assert time.monotonic() - began < 20
     finally:
         os.kill(bus.pid, signal.SIGCONT)
     await world.letters.collect()
@@ -282,11 +292,10 @@ async def test_a_letter_is_discarded_once_with_its_reason_and_waits_no_more(worl
     made = message(data_body=json.dumps(EVENT))
     await world.dead_letter(made)
     await world.letters.collect()
-    [entry] = await world.entries(id_of(made))
-    name = entry.name
-    assert name in await world.letters.waiting()
+    [name] = await world.names(id_of(made))
+    assert name not in await world.letters.archive.discarded()
     await world.letters.discard(name, "A test of ours.")
-    assert name not in await world.letters.waiting()
+    assert name in await world.letters.archive.discarded()
     letter = await world.letters.read(name)
     assert letter["reason"] == "A test of ours."
     assert datetime.fromisoformat(letter["discardedDateTime"]).tzinfo is not None

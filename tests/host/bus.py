@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from azure.servicebus import ServiceBusMessage
+from azure.servicebus import (
+    ServiceBusMessage,
+    ServiceBusReceivedMessage,
+    ServiceBusSubQueue,
+)
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
 
 from local.config import SERVICE_BUS_CREDENTIALS
@@ -91,6 +95,16 @@ class Bus:
                 found = await receiver.peek_messages(100, sequence_number=1)
                 if message_id not in [item.message_id for item in found]:
                     return
+                await asyncio.sleep(0.05)
+
+    async def dead_letter(self, message_id: str) -> ServiceBusReceivedMessage:
+        """Wait until a message is in the dead-letter queue of "work"; it stays there."""
+        dead = self.client.get_queue_receiver("work", sub_queue=ServiceBusSubQueue.DEAD_LETTER)
+        async with asyncio.timeout(DEADLINE), dead:
+            while True:
+                for found in await dead.peek_messages(100, sequence_number=1):
+                    if found.message_id == message_id:
+                        return found
                 await asyncio.sleep(0.05)
 
     async def seen(self) -> Seen:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.host.apps import cases
-from tests.host.host_process import APPS, HostProcess
+from tests.host.host_process import APPS, HostProcess, until
 
 HOST_JSON = '{"version": "2.0"}'
 
@@ -72,6 +73,18 @@ async def test_app_that_cannot_be_imported_is_refused(
     assert "function_app.py cannot be imported: " in output
     assert reason in output
     assert "Traceback" not in output
+
+
+async def test_signal_ends_a_host_whose_app_takes_long_to_import(tmp_path: Path) -> None:
+    app = app_with(tmp_path, "print('importing', flush=True)\nimport time\ntime.sleep(60)\n")
+    process = HostProcess(app, tmp_path / "log")
+    try:
+        await until(lambda: "importing" in process.output)
+        began = time.monotonic()
+        assert await process.stop() == 0
+        assert time.monotonic() - began < 10
+    finally:
+        process.kill()
 
 
 async def test_refused_function_is_reported_in_one_sentence(tmp_path: Path) -> None:

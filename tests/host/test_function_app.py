@@ -19,7 +19,7 @@ from local.settings import example_values
 
 
 def load_functions() -> list[Any]:
-    """The functions of function_app.py; an app can be asked for them once, hence a fresh one."""
+    """The functions of function_app.py; an app gives them once only, hence a fresh one."""
     spec = importlib.util.spec_from_file_location(
         "function_app_under_test", ROOT / "function_app.py"
     )
@@ -41,7 +41,7 @@ SERVICE_BUS: dict[str, Any] = HOST["extensions"]["serviceBus"]
 
 
 def bindings(function: Any) -> list[dict[str, Any]]:
-    """A function's bindings as the host is told of them."""
+    """A function's bindings as the host gets them."""
     return [binding.get_dict_repr() for binding in function.get_bindings()]
 
 
@@ -78,9 +78,9 @@ def test_parameters_match_bindings(function: Any) -> None:
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=NAMES)
 def test_every_function_is_async_and_says_what_it_does(function: Any) -> None:
-    door = function.get_user_function()
-    assert inspect.iscoroutinefunction(door)
-    assert door.__doc__
+    handler = function.get_user_function()
+    assert inspect.iscoroutinefunction(handler)
+    assert handler.__doc__
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=NAMES)

@@ -32,7 +32,7 @@ REPORTED = "does not receive from the queue"
 
 
 class Listening:
-    """A listener with a function that notes what it gets and does what it is told."""
+    """A listener with a function that notes what it gets and does what they say."""
 
     def __init__(self, server: Server, port: int) -> None:
         self.server = server

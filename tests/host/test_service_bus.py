@@ -72,9 +72,9 @@ async def test_message_of_a_successful_run_is_gone(bus: Bus) -> None:
 
 async def test_failed_message_comes_again_and_ends_as_a_dead_letter(bus: Bus) -> None:
     await bus.send("work", message("poison", "fail"))
-    (dead,) = await bus.deliveries("poison", 1, "dead")
+    dead = await bus.dead_letter("poison")
     assert [item["count"] for item in await bus.deliveries("poison", 3)] == [1, 2, 3]
-    assert dead["properties"]["DeadLetterReason"] == "MaxDeliveryCountExceeded"
+    assert dead.dead_letter_reason == "MaxDeliveryCountExceeded"
 
 
 async def test_failed_message_comes_again_at_once(bus: Bus) -> None:
@@ -91,7 +91,7 @@ async def test_failed_message_does_not_hold_up_others(bus: Bus) -> None:
 
 async def test_failure_is_logged_with_function_and_message(bus: Bus) -> None:
     await bus.send("work", message("logged failure", "fail with hidden-body"))
-    await bus.deliveries("logged failure", 1, "dead")
+    await bus.dead_letter("logged failure")
     lines = [line for line in bus.host.output.splitlines() if "logged failure" in line]
     assert " ERROR work " in lines[0]
     assert "RuntimeError: failed on purpose" in lines[0]

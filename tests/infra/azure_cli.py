@@ -31,7 +31,7 @@ for words, code, out in json.loads((here / "answers.json").read_text()):
 
 @dataclass(frozen=True)
 class AzureCli:
-    """A recorder named `az`: what it was asked, and what it answers."""
+    """A recorder named `az`: its arguments, and its answers."""
 
     folder: Path
 

@@ -180,20 +180,20 @@ def test_what_is_shown_is_what_is_deployed() -> None:
 
 def test_parameter_files_need_what_the_workflow_sets() -> None:
     files = (INFRA / "environments").glob("*.bicepparam")
-    asked = {
+    needed = {
         name
         for path in files
         for name in re.findall(r"readEnvironmentVariable\('(\w+)'", path.read_text("utf-8"))
     }
     for job in ("what-if", "deploy"):
-        assert asked <= set(WORKFLOW["jobs"][job]["env"])
+        assert needed <= set(WORKFLOW["jobs"][job]["env"])
 
 
 def test_hook_gets_what_it_needs_in_the_workflow() -> None:
-    asked = re.findall(r'"\$\{(\w+):\?', (INFRA / "hooks/postprovision.sh").read_text("utf-8"))
+    needed = re.findall(r'"\$\{(\w+):\?', (INFRA / "hooks/postprovision.sh").read_text("utf-8"))
     given = set(read("dev").outputs) | set(WORKFLOW["jobs"]["deploy"]["env"])
-    assert asked
-    assert set(asked) <= given
+    assert needed
+    assert set(needed) <= given
 
 
 def test_package_is_what_funcignore_leaves() -> None:

@@ -125,17 +125,17 @@ def test_the_language_service_finds_faults() -> None:
 
 
 def test_both_environments_have_the_same_queries() -> None:
-    asked = []
+    found = []
     for environment in ENVIRONMENTS:
         made = read(environment)
-        asked.append(
+        found.append(
             [
                 rule["properties"]["criteria"]["allOf"][0]["query"]
                 for rule in made.of("Microsoft.Insights/scheduledQueryRules")
             ]
             + [made.one("Microsoft.Insights/workbooks")["properties"]["serializedData"]]
         )
-    assert asked[0] == asked[1]
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("rule", read("prod").of("Microsoft.Insights/scheduledQueryRules"))

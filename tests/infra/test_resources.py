@@ -143,7 +143,7 @@ def test_no_key_secret_or_connection_string_is_read_or_written(environment: str)
         assert SECRETS.search(text) is None, text
         assert LONG_BASE64.search(re.sub(r"[\w.-]*(/[\w.-]+)+", "", text)) is None, text
         connection_strings += re.findall(r"\w*\)?\.ConnectionString\b", text)
-    # That of telemetry, which admits nobody while local authentication is off.
+    # That of telemetry, which admits no caller while local authentication is off.
     assert len(connection_strings) == 1
 
 

@@ -1,4 +1,4 @@
-"""Who may do what: the plan gives the roles that docs/deploy.md tells of, and no others."""
+"""Who may do what: the plan gives the roles that docs/deploy.md lists, and no others."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def assigned(made: Plan) -> list[Role]:
     return found
 
 
-def told() -> list[Role]:
+def documented() -> list[Role]:
     """The rows of the page's table."""
     table = DEPLOY.partition("## What may do what")[2].partition("## ")[0]
     rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", table, re.MULTILINE)
@@ -76,14 +76,16 @@ def told() -> list[Role]:
 
 def test_a_developers_plan_has_every_role_of_the_page_but_the_key_ring() -> None:
     """dev names a developer, who does not read the key ring without the second setting."""
-    rows = told()
+    rows = documented()
     key_ring = (DEVELOPER, "Key Vault Secrets User", "the vault")
     assert rows.count(key_ring) == 1
     assert sorted(assigned(read("dev"))) == sorted(row for row in rows if row != key_ring)
 
 
 def test_without_a_developer_only_the_app_and_its_deployments_have_roles() -> None:
-    assert sorted(assigned(read("prod"))) == sorted(row for row in told() if row[0] != DEVELOPER)
+    assert sorted(assigned(read("prod"))) == sorted(
+        row for row in documented() if row[0] != DEVELOPER
+    )
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

@@ -70,7 +70,7 @@ Answers = dict[str, list[tuple[int, dict[str, Any]]]]
 
 @dataclass(frozen=True)
 class Scripted:
-    """A service that answers as told: method to answers, the last one again and again."""
+    """A service that answers as scripted: method to answers, the last one again and again."""
 
     root: str
     answers: Answers

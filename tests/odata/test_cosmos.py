@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,14 @@ from shared.contract.names import NAMESPACE
 from shared.contract.printing import Printer
 from shared.domain import flows, ids
 from shared.odata.conditions import Conditions
-from shared.odata.cosmos import Query, count_query, page_query, skip_query
+from shared.odata.cosmos import (
+    Query,
+    count_query,
+    documents_query,
+    keys_query,
+    page_query,
+    skip_query,
+)
 from shared.odata.filters import MAX_NODES, parse_filter
 from shared.odata.listing import list_page
 from shared.odata.memory import Matcher
@@ -402,6 +410,31 @@ def test_pages_from_cosmos_are_those_from_memory(
         token = next_token(asked, page, found[: page.limit][-1], KEY)
         asked = options(**params, skiptoken=token)
     assert served == max(0, total - int(params.get("skip", 0)))
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"orderby": "displayName,createdDateTime desc"},
+        {"orderby": "lastModifiedDateTime desc,id", "filter": "displayName ne 'West'"},
+        {"orderby": "createdDateTime,displayName", "search": "nor", "skip": "1"},
+    ],
+    ids=str,
+)
+def test_orders_without_an_index_are_those_from_memory(
+    sets: ContainerProxy, params: dict[str, str]
+) -> None:
+    asked = options(**params)
+    assert not asked.indexed
+    page = open_page(asked, KEY, max_page_size=5)
+    keys = run(sets, keys_query(asked))
+    listing = list_page(replace(asked, filter=None, search=None), page, keys)
+    assert listing.total == len(keys)
+    found = [each["id"] for each in listing.entities]
+    assert found == [each["id"] for each in list_page(asked, page, PRINTED).entities]
+    documents = run(sets, documents_query(found))
+    assert sorted(each["id"] for each in documents) == sorted(found)
+    assert all("flows" in each for each in documents)
 
 
 def test_values_of_the_client_are_parameters_only(sets: ContainerProxy) -> None:

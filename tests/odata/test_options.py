@@ -203,14 +203,26 @@ def test_orders_by_id_where_nothing_is_asked_for() -> None:
         (f"filter/{TYPE}/attribute", FLOW_SET, "/attribute'"),
         ("filter/attribute", FLOW_SET, TYPE),
         ("createUnmatchedUsers", PROVISIONING_FLOW, USER_TYPE),
-        ("displayName,createdDateTime", FLOW_SET, "one property"),
-        ("displayName,id desc", FLOW_SET, "same direction"),
     ],
 )
 def test_refuses_orders_there_are_not(text: str, entity: EntityType, name: str) -> None:
     (fault,) = faults({"orderby": text}, entity=entity)
     assert fault.target == "$orderby"
     assert name in fault.message
+
+
+@pytest.mark.parametrize(
+    ("text", "indexed"),
+    [
+        ("displayName", True),
+        ("displayName desc,id desc", True),
+        ("id desc", True),
+        ("displayName,id desc", False),
+        ("displayName,createdDateTime", False),
+    ],
+)
+def test_the_store_sorts_by_one_property_and_id_in_one_direction(text: str, indexed: bool) -> None:
+    assert parse(orderby=text).indexed is indexed
 
 
 # --- the cost of $filter -------------------------------------------------------------------------

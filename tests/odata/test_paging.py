@@ -28,7 +28,7 @@ def parse(entity: EntityType = REFERENCE_DEFINITION, /, **params: str) -> QueryO
 def page_of(
     entities: Iterable[Entity], size: int | None = None, scope: str = "", **params: str
 ) -> tuple[list[str], str | None]:
-    """Ask for a page as a door does; return the ids and the token of the page behind."""
+    """Read a page as a handler does; return the ids and the token of the page behind."""
     options = parse(**params)
     page = open_page(options, KEY, max_page_size=size, scope=scope)
     listing = list_page(options, page, entities)

@@ -1,4 +1,4 @@
-"""What the status page asks for: who may, what it finds, and what is told when a part is away."""
+"""The data of the status page: who may read it, what it has, and what it says in an outage."""
 
 from __future__ import annotations
 

@@ -255,11 +255,11 @@ async def test_only_reads_are_sent(
     async with status_page(chromium, origin, reader, flow_set.name) as page:
         await open_flow(page, "Security groups")
         await page.run("document.querySelector('#status').selectedIndex = 0")
-        asked = [(method, url) for method, url in page.requests if url.startswith(origin)]
-        assert len(asked) > 5
+        sent = [(method, url) for method, url in page.requests if url.startswith(origin)]
+        assert len(sent) > 5
         assert {method for method, _ in page.requests} == {"GET"}
         # And nothing at all from elsewhere.
-        assert len(asked) == len(page.requests)
+        assert len(sent) == len(page.requests)
 
 
 async def test_sets_are_found_by_name_by_id_and_by_readiness(
@@ -440,9 +440,9 @@ async def test_an_error_of_the_api_is_a_sentence(
         await page.fill(f"{operation} textarea", '{"@odata.type": "nonsense"}')
         await page.click(f"{operation} button[type=submit]")
         await page.until(f"document.querySelector('{operation} .trouble')")
-        told = await page.text(f"{operation} .trouble")
-        assert told.startswith("'nonsense' is not a type to use here; use")
-        assert told.endswith("(400)")
+        trouble = await page.text(f"{operation} .trouble")
+        assert trouble.startswith("'nonsense' is not a type to use here; use")
+        assert trouble.endswith("(400)")
 
 
 async def test_an_operation_is_sent_with_its_options(
@@ -456,8 +456,8 @@ async def test_an_operation_is_sent_with_its_options(
         await page.fill(f"{operation} input[data-name='$select']", "displayName")
         await page.click(f"{operation} button[type=submit]")
         await page.until_text(flow_set.name)
-        asked = [url for _, url in page.requests if "outboundProvisioningFlowSets?" in url]
-        assert "%24select=displayName" in asked[-1]
+        sent = [url for _, url in page.requests if "outboundProvisioningFlowSets?" in url]
+        assert "%24select=displayName" in sent[-1]
 
 
 # --- the browser itself ------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The commands of the Makefile, what they install and make, and the facts told twice."""
+"""The commands of the Makefile, what they install and make, and the facts written twice."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ def installed(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("installed")
     (copy / "local").mkdir()
     shutil.copy(project / "local" / "install.py", copy / "local")
-    for name in ("requirements.txt", "requirements-dev.txt"):
+    (copy / "cli").mkdir()
+    for name in ("requirements.txt", "requirements-dev.txt", "cli/pyproject.toml"):
         (copy / name).write_text("# nothing\n")
     first = run(copy, "local/install.py", "check")
     assert first.returncode == 0, first.stderr
@@ -256,7 +257,7 @@ def test_what_is_published_is_what_runs(project: Path, tmp_path: Path) -> None:
     for name in (".venv/bin/python", ".git/x", "local.settings.json", "shared/__pycache__/x.pyc"):
         (app / name).parent.mkdir(parents=True, exist_ok=True)
         (app / name).touch()
-    # Core Tools read .funcignore with the rules of .gitignore: git itself is asked.
+    # Core Tools read .funcignore with the rules of .gitignore: git itself decides.
     shutil.rmtree(app / ".git")
     (app / ".gitignore").write_text((app / ".funcignore").read_text())
     git = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}

@@ -190,6 +190,24 @@ def test_no_module_is_too_long_to_read(folder: str) -> None:
     assert long == {}
 
 
+def test_the_command_line_knows_the_service_by_its_contract_only() -> None:
+    """cli/ is installed without this repository: it has its own package, Python and libraries."""
+    allowed = {"azure", "click", "httpx", "industrydata", "rich", *sys.stdlib_module_names}
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in sorted((ROOT / "cli").rglob("*.py"))
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [str(node.module)]
+        )
+        if name.partition(".")[0] not in allowed
+    ]
+    assert wrong == []
+
+
 def test_handlers_are_thin() -> None:
     long = {}
     for name, path in MODULES.items():

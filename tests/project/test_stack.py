@@ -26,7 +26,7 @@ from azure.servicebus.aio import ServiceBusClient
 from local.components import StackError, free_ports
 from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, HOST, READINESS_QUEUE, LocalConfig
 from local.stack import Stack, throwaway_config
-from local.stack_command import curl_line, emulators_banner, read_on
+from local.stack_command import curl_line, emulators_banner, read_on, run_banner, token_line
 from tests.support.commands import DEADLINE_SECONDS, environment, is_alive, ps, run, wait_until
 
 
@@ -295,12 +295,47 @@ async def test_the_printed_curl_line_creates_a_flow_set(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     curl, _i, url, _h, bearer, _h, header, _d, body = shlex.split(curl_line(stack.config))
-    assert bearer == "Authorization: Bearer $(make -s token)"
+    assert bearer == f"Authorization: Bearer $({token_line(stack.config)})"
     name, value = header.split(": ")
     async with http.post(url, headers={name: value}, data=body) as response:
         assert curl == "curl"
         assert response.status == 201
         assert (await response.json())["displayName"] == json.loads(body)["displayName"]
+
+
+def test_the_printed_command_for_a_token_is_for_these_ports_and_this_folder(
+    config: LocalConfig,
+) -> None:
+    assert token_line(LocalConfig()) == "make -s token"
+    words = shlex.split(token_line(config))
+    assert words[:3] == ["make", "-s", "token"]
+    given = dict(word.split("=", 1) for word in words[3:])
+    made = LocalConfig.read(given)
+    assert (made.issuer, made.local_state) == (config.issuer, config.local_state)
+
+
+async def test_what_a_run_offers_is_there(stack: Stack, http: aiohttp.ClientSession) -> None:
+    banner = run_banner(stack.config)
+    assert len(banner.strip().splitlines()) < 12
+    assert token_line(stack.config) in banner
+    assert curl_line(stack.config) in banner
+    addresses = re.findall(r"^  (Service|Docs|Status) +(\S+) ", banner, re.MULTILINE)
+    assert [name for name, _ in addresses] == ["Service", "Docs", "Status"]
+    for _, address in addresses:
+        async with http.get(address) as response:
+            assert response.status == 200
+
+
+def test_the_demo_prints_a_screenful_and_bodies_only_on_request(
+    stack: Stack, project: Path
+) -> None:
+    short, long = (
+        run(project, "-m", "local.demo", *options, env=environment(stack.config)).stdout
+        for options in ([], ["--verbose"])
+    )
+    assert len(short.splitlines()) <= 30
+    assert "displayName" not in short
+    assert '"displayName": "Contoso schools"' in long
 
 
 def test_the_demo_ends_with_four_ready_flows(stack: Stack, project: Path) -> None:

@@ -1,4 +1,4 @@
-"""The service from outside: requests and answers, waiting, and what Cosmos DB was asked."""
+"""The service from outside: requests and answers, waiting, and the requests to Cosmos DB."""
 
 from __future__ import annotations
 

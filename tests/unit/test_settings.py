@@ -1,4 +1,4 @@
-"""App settings: what is needed, what is refused, and that the example file tells the same."""
+"""App settings: what is needed, what is refused, and that the example file agrees."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ AZURE = {
     "AUTH_TENANTS": "8f7f3f5c-0000-4000-8000-000000000001",
     "AUTH_AUDIENCES": "api://8f7f3f5c-0000-4000-8000-000000000002",
 }
-# What the Functions host reads by itself; the app never asks for them.
+# What the Functions host reads by itself; the app never reads them.
 OF_THE_HOST = {"FUNCTIONS_WORKER_RUNTIME"}
 # Read where they are set; README explains each.
 NOT_NEEDED_LOCALLY = {
@@ -218,7 +218,7 @@ def test_a_refusal_shows_no_secret() -> None:
     assert "c2VjcmV0" not in text
 
 
-# --- told twice, compared here -----------------------------------------------------------------
+# --- written twice, compared here --------------------------------------------------------------
 
 
 def test_the_example_is_enough_to_run_the_app() -> None:

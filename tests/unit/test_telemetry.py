@@ -30,7 +30,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The time of the log, just after it told its totals, with nothing counted."""
+    """The time of the log, just after its totals, with nothing counted."""
     clock = Clock()
     monkeypatch.setattr(telemetry, "time", clock)
     monkeypatch.setattr(telemetry, "_last_totals", clock.now)
@@ -53,7 +53,7 @@ def traced() -> Iterator[None]:
     current_trace.reset(token)
 
 
-def told(log: pytest.LogCaptureFixture) -> list[Any]:
+def logged(log: pytest.LogCaptureFixture) -> list[Any]:
     """The lines, read as JSON."""
     return [json.loads(record.getMessage()) for record in log.records]
 
@@ -62,7 +62,7 @@ def test_a_line_is_one_json_object(log: pytest.LogCaptureFixture) -> None:
     log_event("done", outcome="applied", reason="two\nlines %s")
     [record] = log.records
     assert "\n" not in record.getMessage()
-    assert told(log) == [
+    assert logged(log) == [
         {"event": "done", "outcome": "applied", "reason": "two\nlines %s", "traceId": None}
     ]
 
@@ -76,7 +76,7 @@ def test_a_line_has_its_level(log: pytest.LogCaptureFixture) -> None:
 @pytest.mark.usefixtures("traced")
 def test_a_line_has_the_id_of_its_trace(log: pytest.LogCaptureFixture) -> None:
     log_event("done")
-    assert told(log)[0]["traceId"] == "0af7651916cd43dd8448eb211c80319c"
+    assert logged(log)[0]["traceId"] == "0af7651916cd43dd8448eb211c80319c"
 
 
 def test_totals_are_logged_when_they_are_due(log: pytest.LogCaptureFixture, clock: Clock) -> None:
@@ -86,10 +86,10 @@ def test_totals_are_logged_when_they_are_due(log: pytest.LogCaptureFixture, cloc
     log_event("other")
     clock.now += telemetry.COUNTERS_EVERY_SECONDS - 0.1
     log_event("event", outcome="applied")
-    assert "counters" not in [line["event"] for line in told(log)]
+    assert "counters" not in [line["event"] for line in logged(log)]
     clock.now += 0.1
     log_event("other")
-    assert told(log)[-1] == {
+    assert logged(log)[-1] == {
         "event": "counters",
         "event:applied": 2,
         "event:stale": 1,
@@ -105,7 +105,7 @@ def test_totals_are_logged_once_a_minute_and_go_on(
         clock.now += telemetry.COUNTERS_EVERY_SECONDS
         log_event("other")
         log_event("other")
-    totals = [line["other"] for line in told(log) if line["event"] == "counters"]
+    totals = [line["other"] for line in logged(log) if line["event"] == "counters"]
     assert totals == [1, 3]
 
 

@@ -32,6 +32,7 @@ function load() {
     stop('The Cosmos DB emulator needs its packages: run `npm ci --prefix local --no-audit --no-fund`.');
   }
   return {
+    ...require('./authorization.cjs'),
     ...require('./charges.cjs'),
     ...require('./errors.cjs'),
     ...require('./journal.cjs'),
@@ -42,7 +43,8 @@ function load() {
   };
 }
 
-const { CosmosError, Journal, Store, TestControls, badRequest, page, pageCharge, plan, run, runBatch } = load();
+const { CosmosError, Journal, Store, TestControls, authorize, badRequest, page, pageCharge, plan, run, runBatch } =
+  load();
 
 const OPTIONS = {
   port: { type: 'string', default: '8081' },
@@ -293,6 +295,7 @@ async function handle(store, controls, req, res) {
   try {
     const parts = pathParts(req.url);
     operation = operationOf(req, parts);
+    authorize(req, parts);
     const fault = controls.takeFault(operation);
     const body = await readBody(req);
     if (fault?.delayMs) await sleep(fault.delayMs);

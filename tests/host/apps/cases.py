@@ -202,6 +202,10 @@ HOST_REFUSES: dict[str, tuple[str, str]] = {
         "async def f(req: func.HttpRequest, out: func.Out[str])" + _RESPONSE,
         "the local host has no queue binding ('out')",
     ),
+    "dead-letter queue": (
+        _BUS.replace('"q"', '"q/$DeadLetterQueue"') + "async def f(msg) -> None: ...\n",
+        "comes back at once, without end",
+    ),
     "topic": (
         HEADER + '@app.service_bus_topic_trigger(arg_name="msg", topic_name="t",'
         ' subscription_name="s", connection="ServiceBus")\nasync def f(msg) -> None: ...\n',

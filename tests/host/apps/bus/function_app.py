@@ -16,7 +16,6 @@ app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 #: what each function was given, in order
 seen: dict[str, list[dict[str, object]]] = {
     "work": [],
-    "dead": [],
     "batch": [],
     "keep": [],
 }
@@ -69,13 +68,6 @@ async def work(msg: func.ServiceBusMessage) -> None:
             await asyncio.sleep(float(order.split()[1]))
     finally:
         running["now"] -= 1
-
-
-@app.service_bus_queue_trigger(
-    arg_name="msg", queue_name="%WORK_QUEUE%/$deadletterqueue", connection="ServiceBus"
-)
-async def dead(msg: func.ServiceBusMessage) -> None:
-    seen["dead"].append(describe(msg))
 
 
 @app.service_bus_queue_trigger(arg_name="msg", queue_name="kept", connection="ServiceBus")

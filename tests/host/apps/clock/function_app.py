@@ -46,7 +46,7 @@ async def start(timer: func.TimerRequest) -> None:
 
 @app.timer_trigger(arg_name="timer", schedule="0 0 0 1 1 *")
 async def manual(timer: func.TimerRequest) -> None:
-    """Runs when a test asks for it, and takes a while."""
+    """Runs when a test starts it, and takes a while."""
     run = note("manual", timer)
     await asyncio.sleep(0.3)
     run["ended"] = time.time()
