@@ -141,7 +141,7 @@ def bodies() -> dict[str, str]:
                     "filter": {
                         "@odata.type": f"{_TYPE}basicFilter",
                         "attribute": "orgExternalId",
-                        "in": [f"{number:0>256}" for number in range(1000)],
+                        "in": [f"{number:0>100}" for number in range(1000)],
                     },
                 }
             )
