@@ -115,12 +115,23 @@ def _option(name: str, entity: EntityType) -> dict[str, Any]:
     return _query(f"${name}", meaning, schema)
 
 
+COMMON_HEADERS: Final = (
+    "request-id",
+    "client-request-id",
+    "OData-Version",
+    "Vary",
+    "x-ms-ags-diagnostic",
+)
+"""What every answer carries."""
+
 HEADERS: Final = {
     name: {"description": text, "schema": {"type": "string"}}
     for name, text in {
         "request-id": "This request's id, as the logs have it.",
         "client-request-id": "The caller's own id, or the request-id.",
         "OData-Version": "4.0",
+        "Vary": "Accept-Encoding: an answer may be compressed.",
+        "x-ms-ags-diagnostic": "Which instance of the service answered, in the form of Graph.",
         "Link": 'The next page, with rel="next", as in `@odata.nextLink`.',
         "Preference-Applied": "What of Prefer was followed.",
         "Location": "Where the new entity is read.",
@@ -163,19 +174,18 @@ _ERROR_HEADERS: Final = {
 def error_responses(codes: Mapping[int, Collection[str]]) -> dict[str, Any]:
     return {
         str(status): {
-            "description": text,
+            "description": f"{text} Code: {_listed(codes[status])}.",
             "headers": {
                 name: {"$ref": f"#/components/headers/{name}"}
-                for name in ("request-id", "client-request-id", _ERROR_HEADERS.get(status))
+                for name in (*COMMON_HEADERS, _ERROR_HEADERS.get(status))
                 if name is not None
             },
-            "content": {JSON: {"schema": _error_schema(codes[status])}},
+            "content": {JSON: {"schema": {"$ref": f"{SCHEMAS}error"}}},
         }
         for status, text in MEANINGS.items()
         if status >= 400
     }
 
 
-def _error_schema(codes: Collection[str]) -> dict[str, Any]:
-    inner = {"properties": {"error": {"properties": {"code": {"enum": sorted(codes)}}}}}
-    return {"allOf": [{"$ref": f"{SCHEMAS}error"}, inner]}
+def _listed(codes: Collection[str]) -> str:
+    return " or ".join(f"`{code}`" for code in sorted(codes))

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from shared import VERSION
 from shared.description.components import (
+    COMMON_HEADERS,
     HEADERS,
     JSON,
     MEANINGS,
@@ -144,7 +145,7 @@ def _errors(operation: Operation) -> set[int]:
 
 
 def _answer(status: int, schema: str | None, contract: Contract) -> dict[str, Any]:
-    headers = ["request-id", "client-request-id", "OData-Version"]
+    headers = [*COMMON_HEADERS]
     if status == 201 or (status == 204 and "Prefer-create" in contract.headers):
         headers.append("Location")
     if "Prefer-page" in contract.headers:

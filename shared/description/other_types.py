@@ -30,7 +30,9 @@ OTHER_TYPES: Final[dict[str, Any]] = {
         {
             "error": an_object(
                 {
-                    **_FAULT,
+                    "code": TEXT,
+                    # Kiota's clients show it as the text of the exception.
+                    "message": {**TEXT, "x-ms-primary-error-message": True},
                     "details": an_array(
                         an_object(
                             {

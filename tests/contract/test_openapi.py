@@ -19,6 +19,7 @@ from functions.http import operations as registry
 from functions.http import pages
 from functions.http.errors import STATUSES, UNEXPECTED
 from local.config import ROOT
+from shared.description.components import COMMON_HEADERS
 from tests.host.test_function_app import bindings, load_functions
 
 PAYLOADS = ROOT / "shared" / "contract" / "examples"
@@ -120,8 +121,16 @@ def test_every_error_of_the_service_is_described() -> None:
     }
     for status, code in STATUSES.values():
         if status != 405:
-            schema = responses[str(status)]["content"]["application/json"]["schema"]
-            assert code in schema["allOf"][1]["properties"]["error"]["properties"]["code"]["enum"]
+            assert f"`{code}`" in responses[str(status)]["description"]
+
+
+def test_every_error_has_the_one_type_whose_message_clients_show() -> None:
+    responses = description()["components"]["responses"].values()
+    assert [each["content"]["application/json"]["schema"] for each in responses] == (
+        [component("error")] * len(responses)
+    )
+    error = description()["components"]["schemas"]["error"]["properties"]["error"]
+    assert error["properties"]["message"]["x-ms-primary-error-message"] is True
 
 
 @pytest.mark.parametrize("name", ["provisioningFlow", "provisioningFlowCreate"])
@@ -224,7 +233,7 @@ class Checked:
             method, f"{self.origin}{path}", json=sent, headers=named
         ) as response:
             text, status = await response.text(), response.status
-            media_type = response.content_type
+            media_type, sent_headers = response.content_type, response.headers.keys()
         operation = self._described(method, urlsplit(path).path)
         if sent is not None and valid:
             wanted = operation["requestBody"]["content"]["application/json"]["schema"]
@@ -232,6 +241,7 @@ class Checked:
         answer = operation["responses"][str(status)]
         if "$ref" in answer:
             answer = description()["components"]["responses"][answer["$ref"].rpartition("/")[2]]
+        assert set(COMMON_HEADERS) <= answer["headers"].keys() & sent_headers
         if not text:
             assert "content" not in answer
             return None
