@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import aiohttp
 import pytest
 
 from local.access_token import READ, application_token
 from local.stack import Stack
 from tests.pages.browser import Browser
+from tests.pages.looking import FlowSet
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +28,10 @@ def origin(api: str) -> str:
 def reader(stack: Stack) -> str:
     """A token that only reads, as an operator has."""
     return application_token(stack.config, *READ)
+
+
+@pytest.fixture
+async def flow_set(http: aiohttp.ClientSession, api: str) -> FlowSet:
+    made = FlowSet(http, api)
+    await made.create()
+    return made
