@@ -96,14 +96,20 @@ async def page_library(req: func.HttpRequest) -> func.HttpResponse:
     Contract(
         TAG,
         {200: "overview", 304: None},
-        headers=("overview-search", "overview-status", "overview-top", "If-None-Match"),
+        headers=(
+            "overview-search",
+            "overview-status",
+            "overview-skip",
+            "overview-top",
+            "If-None-Match",
+        ),
         errors=(400,),
     ),
 )
 async def page_data(req: func.HttpRequest) -> func.HttpResponse:
-    """Return counts, the queue's depth and the first flow sets with their flows' readiness.
+    """Return counts, the queue's depth and flow sets with their flows' readiness, trouble first.
 
-    Not one of Graph's operations: the status page requests it. Counts are up to 10 s old.
+    Not one of Graph's operations: the status page requests it. Counts and order are up to 10 s old.
     """
     found = await bootstrap.overview().read(req.params)
     content, tag = _tagged(json.dumps(found, ensure_ascii=False).encode())

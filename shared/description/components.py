@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from shared.description.json_schema import GUID, TEXT, a_reference
-from shared.domain.readiness import Status
 from shared.odata.model import ENTITY_TYPES, EntityType
 from shared.odata.options import COLLECTION, ITEM, MAX_SKIP, MAX_TOP
+from shared.services.flow_rows import FILTERS, MOST
 from shared.services.overview import MAX_SETS
 
 JSON: Final = "application/json"
@@ -32,7 +32,6 @@ def _header(name: str, text: str) -> dict[str, Any]:
 
 
 _SOME_TEXT: Final = {**TEXT, "minLength": 1}
-_STATUS: Final = {**TEXT, "enum": [str(status) for status in Status]}
 
 _FIXED_PARAMETERS: Final = {
     "set_id": _path("set_id", "The flow set.", GUID),
@@ -55,8 +54,17 @@ _FIXED_PARAMETERS: Final = {
     "If-None-Match": _header(
         "If-None-Match", "ETags that were read, or `*`; read once more: 304, no body; a write: 412."
     ),
-    "overview-search": _query("search", "Text that the name has, or a flow set's id.", TEXT),
-    "overview-status": _query("status", "Only sets with a flow of this readiness.", _STATUS),
+    "overview-search": _query(
+        "search", "Text that the name has, or the id of a flow set or a flow.", TEXT
+    ),
+    "overview-status": _query(
+        "status",
+        "Only sets with a flow of this readiness; `stuck` is notReady for minutes.",
+        {"enum": list(FILTERS)},
+    ),
+    "overview-skip": _query(
+        "skip", "How many sets to skip.", {"type": "integer", "minimum": 0, "maximum": MOST}
+    ),
     "overview-top": _query(
         "top", "How many sets at most.", {"type": "integer", "minimum": 1, "maximum": MAX_SETS}
     ),

@@ -191,6 +191,17 @@ OTHER_TYPES: Final[dict[str, Any]] = {
                 "description": "By kind of flow, then by readiness.",
                 "additionalProperties": {"type": "object", "additionalProperties": COUNT},
             },
+            "complete": {
+                "type": "boolean",
+                "description": "False: there are more flow sets than were looked at.",
+            },
+            "sets": {
+                "type": "object",
+                "description": "How many flow sets each `status` of the request would find.",
+                "additionalProperties": COUNT,
+            },
+            "stuck": {**COUNT, "description": "Flows that are notReady for minutes."},
+            "found": {**COUNT, "description": "How many flow sets the request found."},
             "queue": {
                 **an_object(
                     {
@@ -228,6 +239,7 @@ OTHER_TYPES: Final[dict[str, Any]] = {
                                     "reason": NULLABLE_TEXT,
                                     "revision": COUNT,
                                     "changedDateTime": {**TIME, "type": ["string", "null"]},
+                                    "stuck": {"type": "boolean"},
                                     "asks": COUNT,
                                 },
                                 ["id", "kind", "readinessStatus", "reason", "changedDateTime"],
@@ -239,7 +251,7 @@ OTHER_TYPES: Final[dict[str, Any]] = {
             ),
             "more": {"type": "boolean"},
         },
-        ["flowSets", "counts", "queue", "deadLetters", "value", "more"],
+        ["flowSets", "counts", "sets", "stuck", "queue", "deadLetters", "found", "value", "more"],
         description="What the status page shows.",
     ),
     "deadLetters": an_object(

@@ -43,10 +43,10 @@ async def sign_in(page: Page, origin: str, token: str) -> None:
 
 async def open_flow(page: Page, kind: str) -> None:
     """Open the details of a flow of the one set that is shown."""
-    flow = f"[...document.querySelectorAll('.flow')].find(f => f.innerText.includes('{kind}'))"
-    await page.until(flow)
-    await page.run(f"{flow}.querySelector('summary').click()")
-    await page.until(f"{flow}.querySelector('.entries')")
+    button = f"#sets td[data-label='{kind}'] button.flow"
+    await page.until(f'document.querySelector("{button}")')
+    await page.click(button)
+    await page.until("document.querySelector('.details .entries')")
 
 
 # --- how pages are served ----------------------------------------------------------------------
@@ -149,12 +149,14 @@ async def test_flows_are_shown_by_kind_with_colour_text_reason_and_history(
         await page.until_text("✕ failed")
         await page.until_text("✓ ready")
         colours = await page.run(
-            "[...document.querySelectorAll('.flow summary .badge')]"
+            "[...document.querySelectorAll('.flow .badge')]"
             ".map(badge => getComputedStyle(badge).backgroundColor)"
         )
         assert len(set(colours)) == 2
+        for shown in ("createUnmatchedUsers needs creationOptions", "since ", "just now"):
+            assert shown in await page.text("#sets td[data-label=Users]")
         await open_flow(page, "Users")
-        details = await page.text(".flow[open]")
+        details = await page.text(".details")
         assert "createUnmatchedUsers needs creationOptions" in details
         assert "Created; its check is on the way." in details
         assert page.complaints == []
@@ -168,13 +170,13 @@ async def test_a_change_shows_without_reload_and_leaves_focus_and_details_as_the
     async with status_page(chromium, origin, reader, flow_set.name) as page:
         await page.until_text("✓ ready")
         await open_flow(page, "Administrative units")
-        await page.run("document.querySelector('.flow summary').focus()")
+        await page.run("document.querySelector('button.flow').focus()")
         nothing = {"createBasedOnOrg": False, "createBasedOnOrgPlusRoleGroup": False}
         await flow_set.send("PATCH", flow, {"creationOptions": nothing})
         await page.until_text("Changed; its check is on the way.")
         await page.until_text("Nothing would be created")
-        assert await page.run("document.activeElement.localName") == "summary"
-        assert await page.run("document.querySelector('.flow').open")
+        assert await page.run("document.activeElement.className") == "flow plain"
+        assert await page.run("document.activeElement.ariaExpanded") == "true"
         assert "disabled" in await page.run("document.querySelector('#news').textContent")
 
 
@@ -184,7 +186,7 @@ async def test_only_reads_are_sent(
     await flow_set.add("security_group")
     async with status_page(chromium, origin, reader, flow_set.name) as page:
         await open_flow(page, "Security groups")
-        await page.run("document.querySelector('#status').selectedIndex = 0")
+        await page.click(".tile.failed")
         sent = [(method, url) for method, url in page.requests if url.startswith(origin)]
         assert len(sent) > 5
         assert {method for method, _ in page.requests} == {"GET"}
@@ -200,12 +202,11 @@ async def test_sets_are_found_by_name_by_id_and_by_readiness(
         assert flow_set.name in await page.text("#sets")
         await page.fill("#search", flow_set.name.lower())
         await page.until_text("✕ failed")
-        for status, shown in (("ready", False), ("failed", True)):
-            await page.run(
-                f"document.querySelector('#status').value = '{status}',"
-                "document.querySelector('#status').dispatchEvent(new Event('change'))"
-            )
-            await page.until_text(flow_set.name if shown else "No flow set is like that.")
+        for status, shown in (("ready", "No flow set is like that."), ("failed", flow_set.name)):
+            await page.click(f"[data-key={status}] button")
+            await page.until_text(shown)
+            await page.until(f"document.querySelector('.tile.{status}').ariaPressed === 'true'")
+            assert f"status={status}" in await page.run("location.search")
 
 
 async def test_counts_add_up(
@@ -216,14 +217,15 @@ async def test_counts_add_up(
     async with status_page(chromium, origin, reader) as page:
         await page.run("document.querySelector('.kinds').open = true")
         # What goes through all sets is counted every few seconds.
-        await page.until("Number(document.querySelector('.tile.ready dd').innerText) > 0")
+        await page.until("parseInt(document.querySelector('.tile.ready .number').innerText) > 0")
         rows = await page.run(
             "[...document.querySelectorAll('#counts tbody tr')]"
-            ".map(row => [...row.cells].map(cell => cell.innerText))"
+            ".map(row => [...row.cells].map(cell => cell.innerText.replaceAll(',', '')))"
         )
         tiles = await page.run(
-            "Object.fromEntries([...document.querySelectorAll('.tile')]"
-            ".map(tile => [tile.children[0].innerText, tile.children[1].innerText]))"
+            "Object.fromEntries([...document.querySelectorAll('.tile')].map(tile =>"
+            " [...tile.children].map(part => part.innerText.replaceAll(',', '')))"
+            ".map(([name, ...rest]) => [name, rest]))"
         )
     assert {row[0] for row in rows} == {
         "Users",
@@ -231,10 +233,10 @@ async def test_counts_add_up(
         "Security groups",
         "Administrative units",
     }
-    assert sum(int(row[1]) for row in rows) == int(tiles["✓ ready"])
-    assert int(tiles["Flow sets"]) >= 1
-    assert tiles["In the queue"].isdigit()
-    assert tiles["Dead letters"].isdigit()
+    assert sum(int(row[-1]) for row in rows) == int(tiles["✓ ready"][1].split()[0])
+    assert int(tiles["All flow sets"][0]) >= int(tiles["✓ ready"][0]) >= 1
+    assert tiles["In the queue"][0].isdigit()
+    assert tiles["Dead letters"][0].isdigit()
 
 
 async def test_a_service_that_does_not_answer_is_reported_and_requested_again(
@@ -254,7 +256,7 @@ async def test_names_are_text_and_nothing_else(
     name = f"<img src=x onerror=alert(1)> {flow_set.name}"
     await flow_set.send("PATCH", f"/{flow_set.id}", {"displayName": name})
     async with status_page(chromium, origin, reader, flow_set.id) as page:
-        assert await page.text("#sets h3") == name
+        assert await page.text("#sets .name") == name
         assert await page.run("document.querySelectorAll('#sets img').length") == 0
 
 
@@ -264,17 +266,20 @@ async def test_the_page_is_used_by_keyboard_alone(
     await flow_set.add("security_group")
     async with status_page(chromium, origin, reader, flow_set.name) as page:
         await page.until("document.querySelector('.flow')")
-        for _ in range(10):
+        for _ in range(20):
             await page.press("Tab")
-            if await page.run(
-                "document.activeElement.localName === 'summary' && "
-                "document.activeElement.closest('.flow') !== null"
-            ):
+            if await page.run("document.activeElement.className") == "flow plain":
                 break
         outline = "getComputedStyle(document.activeElement).outlineStyle"
         assert await page.run(outline) != "none"
         await page.press("Enter")
-        await page.until("document.querySelector('.flow[open] .entries')")
+        await page.until("document.querySelector('.details .entries')")
+        assert await page.run("document.activeElement.innerText") == (
+            f"Security groups of {flow_set.name}"
+        )
+        await page.press("Escape")
+        await page.until("!document.querySelector('.details')")
+        assert await page.run("document.activeElement.className") == "flow plain"
 
 
 # --- status: for everybody ----------------------------------------------------------------------
