@@ -30,7 +30,13 @@ from tests.support.description import (
 
 PAYLOADS = ROOT / "shared" / "contract" / "examples"
 # Pages for people, and the handler that refuses all other requests.
-NOT_DESCRIBED = {"page_status", "page_docs", "page_part", "z_any_other_request"}
+NOT_DESCRIBED = {
+    "page_status",
+    "page_docs",
+    "page_part",
+    "page_library",
+    "z_any_other_request",
+}
 
 
 # --- the document ------------------------------------------------------------------------------
