@@ -90,6 +90,18 @@ async def http(token: str) -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
+@pytest.fixture
+async def served_description(api: str, tmp_path: Path) -> Path:
+    """The API's description as a file, as the service gives it to anyone."""
+    found = tmp_path / "openapi.json"
+    async with (
+        aiohttp.ClientSession() as anyone,
+        anyone.get(f"{api.removesuffix('/beta')}/openapi.json") as response,
+    ):
+        found.write_bytes(await response.read())
+    return found
+
+
 @pytest.fixture(scope="session")
 def cosmos_requests(stack: Stack, http: aiohttp.ClientSession) -> CosmosRequests:
     """Counts the requests that reach the Cosmos DB emulator."""

@@ -50,6 +50,11 @@ def an_array(items: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": items}
 
 
+def given(name: str) -> dict[str, Any]:
+    """Return what an object with a member of that name fits."""
+    return {"properties": {name: ANY}, "required": [name]}
+
+
 def a_text(longest: int) -> dict[str, Any]:
     return {"type": "string", "minLength": 1, "maxLength": longest}
 

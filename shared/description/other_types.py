@@ -20,6 +20,7 @@ from shared.description.json_schema import (
     an_array,
     an_enum,
     an_object,
+    given,
 )
 from shared.domain.readiness import Status
 
@@ -301,7 +302,11 @@ OTHER_TYPES: Final[dict[str, Any]] = {
             "reason": a_text(MAX_REASON),
         },
         ["reason"],
-        oneOf=[{"required": ["names"]}, {"required": ["all"]}],
+        **{
+            "if": given("names"),
+            "then": {"not": given("all")},
+            "else": given("all"),
+        },
         description="Which dead letters need nothing more, and why.",
     ),
     "deadLettersDiscarded": an_object(

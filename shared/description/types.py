@@ -42,6 +42,7 @@ from shared.description.json_schema import (
     an_array,
     an_enum,
     an_object,
+    given,
     nullable,
 )
 from shared.description.other_types import OTHER_TYPES, STATUS
@@ -172,7 +173,8 @@ class Types:
         for name, other in (("roleGroup@odata.bind", "roleGroup"), ("code", _VALUE_BIND)):
             if {name, other} <= properties.keys():
                 required = [each for each in required if each != name]
-                more["anyOf"] = [{"required": [name]}, {"required": [other]}]
+                # Of an anyOf, generators would make a type without members.
+                more |= {"if": given(name), "else": given(other)}
         return a_closed_object(properties, required, **more)
 
     def _field(

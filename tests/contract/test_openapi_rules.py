@@ -8,7 +8,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from local.config import ROOT
@@ -17,18 +16,6 @@ HERE = Path(__file__).parent
 PROGRAMS = ROOT / "tests" / "node_modules" / ".bin"
 QUIET = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true", "CI": "true"}
 SECONDS = 120
-
-
-@pytest.fixture
-async def served(api: str, tmp_path: Path) -> Path:
-    """The description as a file, as the service gives it to anyone."""
-    found = tmp_path / "openapi.json"
-    async with (
-        aiohttp.ClientSession() as anyone,
-        anyone.get(f"{api.removesuffix('/beta')}/openapi.json") as response,
-    ):
-        found.write_bytes(await response.read())
-    return found
 
 
 def redocly(document: Path) -> list[str]:
@@ -61,13 +48,13 @@ def run(program: str, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize("reader", [redocly, spectral])
-def test_it_has_no_warning_about_the_description(reader: Any, served: Path) -> None:
-    assert reader(served) == []
+def test_it_has_no_warning_about_the_description(reader: Any, served_description: Path) -> None:
+    assert reader(served_description) == []
 
 
 @pytest.mark.parametrize("reader", [redocly, spectral])
-def test_it_finds_what_is_wrong(reader: Any, served: Path, tmp_path: Path) -> None:
-    described = json.loads(served.read_bytes())
+def test_it_finds_what_is_wrong(reader: Any, served_description: Path, tmp_path: Path) -> None:
+    described = json.loads(served_description.read_bytes())
     described["paths"]["/health"]["get"]["operationId"] = "list_flow_sets"
     broken = tmp_path / "broken.json"
     broken.write_text(json.dumps(described))

@@ -80,6 +80,13 @@ def test_every_array_says_what_is_in_it() -> None:
     assert [each for each in arrays if "items" not in each] == []
 
 
+def test_no_object_is_a_choice_as_well() -> None:
+    """Generators make a choice of it, of types that have no members."""
+    schemas = description()["components"]["schemas"]
+    chosen = {name for name, each in schemas.items() if {"anyOf", "oneOf"} & each.keys()}
+    assert [name for name in chosen if "properties" in schemas[name]] == []
+
+
 def test_answers_are_open_and_what_is_sent_is_not() -> None:
     schemas = description()["components"]["schemas"]
     for name in ("outboundProvisioningFlowSet", "roleGroup", "referenceDefinition"):

@@ -1,0 +1,1 @@
+"""Tests of clients that generators make from the description of the API."""
