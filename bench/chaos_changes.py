@@ -6,7 +6,6 @@ import asyncio
 import copy
 import random
 import time
-import uuid
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 
 from bench.chaos_events import REPORTED
 from bench.chaos_judge import Engine, Expected, read_set, report, settle
-from bench.chaos_run import AT_ONCE, BODIES, KINDS, NAMES, Answer, Run, in_turns
+from bench.chaos_run import AT_ONCE, BODIES, KINDS, NAMES, Answer, Run, in_turns, unique_name
 from bench.chaos_trouble import Action, Trouble
 
 OPERATIONS = ("change", "change", "change", "reset", "report", "report", "recreate", "rename")
@@ -127,7 +126,7 @@ class Changes:
         await self._create(set_id, name, chance)
 
     async def _rename(self, set_id: str, name: str, chance: random.Random) -> None:
-        body = {"displayName": f"Contoso schools {uuid.uuid4()}"}
+        body = {"displayName": unique_name()}
         self._must(await self._run.send("PATCH", self._run.sets(set_id), body))
 
     def _must(self, answer: Answer, *others: int) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.chaos_changes import survive_changes
-from bench.chaos_run import AT_ONCE, BODIES, NAMES, Hop, Run, in_turns
+from bench.chaos_run import AT_ONCE, BODIES, NAMES, Hop, Run, in_turns, unique_name
 from bench.chaos_trouble import Action, kill
 from local.components import free_ports
 from local.stack import Stack
@@ -74,7 +74,7 @@ async def _second_host(run: Run) -> AsyncIterator[Stack]:
 async def _create_twice(run: Run) -> int:
     """Create a set and a flow by two equal requests each, at both hosts; 1 where two were made."""
     first, second = run.apis
-    name = {"displayName": f"Contoso schools {uuid.uuid4()}"}
+    name = {"displayName": unique_name()}
     sets = await _at_both(run, first, second, run.sets(), name)
     run.named |= sets
     url = run.sets(min(sets), "provisioningFlows")
