@@ -1,7 +1,8 @@
-"""Bodies made to cost as much as they can, filters too: texts that bench/hostile.py sends."""
+"""Bodies made to cost as much as they can, filters and events too: what bench/hostile.py sends."""
 
 from __future__ import annotations
 
+import base64
 import functools
 import gzip
 import itertools
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
+from shared.contract.events import report
 from shared.contract.json_body import MAX_BODY_BYTES
 
 JSON: Final = {"content-type": "application/json"}
@@ -38,6 +40,9 @@ FILTERS: Final = {
     "list": f"id in ({_literals('a', 1800)})",
     "short list": f"id in ({_literals('a', 280)})",
     "functions": "tolower(" * 18 + "id" + ")" * 18 + " eq 'a'",
+    "joined texts": "concat(" * 18 + "id" + ",id)" * 18 + " eq 'a'",
+    "parts of texts": "substring(" * 18 + "id" + ",1)" * 18 + " eq 'a'",
+    "arithmetic": "length(id)" + " add length(id)" * 60 + " eq 1",
     "quotes": filled("'", 1999),
     "names": filled("a/", 1999),
     "marks": filled(",", 1999),
@@ -136,7 +141,7 @@ def bodies() -> dict[str, str]:
                     "filter": {
                         "@odata.type": f"{_TYPE}basicFilter",
                         "attribute": "orgExternalId",
-                        "in": [f"{number:0>256}" for number in range(1000)],
+                        "in": [f"{number:0>100}" for number in range(1000)],
                     },
                 }
             )
@@ -251,3 +256,57 @@ def batches(keys: Mapping[str, str]) -> dict[str, str]:
             url=f"{root}/{name}?$filter={quote(text, safe='')}"
         )
     return found
+
+
+def _filled_json(text: str, size: int) -> str:
+    """Repeat a text until it has a size as JSON."""
+    return text * (size // (len(_json(text)) - 2) - 100)
+
+
+# --- events --------------------------------------------------------------------------------------
+
+EVENT_BYTES: Final = 250 * 1024
+"""What fits in a message of the Standard tier beside its properties."""
+
+
+def events() -> dict[str, bytes]:
+    """Return bodies of messages that the readiness queue takes."""
+    size = EVENT_BYTES - 1000
+    unknown = "00000000-0000-4000-8000-000000000000"
+    given = json.loads(report(unknown, "userProvisioningFlow", unknown, "failed").body)
+    reasons = {
+        "text": "x",
+        "dots": "a.",
+        "tokens": "eyJhbGciOi.",
+        "quotes": '"password":"a",',
+        "backslashes": '\\\\"pwd\\\\":',
+        "keys": "AccountKey=a;",
+        "hidden characters": "\u200b",
+    }
+    found = {
+        f"reason, {kind}": _json(
+            {
+                **given,
+                "data": {
+                    **given["data"],
+                    "reason": filled(text, size * len(text) // len(_json(text)) - 500),
+                },
+            }
+        )
+        for kind, text in reasons.items()
+    }
+    texts = {
+        "nested arrays": "[" * (size // 2) + "]" * (size // 2),
+        "empty arrays": _array("[]", size),
+        "repeated members": _array('{"a":1,"a":1}', size),
+        "repeated members of one object": "{" + '"a":1,' * (size // 6 - 1) + '"a":1}',
+        "exponents": _array("1e9", size),
+        "members": _members(size),
+    }
+    head = _json({name: value for name, value in given.items() if name != "data"})[:-1]
+    for kind, text in texts.items():
+        found[kind] = text
+        found[f"data, {kind}"] = f'{head},"data":{text}}}'
+        packed = base64.b64encode(text[: size * 3 // 4].encode()).decode()
+        found[f"data in base64, {kind}"] = f'{head},"data_base64":"{packed}"}}'
+    return {kind: text.encode()[:EVENT_BYTES] for kind, text in found.items()}

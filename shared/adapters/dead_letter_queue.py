@@ -36,9 +36,13 @@ _MAX_DEPTH: Final = 50
 class DeadLetterQueue:
     """The dead-letter queue of one queue."""
 
-    def __init__(self, client: ServiceBusClient, queue: str) -> None:
+    def __init__(
+        self, client: ServiceBusClient, queue: str, wait_seconds: float = WAIT_SECONDS
+    ) -> None:
+        """One more message is waited for up to `wait_seconds` before a run ends."""
         self._client = client
         self._queue = queue
+        self._wait_seconds = wait_seconds
 
     async def take(self, most: int, seconds: float, keep: Keep) -> int:
         """Hand up to `most` messages to `keep` and complete those it took; return their number.
@@ -57,7 +61,7 @@ class DeadLetterQueue:
                     return 0
                 while taken < most:
                     some = await receiver.receive_messages(
-                        min(_AT_ONCE, most - taken), max_wait_time=WAIT_SECONDS
+                        min(_AT_ONCE, most - taken), max_wait_time=self._wait_seconds
                     )
                     if not some:
                         break

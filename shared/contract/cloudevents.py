@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from shared.contract.json_body import parse
+from shared.contract.json_body import MAX_EVENT_VALUES, parse
 from shared.domain.errors import InvalidEvent, UnreadableBody
 
 _BOM: Final = b"\xef\xbb\xbf"
@@ -42,7 +42,7 @@ def as_structured(body: bytes, properties: Mapping[str, Any], content_type: str 
             "send the data as application/json."
         )
     try:
-        parse(body)
+        parse(body, MAX_EVENT_VALUES)
     except UnreadableBody as exc:
         raise InvalidEvent(
             "The message is a CloudEvent in binary mode whose body is not JSON in UTF-8."
@@ -62,7 +62,7 @@ def with_plain_data(event: dict[str, Any]) -> dict[str, Any]:
     try:
         if not isinstance(encoded, str):
             raise InvalidEvent("The message's data_base64 is not a string.")
-        data = parse(base64.b64decode(encoded, validate=True))
+        data = parse(base64.b64decode(encoded, validate=True), MAX_EVENT_VALUES)
     except (UnreadableBody, ValueError) as exc:
         raise InvalidEvent("The message's data_base64 is not JSON in base64.") from exc
     members = {name: value for name, value in event.items() if name != "data_base64"}

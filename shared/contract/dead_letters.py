@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from shared.contract.cloudevents import as_structured, with_plain_data
 from shared.contract.events import MAX_EVENT_BYTES, read_event
+from shared.contract.json_body import MAX_EVENT_VALUES, opened
 from shared.contract.redaction import HIDDEN, redacted, redacted_text
 from shared.domain.errors import InvalidEvent, NewerEvent
 
@@ -165,6 +166,8 @@ def _readable(body: bytes) -> dict[str, str]:
 
 
 def _json(body: bytes) -> Any:
+    if opened(body) > MAX_EVENT_VALUES:
+        return None
     try:
         return json.loads(body.decode("utf-8-sig"))
     except (ValueError, RecursionError):

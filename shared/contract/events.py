@@ -19,7 +19,7 @@ from marshmallow import (
 )
 
 from shared.contract.cloudevents import with_plain_data
-from shared.contract.json_body import parse, repeated_members, write_json
+from shared.contract.json_body import MAX_EVENT_VALUES, parse, repeated_members, write_json
 from shared.contract.redaction import redacted_text
 from shared.contract.schemas import FLOW_SCHEMAS
 from shared.domain.catalog import ROLE_CODES, CatalogChange, is_role_group_id
@@ -316,9 +316,12 @@ def read_event(body: bytes, enqueued_at: int | None = None) -> ReadinessEvent | 
     if len(body) > MAX_EVENT_BYTES:
         raise InvalidEvent(f"The message has {len(body)} bytes; send at most {MAX_EVENT_BYTES}.")
     try:
-        value = parse(body)
+        value = parse(body, MAX_EVENT_VALUES)
     except UnreadableBody as exc:
-        raise InvalidEvent("The message is not JSON in UTF-8.") from exc
+        raise InvalidEvent(
+            "The message is not JSON in UTF-8, or it holds more than "
+            f"{MAX_EVENT_VALUES} objects and arrays."
+        ) from exc
     if isinstance(value, str):
         raise InvalidEvent("The message is JSON inside a JSON string; send the object itself.")
     if repeated := repeated_members(value):

@@ -18,6 +18,9 @@ MAX_VALUES = 20_000
 Each costs a hundred times what its bytes cost to read, and memory in the same proportion.
 """
 
+MAX_EVENT_VALUES = 2_000
+"""How many an event may hold: one with the longest configuration has some hundred."""
+
 _TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -48,12 +51,13 @@ def read_json(body: bytes, content_type: str | None) -> Any:
     return parse(body)
 
 
-def parse(body: bytes) -> Any:
-    """Parse JSON; raises UnreadableBody. The caller has limited its size."""
-    if _opened(body) > MAX_VALUES and _opened(_TEXT.sub(b"", body)) > MAX_VALUES:
-        raise UnreadableBody(
-            f"The body holds more than {MAX_VALUES} objects and arrays; send less."
-        )
+def parse(body: bytes, most: int = MAX_VALUES) -> Any:
+    """Parse JSON; raises UnreadableBody. The caller has limited its size.
+
+    It may hold `most` objects and arrays.
+    """
+    if opened(body) > most and opened(_TEXT.sub(b"", body)) > most:
+        raise UnreadableBody(f"The body holds more than {most} objects and arrays; send less.")
     try:
         return _read_plain(body)
     except ValueError:
@@ -86,7 +90,8 @@ def repeated_names(value: Mapping[str, Any]) -> tuple[str, ...]:
     return value.repeated if isinstance(value, RepeatedMembers) else _repeated(value)
 
 
-def _opened(body: bytes) -> int:
+def opened(body: bytes) -> int:
+    """Count the brackets that open objects and arrays, those in texts included."""
     return body.count(b"{") + body.count(b"[")
 
 

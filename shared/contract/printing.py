@@ -139,15 +139,16 @@ def readiness_history(flow: Stored) -> list[dict[str, Any]]:
             "reason": entry["reason"],
             "revision": entry["revision"],
             "eventId": entry["eventId"],
-            "eventDateTime": _time_of(entry["eventAt"]),
-            "appliedDateTime": _time_of(entry["appliedAt"]),
+            "eventDateTime": time_of(entry["eventAt"]),
+            "appliedDateTime": time_of(entry["appliedAt"]),
         }
         for entry in flow["history"]
         if entry is not None
     ]
 
 
-def _time_of(microseconds_since_1970: int) -> str:
+def time_of(microseconds_since_1970: int) -> str:
+    """Print a moment that is stored as a number."""
     moment = datetime.fromtimestamp(microseconds_since_1970 // 1_000_000, UTC)
     fraction = microseconds_since_1970 % 1_000_000
     return printed_time(f"{moment:%Y-%m-%dT%H:%M:%S}.{fraction:06d}0Z")

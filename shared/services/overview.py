@@ -5,16 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.contract.printing import readiness_history
-from shared.contract.schemas import FLOW_SCHEMAS
 from shared.domain.errors import Fault, InvalidRequest, StoreUnavailable
-from shared.domain.ids import printed_time
-from shared.domain.readiness import Status
-from shared.odata.cosmos import Query
+from shared.services.flow_rows import (
+    FILTERS,
+    MOST,
+    Row,
+    Rows,
+    all_query,
+    counted,
+    rows_of,
+    search_query,
+    shown,
+    shown_query,
+)
 
 if TYPE_CHECKING:
     from shared.adapters.archive import Archive
@@ -29,7 +37,17 @@ MAX_SEARCH: Final = 256
 # However many look: what goes through everything that is stored is asked for this often at most.
 COUNTED_SECONDS: Final = 10.0
 DEAD_LETTER_DAYS: Final = 7
-_OPTIONS: Final = ("search", "status", "top")
+_OPTIONS: Final = ("search", "skip", "status", "top")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a request for the overview wants."""
+
+    search: str
+    status: str | None
+    skip: int
+    top: int
 
 
 class Overview:
@@ -40,61 +58,82 @@ class Overview:
         self._archive = archive
         self._depth = depth
         self._counting = asyncio.Lock()
-        self._counted: dict[str, Any] = {}
-        self._counted_at = -COUNTED_SECONDS
+        self._rows: Rows | None = None
+        self._counted_at = 0.0
+        self._looking: asyncio.Task[None] | None = None
+        self._looked_at = -COUNTED_SECONDS
+        self._seen: dict[str, Any] = {}
 
     async def read(self, params: Mapping[str, str]) -> dict[str, Any]:
-        """Return counts and the first sets by name.
+        """Return counts and some flow sets, those with trouble first.
 
-        `params` are a request's: search (in names, or a set's id), status (sets with a flow of that
-        readiness) and top (1 to MAX_SETS). Raises InvalidRequest and StoreUnavailable.
+        `params` are a request's: search (in names, or a set's or a flow's id), status (sets with a
+        flow of that readiness, or a stuck one), skip and top (1 to MAX_SETS). The order is up to
+        COUNTED_SECONDS old, the sets themselves are read now. Raises InvalidRequest and
+        StoreUnavailable.
         """
-        search, status, top = _options(params)
-        totals, found = await asyncio.gather(
-            self._totals(), self._store.query_sets(_query(search, status, top), top + 1)
-        )
+        options = _options(params)
+        totals, all_rows = await self._totals()
+        found = await self._found(all_rows, options)
+        page = found[options.skip : options.skip + options.top]
         return {
             **totals,
-            "value": [_flow_set(each) for each in found[:top]],
-            "more": len(found) > top,
+            "found": len(found),
+            "value": await self._shown([row.id for row in page]),
+            "more": options.skip + options.top < len(found),
         }
 
-    async def _totals(self) -> dict[str, Any]:
-        async with self._counting:
-            if time.monotonic() - self._counted_at >= COUNTED_SECONDS:
-                sets, counts, queue, letters = await asyncio.gather(
-                    self._store.count_sets(Query("SELECT VALUE COUNT(1) FROM c", [])),
-                    self._counts(),
-                    self._depth.read(),
-                    self._dead_letters(),
-                )
-                self._counted = {
-                    "flowSets": sets,
-                    "counts": counts,
-                    "queue": queue,
-                    "deadLetters": letters,
-                }
-                self._counted_at = time.monotonic()
-            return self._counted
+    async def _found(self, all_rows: Rows, options: Options) -> list[Row]:
+        """Return the rows that pass; where a search finds none of them, the store may know more."""
+        search, status = options.search, options.status
+        found = [row for row in all_rows.rows if row.passes(search, status)]
+        if search and not (found and all_rows.complete):
+            others = await self._store.rows(search_query(search, MAX_SETS), MAX_SETS)
+            found = [row for row in rows_of(others) if row.passes(search, status)]
+        return found
 
-    async def _counts(self) -> dict[str, dict[str, int]]:
-        """Count the flows of each kind and status; each count is answered from an index."""
-        kinds = list(FLOW_SCHEMAS)
-        numbers = iter(
-            await asyncio.gather(
-                *(
-                    self._store.count_sets(
-                        Query(
-                            f"SELECT VALUE COUNT(1) FROM c WHERE {_has(kind)}",  # noqa: S608 - kinds are our own words
-                            [{"name": "@status", "value": str(status)}],
-                        )
-                    )
-                    for kind in kinds
-                    for status in Status
-                )
-            )
-        )
-        return {kind: {str(status): next(numbers) for status in Status} for kind in kinds}
+    async def _shown(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        if not ids:
+            return []
+        found = {each["id"]: each for each in await self._store.rows(shown_query(ids), len(ids))}
+        return [shown(found[each]) for each in ids if each in found]
+
+    async def _totals(self) -> tuple[dict[str, Any], Rows]:
+        async with self._counting:
+            if self._rows is None or time.monotonic() - self._counted_at >= COUNTED_SECONDS:
+                found = await self._store.rows(all_query(), MOST)
+                # For thousands of sets this takes a while, in which others are served.
+                self._rows = await asyncio.to_thread(counted, found)
+                self._counted_at = time.monotonic()
+            rows = self._rows
+        totals = {
+            "flowSets": len(rows.rows),
+            "complete": rows.complete,
+            "counts": rows.counts,
+            "sets": rows.sets,
+            "stuck": rows.stuck,
+        }
+        return {**totals, **await self._waiting()}, rows
+
+    async def _waiting(self) -> dict[str, Any]:
+        """Return what waits in the queue and the archive, as it was when it was last looked at.
+
+        Service Bus takes a second for it, and an outage of either takes many: only the first caller
+        waits until both were looked at.
+        """
+        if self._looking is None and time.monotonic() - self._looked_at >= COUNTED_SECONDS:
+            self._looked_at = time.monotonic()
+            self._looking = asyncio.create_task(self._look())
+        if self._looking is not None and not self._seen:
+            await asyncio.shield(self._looking)
+        return self._seen
+
+    async def _look(self) -> None:
+        try:
+            queue, letters = await asyncio.gather(self._depth.read(), self._dead_letters())
+            self._seen = {"queue": queue, "deadLetters": letters}
+        finally:
+            self._looking = None
 
     async def _dead_letters(self) -> dict[str, Any] | None:
         """Count the dead letters of the last days in the archive; None where it is out of reach."""
@@ -118,7 +157,7 @@ class Overview:
         }
 
 
-def _options(params: Mapping[str, str]) -> tuple[str, str | None, int]:
+def _options(params: Mapping[str, str]) -> Options:
     faults = [
         Fault("UnknownOption", f"Use {', '.join(_OPTIONS)}.", name[:64])
         for name in params
@@ -128,57 +167,15 @@ def _options(params: Mapping[str, str]) -> tuple[str, str | None, int]:
     if len(search) > MAX_SEARCH:
         faults.append(Fault("InvalidValue", f"Give up to {MAX_SEARCH} characters.", "search"))
     status = params.get("status")
-    if status is not None and status not in list(Status):
-        faults.append(Fault("InvalidValue", f"Give one of {', '.join(Status)}.", "status"))
-    text = params.get("top", str(PAGE))
-    top = int(text) if text.isascii() and text.isdigit() and len(text) <= 4 else 0
-    if not 1 <= top <= MAX_SETS:
-        faults.append(Fault("InvalidValue", f"Give a number from 1 to {MAX_SETS}.", "top"))
+    if status is not None and status not in FILTERS:
+        faults.append(Fault("InvalidValue", f"Give one of {', '.join(FILTERS)}.", "status"))
+    numbers = {}
+    for name, least, most, default in (("top", 1, MAX_SETS, PAGE), ("skip", 0, MOST, 0)):
+        text = params.get(name, str(default))
+        number = int(text) if text.isascii() and text.isdigit() and len(text) <= 5 else -1
+        if not least <= number <= most:
+            faults.append(Fault("InvalidValue", f"Give a number from {least} to {most}.", name))
+        numbers[name] = number
     if faults:
         raise InvalidRequest(*faults)
-    return search, status, top
-
-
-def _has(kind: str) -> str:
-    return f"c.flows.{kind}.readinessStatus = @status"
-
-
-def _query(search: str, status: str | None, top: int) -> Query:
-    parameters: list[dict[str, Any]] = [{"name": "@most", "value": top + 1}]
-    conditions = []
-    if search:
-        conditions.append("(CONTAINS(c.displayName, @search, true) OR c.id = @id)")
-        parameters += [
-            {"name": "@search", "value": search},
-            {"name": "@id", "value": search.lower()},
-        ]
-    if status is not None:
-        conditions.append(f"({' OR '.join(map(_has, FLOW_SCHEMAS))})")
-        parameters.append({"name": "@status", "value": status})
-    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    text = f"SELECT TOP @most * FROM c{where} ORDER BY c.displayName, c.id"  # noqa: S608 - all words are our own
-    return Query(text, parameters)
-
-
-def _flow_set(document: Mapping[str, Any]) -> dict[str, Any]:
-    stored = document["flows"]
-    return {
-        "id": document["id"],
-        "displayName": document["displayName"],
-        "createdDateTime": printed_time(document["createdDateTime"]),
-        "flows": [_flow(kind, stored[kind]) for kind in FLOW_SCHEMAS if kind in stored],
-    }
-
-
-def _flow(kind: str, flow: Mapping[str, Any]) -> dict[str, Any]:
-    latest = readiness_history(flow)[:1]
-    return {
-        "id": flow["id"],
-        "kind": kind,
-        "readinessStatus": flow["readinessStatus"],
-        "reason": flow["reason"],
-        "revision": flow["revision"],
-        "changedDateTime": latest[0]["appliedDateTime"] if latest else None,
-        # How often a check was asked for: more than once means that something is slow or lost.
-        "asks": flow["asks"],
-    }
+    return Options(search, status, numbers["skip"], numbers["top"])

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from shared.contract.events import check_request
-from shared.domain.errors import PublishFailed, ServiceError, StoreUnavailable
+from shared.domain.errors import PublishFailed, ServiceError
 from shared.domain.flows import Stored, recheck_at
 from shared.domain.ids import microseconds
 from shared.telemetry import log_event
@@ -104,6 +104,6 @@ class Reconciler:
                 noted = {**flow, "asks": asks + 1}
                 await self.store.note_recheck(set_id, kind, noted, asks, flow["checkDueAt"])
                 raise
-        except (PublishFailed, StoreUnavailable) as exc:
+        except ServiceError as exc:
             return exc
         return True

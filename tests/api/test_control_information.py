@@ -181,3 +181,28 @@ async def test_the_order_is_context_type_id_etag_then_properties(
     whole = await full(service, flow.url)
     assert [name for name in whole if name.startswith("@")] == FIRST
     assert not re.search(r"graph\.microsoft\.com[^$]*(?:Link|id)\"", str(whole))
+
+
+@pytest.mark.parametrize("kind", NAMES)
+async def test_what_was_read_in_full_can_be_sent_back(
+    service: Api, stored: tuple[str, dict[str, Flow]], kind: str
+) -> None:
+    flow = stored[1][kind]
+    whole = await full(service, flow.url)
+    answer = await service.patch(whole["@odata.editLink"], whole)
+    assert answer.status == 204, answer.text
+    again = await full(service, flow.url)
+    moving = ("lastModifiedDateTime", "readinessStatus", "@odata.etag")
+    assert {name: value for name, value in again.items() if name not in moving} == {
+        name: value for name, value in whole.items() if name not in moving
+    }
+
+
+async def test_a_set_and_a_role_group_read_in_full_can_be_sent_back(
+    service: Api, stored: tuple[str, dict[str, Flow]]
+) -> None:
+    group = f"{service.groups}/{await service.new_role_group('nurse')}"
+    for url in (service.set(stored[0]), group):
+        whole = await full(service, url)
+        answer = await service.patch(url, whole)
+        assert answer.status == 204, answer.text

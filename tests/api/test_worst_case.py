@@ -7,6 +7,7 @@ calls is counted.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 import sys
@@ -21,12 +22,16 @@ import pytest
 
 import function_app  # noqa: F401 - its import registers the operations
 from bench.hostile import Hostile, hostile
+from bench.hostile_bodies import EVENT_BYTES, events
 from functions.http.batch import MAX_ANSWER_BYTES
 from functions.http.operations import ROUTES, dispatch
 from local.settings import example_values
 from local.stack import Stack
+from local.swagger_ui import folder, shipped
 from shared import bootstrap
+from shared.contract.events import read_event
 from shared.domain.context import MAX_STEPS, steps, within
+from shared.domain.errors import InvalidEvent
 from tests.support.api import UNKNOWN, Api, CosmosRequests, request_body
 
 KEYS = {
@@ -34,11 +39,15 @@ KEYS = {
     "flow_id": UNKNOWN,
     "group_id": UNKNOWN,
     "definition_id": "RefRole-teacher",
-    "name": "docs.js",
+    "name": "status.js",
+    "library": folder(shipped()[0]).name,
+    "file": "swagger-ui-bundle.js",
 }
 REQUESTS = hostile(KEYS)
+EVENTS = events()
 # Calls of functions, those of the interpreter included; twice what is needed today.
 WITHOUT_TOKEN, WITH_TOKEN = 150_000, 1_500_000
+EVENT_CALLS = 250_000
 STORE_REQUESTS = 100
 SECONDS = 60
 
@@ -156,3 +165,20 @@ async def test_with_a_token_no_request_costs_more_than_its_budget(
         ):
             costly.append((each.name, calls, evaluated, asked, answered))
     assert costly == []
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+def test_no_event_costs_more_than_its_budget(kind: str) -> None:
+    calls = Counter[str]()
+
+    def count(frame: Any, event: str, argument: Any) -> None:
+        calls[event] += 1
+
+    assert len(EVENTS[kind]) <= EVENT_BYTES
+    sys.setprofile(count)
+    try:
+        with contextlib.suppress(InvalidEvent):
+            read_event(EVENTS[kind])
+    finally:
+        sys.setprofile(None)
+    assert calls["call"] + calls["c_call"] <= EVENT_CALLS

@@ -310,3 +310,14 @@ def test_a_hostile_body_is_recorded_in_linear_time(body: bytes) -> None:
 )
 def test_json_in_a_text_is_searched_too(text: str, left: str) -> None:
     assert kept({"note": text})["body"] == {"note": left}
+
+
+@pytest.mark.parametrize(("values", "is_kept"), [(1990, True), (2001, False)])
+def test_a_body_of_too_many_objects_is_not_searched_but_told(values: int, is_kept: bool) -> None:
+    sent = json.loads(events.report("s", "userProvisioningFlow", "f", "ready").body)
+    letter = kept({**sent, "more": [[]] * (values - 3)})
+
+    assert (letter["body"] is not None) is is_kept
+    assert letter["bodySize"] > values
+    if not is_kept:
+        assert letter["readable"]["id"] == sent["id"]

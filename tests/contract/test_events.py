@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from shared.adapters.keyring import Keyring
 from shared.contract import events
+from shared.contract.json_body import MAX_EVENT_VALUES
 from shared.contract.loading import load_flow
 from shared.domain import flows
 from shared.domain.catalog import CatalogChange
@@ -251,7 +252,7 @@ def test_the_same_message_is_the_same_event() -> None:
     ],
 )
 def test_a_message_that_is_not_json_is_refused(body: bytes) -> None:
-    assert refusal(body) == "The message is not JSON in UTF-8."
+    assert refusal(body).startswith("The message is not JSON in UTF-8, or")
 
 
 @pytest.mark.parametrize(
@@ -539,3 +540,12 @@ def test_any_value_in_any_place_is_read_or_refused(
         assert str(refused)  # noqa: PT017 - both ends are allowed, any other exception is not
     else:
         assert found.kind == KIND
+
+
+def test_an_event_holds_a_bounded_number_of_objects_and_arrays() -> None:
+    sent = json.loads(events.report(SET_ID, KIND, FLOW_ID, "ready").body)
+    fitting = json.dumps({**sent, "more": [[]] * (MAX_EVENT_VALUES - 3)}).encode()
+    too_many = json.dumps({**sent, "more": [[]] * (MAX_EVENT_VALUES - 2)}).encode()
+
+    assert read(fitting).status == "ready"
+    assert f"more than {MAX_EVENT_VALUES} objects" in refusal(too_many)

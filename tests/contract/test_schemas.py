@@ -421,6 +421,15 @@ def test_faults_are_bounded_however_many_there_are() -> None:
     assert len(targets(flow)) == MAX_FAULTS
 
 
+def test_no_more_unknown_members_are_looked_at_than_are_reported() -> None:
+    known = {"displayName": "a", "FILTER": None}
+    kept = instance(FlowSet).use_declared_names(
+        known | {f"x{number}": 0 for number in range(70_000)}
+    )
+    assert len(kept) == MAX_FAULTS + 2
+    assert {"displayName", "filter"} <= kept.keys()
+
+
 @pytest.mark.parametrize(
     "member",
     ["id", "createdDateTime", "lastModifiedDateTime", "readinessStatus", "READINESSSTATUS"],

@@ -233,10 +233,9 @@ async def test_a_pass_takes_a_bounded_number_and_a_full_one_is_followed_at_once(
 
 async def test_an_empty_queue_is_not_waited_for(world: World) -> None:
     began = time.monotonic()
-    assert await world.letters.queue.take(1, 30, world.letters.keep) == 0
-    first = time.monotonic() - began
-    # Opening and closing a link takes the SDK up to 1.5 s, waiting for messages one more.
-    assert first < 2.5
+    patient = DeadLetterQueue(world.client, "readiness", wait_seconds=30)
+    assert await patient.take(1, 60, world.letters.keep) == 0
+    assert time.monotonic() - began < 20
 
 
 async def test_what_cannot_be_archived_stays_and_is_archived_later(
@@ -278,8 +277,8 @@ async def test_a_queue_that_does_not_answer_ends_the_run_in_time(
         began = time.monotonic()
         with pytest.raises(Unavailable):
             await world.letters.queue.take(1, 1.0, world.letters.keep)
-        # A second, and what closing may take.
-        assert time.monotonic() - began < 8
+        # A second, and five that closing may take.
+        assert time.monotonic() - began < 20
     finally:
         os.kill(bus.pid, signal.SIGCONT)
     await world.letters.collect()

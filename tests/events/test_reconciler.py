@@ -265,12 +265,25 @@ async def test_a_request_that_cannot_be_published_is_no_reason_to_wait_longer(wo
     assert await world.requested() == []
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 503},
+        {"status": 401},
+        {"status": 403},
+        {"status": 404, "subStatus": 1002},
+        {"status": 404, "subStatus": 1003},
+        {"status": 413},
+        {"status": 429, "retryAfterMs": 60_000},
+    ],
+    ids=lambda fault: "-".join(map(str, fault.values())),
+)
 async def test_a_run_goes_on_with_the_others_when_one_write_fails(
-    world: World, cosmos_faults: CosmosFaults
+    world: World, cosmos_faults: CosmosFaults, fault: dict[str, int]
 ) -> None:
     for _ in range(3):
         await world.new_flow(checkDueAt=0)
-    async with cosmos_faults(operation="patch", status=503):
+    async with cosmos_faults(operation="patch", **fault):
         assert await world.reconciler.run(MOST, SECONDS) == 2
     assert await world.reconciler.run(MOST, SECONDS) == 1
     assert len(set(await world.requested())) == 3

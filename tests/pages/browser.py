@@ -217,8 +217,8 @@ class Page:
             )
 
     async def press(self, key: str) -> None:
-        """Press and release a key: Tab, Enter or Space."""
-        codes = {"Tab": (9, ""), "Enter": (13, "\r"), "Space": (32, " ")}
+        """Press and release a key: Tab, Enter, Escape or Space."""
+        codes = {"Tab": (9, ""), "Enter": (13, "\r"), "Escape": (27, ""), "Space": (32, " ")}
         number, text = codes[key]
         name = " " if key == "Space" else key
         common = {"key": name, "code": key, "windowsVirtualKeyCode": number}

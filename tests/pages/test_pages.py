@@ -2,88 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import json
 import re
-import time
-import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 
 from local import install
-from local.access_token import READ, application_token
+from local.access_token import application_token
 from local.config import ROOT
 from local.stack import Stack
 from tests.pages import browser
 from tests.pages.browser import Browser, BrowserError, Page
-
-AXE = ROOT / "tests" / "node_modules" / "axe-core" / "axe.min.js"
-PAYLOADS = ROOT / "shared" / "contract" / "examples"
-KINDS = ("user", "class_group", "security_group", "administrative_unit")
-PHONE = 375
-# What reports of axe-core count here; it has "minor" below them.
-SERIOUS = ("critical", "serious", "moderate")
-
-
-@pytest.fixture(scope="session")
-async def chromium(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
-    async with Browser(tmp_path_factory.mktemp("chromium")) as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def origin(api: str) -> str:
-    return api.removesuffix("/beta")
-
-
-@pytest.fixture(scope="session")
-def reader(stack: Stack) -> str:
-    """A token that only reads, as an operator has."""
-    return application_token(stack.config, *READ)
-
-
-class FlowSet:
-    """A new flow set with a name of its own, and what a test does to it over the API."""
-
-    def __init__(self, http: aiohttp.ClientSession, api: str) -> None:
-        self._http = http
-        self.sets = f"{api}/external/industryData/outboundProvisioningFlowSets"
-        self.name = f"Set {uuid.uuid4()}"
-        self.id = ""
-
-    async def create(self) -> None:
-        self.id = (await self.send("POST", "", {"displayName": self.name}))["id"]
-
-    async def add(self, name: str, **change: Any) -> str:
-        """Create a published flow, changed; return its path below the sets."""
-        body = json.loads((PAYLOADS / f"{name}.request.json").read_text("utf-8")) | change
-        flow = await self.send("POST", f"/{self.id}/provisioningFlows", body)
-        return f"/{self.id}/provisioningFlows/{flow['id']}"
-
-    async def send(self, method: str, path: str, body: Any = None) -> Any:
-        async with self._http.request(method, self.sets + path, json=body) as response:
-            assert response.ok, await response.text()
-            text = await response.text()
-            return json.loads(text) if text else None
-
-    async def until_ready(self, path: str) -> None:
-        deadline = time.monotonic() + 30
-        while (await self.send("GET", path))["readinessStatus"] != "ready":
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.05)
-
-
-@pytest.fixture
-async def flow_set(http: aiohttp.ClientSession, api: str) -> FlowSet:
-    made = FlowSet(http, api)
-    await made.create()
-    return made
+from tests.pages.looking import KINDS, PHONE, FlowSet, is_wider_than_the_window, violations
 
 
 @contextlib.asynccontextmanager
@@ -109,32 +43,18 @@ async def sign_in(page: Page, origin: str, token: str) -> None:
 
 async def open_flow(page: Page, kind: str) -> None:
     """Open the details of a flow of the one set that is shown."""
-    flow = f"[...document.querySelectorAll('.flow')].find(f => f.innerText.includes('{kind}'))"
-    await page.until(flow)
-    await page.run(f"{flow}.querySelector('summary').click()")
-    await page.until(f"{flow}.querySelector('.entries')")
-
-
-async def violations(page: Page) -> list[str]:
-    """What axe-core finds that matters."""
-    await page.run(AXE.read_text("utf-8"))
-    found = await page.run("axe.run().then(result => JSON.stringify(result.violations))")
-    return [
-        f"{each['id']}: {[node['html'] for node in each['nodes']]}"
-        for each in json.loads(found)
-        if each["impact"] in SERIOUS
-    ]
-
-
-async def is_wider_than_the_window(page: Page) -> bool:
-    wider: bool = await page.run("document.documentElement.scrollWidth > innerWidth")
-    return wider
+    button = f"#sets td[data-label='{kind}'] button.flow"
+    await page.until(f'document.querySelector("{button}")')
+    await page.click(button)
+    await page.until("document.querySelector('.details .entries')")
 
 
 # --- how pages are served ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/status", "/docs", "/pages/status.js", "/pages/pages.css"])
+@pytest.mark.parametrize(
+    "path", ["/status", "/docs", "/pages/status.js", "/pages/pages.css", "/pages/docs.css"]
+)
 async def test_pages_are_public_checked_by_etag_and_may_load_nothing_foreign(
     origin: str, path: str
 ) -> None:
@@ -152,13 +72,23 @@ async def test_pages_are_public_checked_by_etag_and_may_load_nothing_foreign(
 
 async def test_no_other_file_is_served(origin: str) -> None:
     async with aiohttp.ClientSession() as anybody:
-        for name in ("docs.py", "..%2Fdocs.py", "%2e%2e%2fhttp.py", "none.js"):
+        for name in (
+            "docs.py",
+            "..%2Fdocs.py",
+            "%2e%2e%2fhttp.py",
+            "none.js",
+            "none/swagger-ui.css",
+            "..%2F../pages.py",
+            "%2e%2e/pages.py",
+        ):
             async with anybody.get(f"{origin}/pages/{name}") as response:
                 assert response.status == 404
 
 
 def test_pages_have_no_script_and_no_style_of_their_own_and_name_no_other_host() -> None:
-    for page in (ROOT / "functions" / "http" / "static").iterdir():
+    own = [path for path in (ROOT / "functions" / "http" / "static").iterdir() if path.is_file()]
+    assert own
+    for page in own:
         text = page.read_text("utf-8").replace("http://www.w3.org/2000/svg", "")
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bon\w+=|style=", text), page.name
         assert "http:" not in text, page.name
@@ -219,12 +149,14 @@ async def test_flows_are_shown_by_kind_with_colour_text_reason_and_history(
         await page.until_text("✕ failed")
         await page.until_text("✓ ready")
         colours = await page.run(
-            "[...document.querySelectorAll('.flow summary .badge')]"
+            "[...document.querySelectorAll('.flow .badge')]"
             ".map(badge => getComputedStyle(badge).backgroundColor)"
         )
         assert len(set(colours)) == 2
+        for shown in ("createUnmatchedUsers needs creationOptions", "since ", "just now"):
+            assert shown in await page.text("#sets td[data-label=Users]")
         await open_flow(page, "Users")
-        details = await page.text(".flow[open]")
+        details = await page.text(".details")
         assert "createUnmatchedUsers needs creationOptions" in details
         assert "Created; its check is on the way." in details
         assert page.complaints == []
@@ -238,13 +170,13 @@ async def test_a_change_shows_without_reload_and_leaves_focus_and_details_as_the
     async with status_page(chromium, origin, reader, flow_set.name) as page:
         await page.until_text("✓ ready")
         await open_flow(page, "Administrative units")
-        await page.run("document.querySelector('.flow summary').focus()")
+        await page.run("document.querySelector('button.flow').focus()")
         nothing = {"createBasedOnOrg": False, "createBasedOnOrgPlusRoleGroup": False}
         await flow_set.send("PATCH", flow, {"creationOptions": nothing})
         await page.until_text("Changed; its check is on the way.")
         await page.until_text("Nothing would be created")
-        assert await page.run("document.activeElement.localName") == "summary"
-        assert await page.run("document.querySelector('.flow').open")
+        assert await page.run("document.activeElement.className") == "flow plain"
+        assert await page.run("document.activeElement.ariaExpanded") == "true"
         assert "disabled" in await page.run("document.querySelector('#news').textContent")
 
 
@@ -254,7 +186,7 @@ async def test_only_reads_are_sent(
     await flow_set.add("security_group")
     async with status_page(chromium, origin, reader, flow_set.name) as page:
         await open_flow(page, "Security groups")
-        await page.run("document.querySelector('#status').selectedIndex = 0")
+        await page.click(".tile.failed")
         sent = [(method, url) for method, url in page.requests if url.startswith(origin)]
         assert len(sent) > 5
         assert {method for method, _ in page.requests} == {"GET"}
@@ -270,12 +202,11 @@ async def test_sets_are_found_by_name_by_id_and_by_readiness(
         assert flow_set.name in await page.text("#sets")
         await page.fill("#search", flow_set.name.lower())
         await page.until_text("✕ failed")
-        for status, shown in (("ready", False), ("failed", True)):
-            await page.run(
-                f"document.querySelector('#status').value = '{status}',"
-                "document.querySelector('#status').dispatchEvent(new Event('change'))"
-            )
-            await page.until_text(flow_set.name if shown else "No flow set is like that.")
+        for status, shown in (("ready", "No flow set is like that."), ("failed", flow_set.name)):
+            await page.click(f"[data-key={status}] button")
+            await page.until_text(shown)
+            await page.until(f"document.querySelector('.tile.{status}').ariaPressed === 'true'")
+            assert f"status={status}" in await page.run("location.search")
 
 
 async def test_counts_add_up(
@@ -286,14 +217,15 @@ async def test_counts_add_up(
     async with status_page(chromium, origin, reader) as page:
         await page.run("document.querySelector('.kinds').open = true")
         # What goes through all sets is counted every few seconds.
-        await page.until("Number(document.querySelector('.tile.ready dd').innerText) > 0")
+        await page.until("parseInt(document.querySelector('.tile.ready .number').innerText) > 0")
         rows = await page.run(
             "[...document.querySelectorAll('#counts tbody tr')]"
-            ".map(row => [...row.cells].map(cell => cell.innerText))"
+            ".map(row => [...row.cells].map(cell => cell.innerText.replaceAll(',', '')))"
         )
         tiles = await page.run(
-            "Object.fromEntries([...document.querySelectorAll('.tile')]"
-            ".map(tile => [tile.children[0].innerText, tile.children[1].innerText]))"
+            "Object.fromEntries([...document.querySelectorAll('.tile')].map(tile =>"
+            " [...tile.children].map(part => part.innerText.replaceAll(',', '')))"
+            ".map(([name, ...rest]) => [name, rest]))"
         )
     assert {row[0] for row in rows} == {
         "Users",
@@ -301,10 +233,10 @@ async def test_counts_add_up(
         "Security groups",
         "Administrative units",
     }
-    assert sum(int(row[1]) for row in rows) == int(tiles["✓ ready"])
-    assert int(tiles["Flow sets"]) >= 1
-    assert tiles["In the queue"].isdigit()
-    assert tiles["Dead letters"].isdigit()
+    assert sum(int(row[-1]) for row in rows) == int(tiles["✓ ready"][1].split()[0])
+    assert int(tiles["All flow sets"][0]) >= int(tiles["✓ ready"][0]) >= 1
+    assert tiles["In the queue"][0].isdigit()
+    assert tiles["Dead letters"][0].isdigit()
 
 
 async def test_a_service_that_does_not_answer_is_reported_and_requested_again(
@@ -324,7 +256,7 @@ async def test_names_are_text_and_nothing_else(
     name = f"<img src=x onerror=alert(1)> {flow_set.name}"
     await flow_set.send("PATCH", f"/{flow_set.id}", {"displayName": name})
     async with status_page(chromium, origin, reader, flow_set.id) as page:
-        assert await page.text("#sets h3") == name
+        assert await page.text("#sets .name") == name
         assert await page.run("document.querySelectorAll('#sets img').length") == 0
 
 
@@ -334,20 +266,23 @@ async def test_the_page_is_used_by_keyboard_alone(
     await flow_set.add("security_group")
     async with status_page(chromium, origin, reader, flow_set.name) as page:
         await page.until("document.querySelector('.flow')")
-        for _ in range(10):
+        for _ in range(20):
             await page.press("Tab")
-            if await page.run(
-                "document.activeElement.localName === 'summary' && "
-                "document.activeElement.closest('.flow') !== null"
-            ):
+            if await page.run("document.activeElement.className") == "flow plain":
                 break
         outline = "getComputedStyle(document.activeElement).outlineStyle"
         assert await page.run(outline) != "none"
         await page.press("Enter")
-        await page.until("document.querySelector('.flow[open] .entries')")
+        await page.until("document.querySelector('.details .entries')")
+        assert await page.run("document.activeElement.innerText") == (
+            f"Security groups of {flow_set.name}"
+        )
+        await page.press("Escape")
+        await page.until("!document.querySelector('.details')")
+        assert await page.run("document.activeElement.className") == "flow plain"
 
 
-# --- both pages: for everybody -----------------------------------------------------------------
+# --- status: for everybody ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -380,84 +315,8 @@ async def test_axe_finds_nothing_and_all_fits(
         await page.screenshot(pictures / "status.png")
         assert await violations(page) == []
         assert not await is_wider_than_the_window(page)
-        await page.open(f"{origin}/docs")
-        await page.until("document.querySelector('#create_provisioning_flow')")
-        await page.click("#create_provisioning_flow > summary")
-        await page.until("document.querySelector('#create_provisioning_flow textarea')")
-        await page.click("#newset")
-        await page.until("document.querySelector('#setid').textContent")
-        await page.screenshot(pictures / "docs.png")
-        assert await violations(page) == []
-        assert not await is_wider_than_the_window(page)
         assert page.complaints == []
     assert all(picture.stat().st_size > 10_000 for picture in pictures.iterdir())
-
-
-# --- docs --------------------------------------------------------------------------------------
-
-
-@contextlib.asynccontextmanager
-async def docs_page(chromium: Browser, origin: str, token: str) -> AsyncIterator[Page]:
-    async with chromium.page() as page:
-        await page.open(f"{origin}/docs")
-        await page.until("document.querySelector('#create_provisioning_flow')")
-        await page.fill("#token", token)
-        await page.press("Enter")
-        await page.until_text("This tab has a token now.")
-        yield page
-
-
-async def test_the_four_published_examples_can_be_sent_and_seen(
-    chromium: Browser, origin: str, token: str
-) -> None:
-    async with docs_page(chromium, origin, token) as page:
-        await page.click("#newset")
-        await page.until("document.querySelector('#setid').textContent")
-        assert await page.run(
-            "[...document.querySelector('#example').options].map(option => option.value).sort()"
-        ) == sorted(KINDS)
-        for name in KINDS:
-            await page.run(f"document.querySelector('#example').value = '{name}'")
-            await page.click("#sendexample")
-            kind = "".join(part.title() if at else part for at, part in enumerate(name.split("_")))
-            await page.until(
-                "document.querySelector('#tour').innerText.includes('201 Created') && "
-                f"document.querySelector('#tour').innerText.includes('{kind}ProvisioningFlow')"
-            )
-        await page.click("#readflow")
-        await page.until("/200 OK/.test(document.querySelector('#tour').innerText)")
-        assert page.complaints == []
-
-
-async def test_an_error_of_the_api_is_a_sentence(
-    chromium: Browser, origin: str, token: str, flow_set: FlowSet
-) -> None:
-    operation = "#create_provisioning_flow"
-    async with docs_page(chromium, origin, token) as page:
-        await page.click(f"{operation} > summary")
-        await page.until(f"document.querySelector('{operation} textarea')")
-        await page.fill(f"{operation} input[data-name=set_id]", flow_set.id)
-        await page.fill(f"{operation} textarea", '{"@odata.type": "nonsense"}')
-        await page.click(f"{operation} button[type=submit]")
-        await page.until(f"document.querySelector('{operation} .trouble')")
-        trouble = await page.text(f"{operation} .trouble")
-        assert trouble.startswith("'nonsense' is not a type to use here; use")
-        assert trouble.endswith("(400)")
-
-
-async def test_an_operation_is_sent_with_its_options(
-    chromium: Browser, origin: str, token: str, flow_set: FlowSet
-) -> None:
-    operation = "#list_flow_sets"
-    async with docs_page(chromium, origin, token) as page:
-        await page.click(f"{operation} > summary")
-        await page.until(f"document.querySelector('{operation} form')")
-        await page.fill(f"{operation} input[data-name='$filter']", f"id eq '{flow_set.id}'")
-        await page.fill(f"{operation} input[data-name='$select']", "displayName")
-        await page.click(f"{operation} button[type=submit]")
-        await page.until_text(flow_set.name)
-        sent = [url for _, url in page.requests if "outboundProvisioningFlowSets?" in url]
-        assert "%24select=displayName" in sent[-1]
 
 
 # --- the browser itself ------------------------------------------------------------------------

@@ -1,78 +1,123 @@
-// The operator's page: asks for the overview every few seconds and changes what has changed.
-// It only ever sends GET.
+// The operator's page: reads the overview every few seconds and changes what has changed. What is
+// shown (search, filter, page) is in the address.
 
-import { make, read, token } from "/pages/api.js";
+import { make, read, send, token } from "/pages/api.js";
+import * as letters from "/pages/status-letters.js";
+import * as list from "/pages/status-list.js";
+import { KINDS, STATUSES, at, count, keep, put, several, zone } from "/pages/status-parts.js";
 
-const SETS = "/beta/external/industryData/outboundProvisioningFlowSets";
-const EVERY = 5000; // milliseconds between questions; none while the page is hidden
+const EVERY = 5000; // milliseconds between requests; none while the page is hidden
 const AFTER_TROUBLE = 15000;
 const PAGE = 50;
-const MOST = 500;
 
-const KINDS = {
-  userProvisioningFlow: "Users",
-  classGroupProvisioningFlow: "Class groups",
-  securityGroupProvisioningFlow: "Security groups",
-  administrativeUnitProvisioningFlow: "Administrative units",
+const PARTS = {
+  settings: ["The app's settings", "Nothing works until they are corrected."],
+  cosmosDb: [
+    "Cosmos DB",
+    "Flow sets can be neither read nor changed until it is back. Events wait in the queue; nothing is lost.",
+  ],
+  serviceBus: [
+    "Service Bus",
+    "Flow sets can be read and changed. Their checks are made when it is back, and so are the reports of your engine.",
+  ],
+  blobStorage: [
+    "Blob Storage",
+    "Flow sets and their checks work. Dead letters can be neither listed, replayed nor discarded until it is back.",
+  ],
+  issuer: [
+    "The token issuer",
+    "Tokens whose signing key the service has are accepted. Others are refused until it is back.",
+  ],
 };
-const STATUSES = {
-  ready: ["✓", "ready"],
-  notReady: ["…", "not ready"],
-  failed: ["✕", "failed"],
-  disabled: ["–", "disabled"],
-  expired: ["!", "expired"],
-};
-const REASONS = {
-  created: "Created; its check is on the way.",
-  updated: "Changed; its check is on the way.",
-  reset: "Reset; its check is on the way.",
+const STATES = {
+  unavailable: "does not answer",
+  throttled: "has no throughput left just now",
+  refused: "refuses this service",
+  wrong: "are wrong",
 };
 
-const at = (id) => document.getElementById(id);
-let shown = { etag: null, path: null };
-let top_ = PAGE;
+let wanted = { search: "", status: "", page: 1 };
+let shown = { etag: null, path: null, overview: null };
 let timer = null;
-let asking = false;
+let reading = false;
 let again = false;
+let working = false; // whether the user waits for what was searched for
 
-// --- asking ---------------------------------------------------------------------------------
+// --- what is wanted, in the address -----------------------------------------------------------
+
+function from_address() {
+  const query = new URLSearchParams(location.search);
+  const status = query.get("status") ?? "";
+  const page = Number(query.get("page") ?? 1);
+  return {
+    search: (query.get("search") ?? "").slice(0, 256),
+    status: status in STATUSES ? status : "",
+    page: Number.isInteger(page) && page >= 1 && page <= 500 ? page : 1,
+  };
+}
+
+// Want something else; `replace` keeps no entry in the browser's history.
+function want(change, replace = false) {
+  wanted = { ...wanted, page: 1, ...change };
+  const query = new URLSearchParams();
+  if (wanted.search) query.set("search", wanted.search);
+  if (wanted.status) query.set("status", wanted.status);
+  if (wanted.page > 1) query.set("page", String(wanted.page));
+  const address = `${location.pathname}${query.size ? `?${query}` : ""}`;
+  history[replace ? "replaceState" : "pushState"](null, "", address);
+  work();
+}
 
 function path() {
-  const query = new URLSearchParams({ top: String(top_) });
-  if (at("search").value.trim()) query.set("search", at("search").value.trim());
-  if (at("status").value) query.set("status", at("status").value);
+  const query = new URLSearchParams({ top: String(PAGE), skip: String((wanted.page - 1) * PAGE) });
+  if (wanted.search.trim()) query.set("search", wanted.search.trim());
+  if (wanted.status) query.set("status", wanted.status);
   return `/status/overview?${query}`;
+}
+
+// --- reading ----------------------------------------------------------------------------------
+
+function work() {
+  working = true;
+  at("list").setAttribute("aria-busy", "true");
+  put(at("found"), "Searching …");
+  return refresh();
 }
 
 async function refresh() {
   clearTimeout(timer);
   if (document.hidden || !token.get()) return;
-  if (asking) {
+  if (reading) {
     again = true; // what is to be shown changed meanwhile
     return;
   }
-  asking = true;
+  reading = true;
   let wait = EVERY;
+  const current = path();
   try {
-    const wanted = path();
-    const found = await read(wanted, wanted === shown.path ? shown.etag : null);
-    if (found !== null && token.get()) {
-      shown = { etag: found.etag, path: wanted };
-      show(found.value);
-    }
-    tell_trouble("");
-    at("live").textContent = `Live; last asked at ${clock(new Date())}`;
-    if (token.get()) at("content").hidden = false;
+    const found = await read(current, current === shown.path ? shown.etag : null);
+    if (!token.get()) return;
+    if (found) shown = { etag: found.etag, path: current, overview: found.value };
+    at("content").hidden = false;
+    if (current === path()) show();
+    const { queue, deadLetters } = shown.overview;
+    tell(queue && deadLetters ? [] : await away());
+    put(at("live"), `Live; last read at ${new Date().toLocaleTimeString()}`);
   } catch (error) {
     wait = AFTER_TROUBLE;
-    tell_trouble(error.message);
-    at("live").textContent = "";
+    put(at("live"), "");
     if (error.status === 401 || error.status === 403) {
+      tell([["", error.message]]);
       sign_out();
       return;
     }
+    const parts = error.status ? await away() : [];
+    tell(parts.length ? parts : [["", error.message]]);
+    working = false;
+    put(at("found"), "");
   } finally {
-    asking = false;
+    reading = false;
+    if (!working) at("list").setAttribute("aria-busy", "false");
   }
   if (again) {
     again = false;
@@ -82,241 +127,172 @@ async function refresh() {
   timer = setTimeout(refresh, wait);
 }
 
-function tell_trouble(text) {
-  const box = at("trouble");
-  if (box.textContent !== text) box.textContent = text;
-  box.hidden = !text;
+// Which parts are away, each with what still works.
+async function away() {
+  try {
+    const { dependencies } = await (await send("GET", "/health")).json();
+    return Object.entries(dependencies)
+      .filter(([, { status }]) => status in STATES)
+      .map(([name, { status }]) => {
+        const [part, means] = PARTS[name] ?? [name, ""];
+        return [`${part} ${STATES[status]}.`, means];
+      });
+  } catch {
+    return [];
+  }
 }
 
-// --- signing in -----------------------------------------------------------------------------
+function tell(sentences) {
+  const box = at("trouble");
+  const text = JSON.stringify(sentences);
+  if (box.dataset.text === text) return;
+  box.dataset.text = text;
+  box.replaceChildren(
+    ...sentences.map(([what, means]) => make("p", {}, make("strong", {}, what), what ? ` ${means}` : means)),
+  );
+  box.hidden = !sentences.length;
+}
+
+// --- signing in -------------------------------------------------------------------------------
 
 function sign_in() {
   const inside = Boolean(token.get());
   at("signin").hidden = inside;
   at("forget").hidden = !inside;
-  if (inside) refresh();
+  if (inside) work();
   else {
     at("content").hidden = true;
-    at("live").textContent = "";
+    put(at("live"), "");
   }
 }
 
 function sign_out() {
   token.forget();
-  shown = { etag: null, path: null };
-  for (const id of ["sets", "totals"]) at(id).replaceChildren();
+  shown = { etag: null, path: null, overview: null };
+  at("totals").replaceChildren();
+  at("sets").tBodies[0].replaceChildren();
+  letters.close();
+  list.close();
   sign_in();
   at("token").focus();
 }
 
-// --- showing --------------------------------------------------------------------------------
+// --- showing ----------------------------------------------------------------------------------
 
-function show(overview) {
+function show() {
+  const { overview } = shown;
+  working = false;
   show_totals(overview);
   show_counts(overview.counts);
-  keep(at("sets"), overview.value, (each) => each.id, new_set, show_set);
-  const number = overview.value.length;
-  const found = number
-    ? `${number}${overview.more ? "+" : ""} flow set${number === 1 ? "" : "s"}`
-    : "";
-  if (at("found").textContent !== found) at("found").textContent = found;
-  if (!number) at("sets").append(make("p", { class: "quiet", "data-key": "none" }, nothing()));
-  at("more").hidden = !overview.more || top_ >= MOST;
+  list.show_sets(overview.value);
+  const filters = wanted.search.trim() || wanted.status;
+  put(at("found"), filters ? `${several(overview.found, "flow set", "flow sets")} found` : "");
+  at("none").hidden = overview.value.length > 0;
+  at("sets").hidden = !overview.value.length;
+  put(at("none"), filters ? "No flow set is like that." : "There are no flow sets yet.");
+  show_pages(overview);
 }
 
-function nothing() {
-  const chosen = at("search").value.trim() || at("status").value;
-  return chosen ? "No flow set is like that." : "There are no flow sets yet.";
+function show_pages({ found, value, more }) {
+  const first = (wanted.page - 1) * PAGE + 1;
+  at("pages").hidden = wanted.page === 1 && !more;
+  at("previous").disabled = wanted.page === 1;
+  at("next").disabled = !more;
+  put(at("place"), value.length ? `${count(first)} to ${count(first + value.length - 1)} of ${count(found)}` : "");
 }
 
-// Make the children of a node those of a list, by key: what stays keeps its focus and its state.
-function keep(parent, list, key, create, update) {
-  const before = new Map([...parent.children].map((child) => [child.dataset.key, child]));
-  let next = parent.firstElementChild;
-  for (const each of list) {
-    const id = key(each);
-    let child = before.get(id);
-    if (child) before.delete(id);
-    else {
-      child = create(each);
-      child.dataset.key = id;
-    }
-    update(child, each);
-    if (child === next) next = next.nextElementSibling;
-    else parent.insertBefore(child, next);
-  }
-  for (const gone of before.values()) gone.remove();
-}
-
-function show_totals({ flowSets, counts, queue, deadLetters }) {
-  const of = (status) => Object.values(counts).reduce((sum, kind) => sum + (kind[status] ?? 0), 0);
-  const more = queue && !queue.complete ? "+" : "";
+function show_totals({ flowSets, complete, counts, sets, stuck, queue, deadLetters }) {
+  const flows = (status) =>
+    status === "stuck" ? stuck : Object.values(counts).reduce((sum, kind) => sum + (kind[status] ?? 0), 0);
+  const most = queue && !queue.complete ? "+" : "";
+  const dead = (deadLetters?.notReplayed ?? 0) + (queue?.deadLettered ?? 0);
   const tiles = [
-    ["sets", "", "Flow sets", flowSets, ""],
-    ...Object.entries(STATUSES).map(([status, [sign, text]]) => [
-      status, status, `${sign} ${text}`, of(status), "",
-    ]),
-    queue
-      ? ["queue", "", "In the queue", `${queue.waiting}${more}`, queue.scheduled ? `${queue.scheduled} for later` : ""]
-      : ["queue", "", "In the queue", "?", "Service Bus does not answer"],
-    deadLetters && queue
-      ? [
-          "dead", deadLetters.notReplayed + queue.deadLettered ? "failed" : "", "Dead letters",
-          `${deadLetters.notReplayed + queue.deadLettered}${more}`, `in ${deadLetters.days} days, not replayed`,
-        ]
-      : ["dead", "", "Dead letters", "?", "The archive does not answer"],
-  ];
-  keep(
-    at("totals"), tiles, ([key]) => key,
-    () => make("div", {}, make("dt"), make("dd"), make("dd", { class: "quiet" })),
-    (tile, [, status, name, number, note]) => {
-      tile.className = `tile ${status}${number === 0 ? " none" : ""}`;
-      put(tile.children[0], name);
-      put(tile.children[1], String(number));
-      put(tile.children[2], note);
+    { key: "", name: "All flow sets", number: `${count(flowSets)}${complete ? "" : "+"}`, note: "", filter: true },
+    ...Object.entries(STATUSES).map(([status, [sign, text]]) => ({
+      key: status, tone: sets[status] ? status : "none", name: `${sign} ${text}`, number: count(sets[status]),
+      note: several(flows(status), "flow", "flows"), filter: true,
+    })),
+    {
+      key: "queue", name: "In the queue", number: queue ? `${count(queue.waiting)}${most}` : "?",
+      note: queue ? (queue.scheduled ? `${queue.scheduled} for later` : "messages") : "Service Bus is away",
     },
-  );
+    {
+      key: "dead", tone: dead ? "failed" : "", name: "Dead letters", act: letters.open,
+      number: deadLetters ? `${count(dead)}${most}` : "?",
+      note: deadLetters ? `wait, from ${deadLetters.days} days` : "Blob Storage is away",
+    },
+  ];
+  keep(at("totals"), tiles, ({ key }) => key, new_tile, (item, { key, tone, name, number, note, filter }) => {
+    const tile = item.firstElementChild;
+    tile.className = `tile ${tone ?? ""} ${key}`;
+    if (filter) tile.setAttribute("aria-pressed", String(wanted.status === key));
+    [name, number, note].forEach((text, index) => put(tile.children[index], text));
+  });
+}
+
+function new_tile({ key, filter, act }) {
+  const parts = ["name", "number", "quiet"].map((name) => make("span", { class: name }));
+  const tile = filter || act ? make("button", { type: "button" }, ...parts) : make("div", {}, ...parts);
+  if (filter) tile.addEventListener("click", () => want({ status: wanted.status === key ? "" : key }));
+  if (act) tile.addEventListener("click", act);
+  return make("li", {}, tile);
 }
 
 function show_counts(counts) {
   const table = at("counts");
-  const statuses = Object.keys(STATUSES);
+  const statuses = Object.keys(STATUSES).filter((status) => status !== "stuck");
   if (!table.tHead.rows.length) {
-    table.tHead.append(
-      make("tr", {}, make("th", { scope: "col" }, "Kind"),
-        ...statuses.map((status) => make("th", { scope: "col" }, STATUSES[status][1]))),
-    );
+    table.tHead.append(make("tr", {}, make("th", { scope: "col" }, "Kind"),
+      ...statuses.map((status) => make("th", { scope: "col" }, STATUSES[status][1]))));
   }
-  keep(
-    table.tBodies[0], Object.entries(counts), ([kind]) => kind,
+  keep(table.tBodies[0], Object.entries(counts), ([kind]) => kind,
     ([kind]) => make("tr", {}, make("th", { scope: "row" }, KINDS[kind] ?? kind), ...statuses.map(() => make("td"))),
-    (row, [, numbers]) => statuses.forEach((status, index) => put(row.cells[index + 1], String(numbers[status] ?? 0))),
-  );
+    (row, [, numbers]) => statuses.forEach((status, index) => put(row.cells[index + 1], count(numbers[status] ?? 0))));
 }
 
-function new_set(set) {
-  const title = `set-${set.id}`;
-  return make(
-    "article", { class: "panel set", "aria-labelledby": title },
-    make("h3", { id: title }), make("p", { class: "quiet id" }, set.id), make("div", { class: "flows" }),
-  );
-}
-
-function show_set(section, set) {
-  const [title, , flows] = section.children;
-  put(title, set.displayName);
-  keep(flows, set.flows, (flow) => flow.id, (flow) => new_flow(set, flow), show_flow);
-  if (!set.flows.length) flows.append(make("p", { class: "quiet", "data-key": "none" }, "It has no flows yet."));
-}
-
-function new_flow(set, flow) {
-  const details = make(
-    "details", { class: "flow" },
-    make("summary", {}, make("span", { class: "kind" }, KINDS[flow.kind] ?? flow.kind), make("span", { class: "badge" })),
-    make("p", { class: "reason" }),
-    make("p", { class: "quiet facts" }),
-    make("div", { class: "history" }),
-  );
-  details.addEventListener("toggle", () => details.open && load_history(details, set.id, flow.id));
-  details.dataset.set = set.id;
-  return details;
-}
-
-function show_flow(details, flow) {
-  const [summary, reason, facts] = details.children;
-  const badge = summary.lastElementChild;
-  const [sign, text] = STATUSES[flow.readinessStatus] ?? ["?", flow.readinessStatus];
-  const before = badge.dataset.status;
-  if (before !== flow.readinessStatus) {
-    badge.dataset.status = flow.readinessStatus;
-    badge.className = `badge ${flow.readinessStatus}`;
-    badge.replaceChildren(make("span", { "aria-hidden": "true" }, sign), ` ${text}`);
-    if (before) put(at("news"), `${KINDS[flow.kind]} of ${set_name(details)}: ${text}`);
-  }
-  put(reason, flow.reason ?? "");
-  reason.hidden = !flow.reason;
-  const asked = flow.readinessStatus === "notReady" && flow.asks > 1 ? `; asked for ${flow.asks} times` : "";
-  put(facts, `Since ${moment(flow.changedDateTime)}; revision ${flow.revision}${asked}.`);
-  const version = `${flow.revision} ${flow.changedDateTime}`;
-  if (details.dataset.version !== version) {
-    details.dataset.version = version;
-    details.dataset.loaded = "";
-    if (details.open) load_history(details, details.dataset.set, flow.id);
-  }
-}
-
-function set_name(details) {
-  return details.closest(".set")?.firstElementChild.textContent ?? "";
-}
-
-async function load_history(details, set, flow) {
-  const version = details.dataset.version;
-  if (details.dataset.loaded === version) return;
-  details.dataset.loaded = version;
-  const box = details.lastElementChild;
-  try {
-    const found = await read(`${SETS}/${set}/provisioningFlows/${flow}/readinessHistory`);
-    box.replaceChildren(history_table(found.value.value));
-  } catch (error) {
-    details.dataset.loaded = "";
-    box.replaceChildren(make("p", { class: "trouble" }, error.message));
-  }
-}
-
-function history_table(entries) {
-  return make(
-    "ol", { class: "entries", "aria-label": "What happened, newest first" },
-    ...entries.map((entry) => {
-      const [sign, text] = STATUSES[entry.readinessStatus] ?? ["?", entry.readinessStatus];
-      const reason = entry.readinessStatus === "notReady" ? REASONS[entry.reason] ?? entry.reason : entry.reason;
-      return make(
-        "li", {},
-        make("span", { class: `badge ${entry.readinessStatus}` }, make("span", { "aria-hidden": "true" }, sign), ` ${text}`),
-        make("time", { datetime: entry.appliedDateTime, class: "quiet" }, moment(entry.appliedDateTime)),
-        make("span", {}, reason ?? ""),
-      );
-    }),
-  );
-}
-
-function put(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
-const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
-const moment = (text) => (text ? day.format(new Date(text)) : "an unknown time");
-const clock = (date) => date.toLocaleTimeString();
-
-// --- events ---------------------------------------------------------------------------------
+// --- events -----------------------------------------------------------------------------------
 
 at("signin").addEventListener("submit", (event) => {
   event.preventDefault();
   token.set(at("token").value);
   at("token").value = "";
   sign_in();
+  at("search").focus();
 });
 at("forget").addEventListener("click", () => {
-  tell_trouble("");
+  tell([]);
   sign_out();
 });
 at("choose").addEventListener("submit", (event) => event.preventDefault());
 let typing = null;
 at("search").addEventListener("input", () => {
+  put(at("found"), "Searching …");
   clearTimeout(typing);
-  typing = setTimeout(choose, 250);
+  typing = setTimeout(() => want({ search: at("search").value }, true), 250);
 });
-at("status").addEventListener("change", choose);
-at("more").addEventListener("click", () => {
-  top_ = Math.min(MOST, top_ + PAGE);
-  refresh();
+for (const [id, step] of [["previous", -1], ["next", 1]]) {
+  at(id).addEventListener("click", async () => {
+    list.close();
+    at("list").focus();
+    at("list").scrollIntoView();
+    await want({ page: wanted.page + step });
+  });
+}
+addEventListener("popstate", () => {
+  wanted = from_address();
+  at("search").value = wanted.search;
+  work();
 });
 document.addEventListener("visibilitychange", refresh);
 addEventListener("online", refresh);
 addEventListener("offline", refresh);
 
-function choose() {
-  top_ = PAGE;
-  refresh();
-}
-
+list.prepare((stored) => {
+  list.show_sets(shown.overview.value);
+  if (stored) refresh();
+});
+letters.prepare(refresh);
+wanted = from_address();
+at("search").value = wanted.search;
+put(at("zone"), zone());
 sign_in();
