@@ -1,8 +1,6 @@
-"""Fault runs on a stack of its own: `python -m bench.chaos`; 1 when a flow is lost or stuck.
+"""Fault runs on a stack of its own: `python -m bench.chaos`; 1 when anything is not as it must be.
 
-Five parts, each printing its figures: how soon a flow is ready when nothing is wrong; creates
-while processes are killed, connections cut and the store refuses; events that come three times in any order;
-documents and events of the version before; messages that can never be understood.
+Its parts, one module each (bench/chaos_*.py), print their figures; docs/chaos.md says what they do.
 What is done, and the gaps between, follow from the seed; how requests fall into them does not.
 """
 
@@ -17,17 +15,22 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 from azure.cosmos.aio import CosmosClient
 from azure.servicebus import ServiceBusMessage
 
+from bench.chaos_changes import survive_changes
+from bench.chaos_clocks import survive_clocks
 from bench.chaos_events import a_report, send_all
+from bench.chaos_hosts import survive_two_hosts
+from bench.chaos_pause import PAUSE_SECONDS, survive_pause
 from bench.chaos_poison import survive_poison
 from bench.chaos_run import NAMES, Hop, Run
-from bench.chaos_trouble import latencies, survive_trouble
+from bench.chaos_trouble import all_actions, latencies, survive_trouble
 from bench.chaos_versions import survive_versions
 from local.access_token import application_token
 from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, HOST
@@ -134,31 +137,71 @@ async def running(seed: int) -> AsyncIterator[Run]:
                 container = client.get_database_client(COSMOS_DATABASE).get_container_client(
                     "flowSets"
                 )
-                yield Run(stack, random.Random(seed), http, container, api, cosmos, service_bus)  # noqa: S311 - no secret
+                chance = random.Random(seed)  # noqa: S311 - no secret
+                yield Run(stack, chance, http, container, api, cosmos, service_bus, settings)
         finally:
             for hop in hops:
                 hop.close()
             await asyncio.to_thread(stack.close)
 
 
-async def chaos(
-    seed: int, creates: int, events: int, calm: int, poison: int, *, short: bool = False
-) -> int:
-    """Do all parts; 0 when everything held."""
+@dataclass(frozen=True)
+class Sizes:
+    """How much is done in each part."""
+
+    creates: int
+    events: int
+    poison: int
+    short: bool
+
+    @property
+    def longest_pause(self) -> float:
+        """The seconds between two things that are done, at most; production has no such wait."""
+        return 0.1 if self.short else 1.0
+
+    @property
+    def sets(self) -> int:
+        """The number of sets that are changed."""
+        return 2 if self.short else max(10, self.creates // 20)
+
+
+PARTS: dict[str, Callable[[Run, Sizes], Awaitable[None]]] = {
+    "calm": lambda run, sizes: measure_latency(run, 20 if sizes.short else 400),
+    "trouble": lambda run, sizes: survive_trouble(run, sizes.creates, sizes.longest_pause),
+    "changes": lambda run, sizes: survive_changes(
+        run,
+        sizes.sets,
+        all_actions(run, sizes.longest_pause, few=sizes.short),
+        longest_pause=sizes.longest_pause,
+        catalog=not sizes.short,
+    ),
+    "disorder": lambda run, sizes: survive_disorder(run, sizes.events),
+    "versions": lambda run, sizes: survive_versions(run, max(5, sizes.events // 10)),
+    "pause": lambda run, sizes: survive_pause(
+        run, 4 if sizes.short else 80, 1.0 if sizes.short else PAUSE_SECONDS
+    ),
+    "hosts": lambda run, sizes: survive_two_hosts(
+        run, sizes.sets, longest_pause=sizes.longest_pause, catalog=not sizes.short
+    ),
+    "clocks": lambda run, sizes: survive_clocks(
+        run, 4 if sizes.short else 60, catalog=not sizes.short
+    ),
+    "poison": lambda run, sizes: survive_poison(run, sizes.poison, kill=not sizes.short),
+}
+
+
+async def chaos(seed: int, sizes: Sizes, parts: Collection[str]) -> int:
+    """Do these parts; 0 when everything held."""
     print(f"seed {seed}")
-    longest_pause = 0.1 if short else 1.0
     async with running(seed) as run:
-        if short:
+        if sizes.short:
             run.longest_wait = 1.0
-            print("short: the client waits a second at most, also where Retry-After says more")
-        await measure_latency(run, calm)
-        await survive_trouble(run, creates, longest_pause)
-        await survive_disorder(run, events)
-        await survive_versions(run, max(5, events // 10))
-        await survive_poison(run, poison, kill=poison >= 100)
+            print("short: clients wait a second at most, also where Retry-After says more")
+        for name in parts:
+            await PARTS[name](run, sizes)
     for fault in run.faults:
         print(f"FAULT: {fault}", file=sys.stderr)
-    print("Nothing was lost or stuck." if not run.faults else f"{len(run.faults)} faults.")
+    print("All is as it must be." if not run.faults else f"{len(run.faults)} faults.")
     return 1 if run.faults else 0
 
 
@@ -168,19 +211,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=None, help="repeats the faults of a run")
     parser.add_argument("--creates", type=int, default=2000, help="flows amid trouble")
     parser.add_argument("--events", type=int, default=1000, help="flows with events in disorder")
-    parser.add_argument(
-        "--poison",
-        type=int,
-        default=1000,
-        help="messages that are no events; from 100 on with a kill of the host",
-    )
-    parser.add_argument("--short", action="store_true", help="a quarter of a minute")
+    parser.add_argument("--poison", type=int, default=1000, help="messages that are no events")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
+    parser.add_argument("--short", action="store_true", help="a little of each part")
     given = parser.parse_args(arguments)
     seed = random.randrange(1_000_000) if given.seed is None else given.seed  # noqa: S311 - no secret
+    sizes = Sizes(given.creates, given.events, given.poison, short=False)
     if given.short:
-        short = (min(given.creates, 80), min(given.events, 40), 20, min(given.poison, 40))
-        return asyncio.run(chaos(seed, *short, short=True))
-    return asyncio.run(chaos(seed, given.creates, given.events, 400, given.poison))
+        sizes = Sizes(creates=80, events=40, poison=40, short=True)
+    return asyncio.run(chaos(seed, sizes, given.only))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ KINDS = {
 }
 
 
-BODIES = {name: (PAYLOADS / f"{name}.request.json").read_bytes() for name in NAMES}
+BODIES = {name: json.loads((PAYLOADS / f"{name}.request.json").read_bytes()) for name in NAMES}
 
 
 AT_ONCE = 16
@@ -47,6 +47,14 @@ DEADLINE_SECONDS = 180.0
 
 
 T = TypeVar("T")
+
+
+_NAME = "Contoso schools number "
+
+
+def unique_name() -> str:
+    """A name that no other set has."""
+    return f"{_NAME}{uuid.uuid4()}"
 
 
 class Hop:
@@ -108,6 +116,16 @@ class Accepted:
     flow_id: str
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a request was answered in the end, and at which try."""
+
+    status: int
+    body: Any
+    etag: str | None
+    tries: int
+
+
 @dataclass
 class Run:
     """A stack with hops in between, the clients on it, and what went wrong."""
@@ -119,6 +137,8 @@ class Run:
     api: Hop
     cosmos: Hop
     service_bus: Hop
+    settings: Mapping[str, str]
+    """The hosts' app settings."""
     faults: list[str] = field(default_factory=list)
     named: set[str] = field(default_factory=set)
     """The sets that an answer named, or that the run stored itself."""
@@ -132,15 +152,16 @@ class Run:
         """The ways to the API; each try of a request takes any of them."""
         return [self.api, *self.also]
 
+    def url(self, *more: str) -> str:
+        """An address below the service's data."""
+        return "/".join([f"http://{HOST}:{self.api.port}/beta/external/industryData", *more])
+
     def sets(self, *more: str) -> str:
         """An address below the flow sets."""
-        path = "external/industryData/outboundProvisioningFlowSets"
-        return "/".join([f"http://{HOST}:{self.api.port}/beta/{path}", *more])
+        return self.url("outboundProvisioningFlowSets", *more)
 
-    async def send(
-        self, method: str, url: str, body: bytes | None = None, **headers: str
-    ) -> tuple[int, Any, Mapping[str, str]]:
-        """Send a request as a careful client does; the status, the body and the headers.
+    async def send(self, method: str, url: str, body: Any = None, **headers: str) -> Answer:
+        """Send a request as a careful client does.
 
         It is repeated, under one client-request-id, while there is no answer, an answer that says
         when to come again (429, 503), or the 409 of what was too large for the store: that fault is
@@ -148,17 +169,19 @@ class Run:
         """
         headers = {"client-request-id": str(uuid.uuid4()), **headers}
         ends = time.monotonic() + DEADLINE_SECONDS
+        tries = 0
         while time.monotonic() < ends:
+            tries += 1
             wait = 0.1 + 0.2 * random.random()  # noqa: S311 - no secret
             with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
                 where = url.replace(f":{self.api.port}/", f":{random.choice(self.apis).port}/")  # noqa: S311
-                async with self.http.request(method, where, data=body, headers=headers) as response:
+                async with self.http.request(method, where, json=body, headers=headers) as response:
                     text = await response.text()
                     if response.status in (429, 503):
                         wait = min(float(response.headers["Retry-After"]), self.longest_wait)
                     elif not (response.status == 409 and TOO_LARGE in text):
                         answer = json.loads(text) if text else None
-                        return response.status, answer, response.headers
+                        return Answer(response.status, answer, response.headers.get("ETag"), tries)
             await asyncio.sleep(wait)
         raise TimeoutError(f"{method} {url} got no answer in {DEADLINE_SECONDS:.0f} s")
 
@@ -175,29 +198,29 @@ class Run:
 
     async def new_set(self) -> str:
         """Create a set, whose name no other has; remember that an answer named it."""
-        name = f"Contoso schools {uuid.uuid4()}"
-        status, body, _ = await self.send(
-            "POST", self.sets(), json.dumps({"displayName": name}).encode()
-        )
-        if status != 201:
-            raise RuntimeError(f"a set was answered {status}: {body}")
-        self.named.add(str(body["id"]))
-        return str(body["id"])
+        name = unique_name()
+        answer = await self.send("POST", self.sets(), {"displayName": name})
+        if answer.status != 201:
+            raise RuntimeError(f"a set was answered {answer.status}: {answer.body}")
+        self.named.add(str(answer.body["id"]))
+        return str(answer.body["id"])
 
     async def unnamed(self) -> tuple[int, int]:
         """How many stored sets no answer named, and how many are there twice."""
         query = self.container.query_items("SELECT c.id, c.displayName FROM c")
         stored = {document["id"]: document["displayName"] async for document in query}
         orphans = stored.keys() - self.named
-        return len(orphans), len(stored) - len(set(stored.values()))
+        # The sets that the run stores itself have other names.
+        names = [name for name in stored.values() if name.startswith(_NAME)]
+        return len(orphans), len(names) - len(set(names))
 
     async def create(self, set_id: str, name: str) -> Accepted | None:
         """Create a flow; a repeat is answered as its first try was, so that 409 is a fault."""
         url = self.sets(set_id, "provisioningFlows")
-        status, body, _ = await self.send("POST", url, BODIES[name])
-        if status == 201:
-            return Accepted(set_id, name, str(body["id"]))
-        self.faults.append(f"a create was answered {status}: {json.dumps(body)[:200]}")
+        answer = await self.send("POST", url, BODIES[name])
+        if answer.status == 201:
+            return Accepted(set_id, name, str(answer.body["id"]))
+        self.faults.append(f"a create was answered {answer.status}: {str(answer.body)[:200]}")
         return None
 
     async def create_all(
