@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 
 from local import install
-from local.access_token import READ, application_token
+from local.access_token import application_token
 from local.config import ROOT
 from local.stack import Stack
 from tests.pages import browser
@@ -29,23 +29,6 @@ KINDS = ("user", "class_group", "security_group", "administrative_unit")
 PHONE = 375
 # What reports of axe-core count here; it has "minor" below them.
 SERIOUS = ("critical", "serious", "moderate")
-
-
-@pytest.fixture(scope="session")
-async def chromium(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
-    async with Browser(tmp_path_factory.mktemp("chromium")) as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def origin(api: str) -> str:
-    return api.removesuffix("/beta")
-
-
-@pytest.fixture(scope="session")
-def reader(stack: Stack) -> str:
-    """A token that only reads, as an operator has."""
-    return application_token(stack.config, *READ)
 
 
 class FlowSet:
@@ -79,13 +62,6 @@ class FlowSet:
             await asyncio.sleep(0.05)
 
 
-@pytest.fixture
-async def flow_set(http: aiohttp.ClientSession, api: str) -> FlowSet:
-    made = FlowSet(http, api)
-    await made.create()
-    return made
-
-
 @contextlib.asynccontextmanager
 async def status_page(
     chromium: Browser, origin: str, token: str, search: str = "", **size: int
@@ -96,7 +72,7 @@ async def status_page(
         await page.until("!document.querySelector('#content').hidden")
         if search:
             await page.fill("#search", search)
-            await page.until("document.querySelectorAll('.set').length === 1")
+            await page.until("document.querySelector('#found').innerText === '1 flow set found'")
         yield page
 
 
