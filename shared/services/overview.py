@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ MAX_SETS: Final = 500
 MAX_SEARCH: Final = 256
 # However many look: what goes through everything that is stored is asked for this often at most.
 COUNTED_SECONDS: Final = 10.0
+# What waits is looked at as often, but beside the requests: older than this it is not shown.
+SEEN_SECONDS: Final = 30.0
 DEAD_LETTER_DAYS: Final = 7
 _OPTIONS: Final = ("search", "skip", "status", "top")
 
@@ -59,10 +62,11 @@ class Overview:
         self._depth = depth
         self._counting = asyncio.Lock()
         self._rows: Rows | None = None
-        self._counted_at = 0.0
+        self._counted_at = -math.inf
         self._looking: asyncio.Task[None] | None = None
-        self._looked_at = -COUNTED_SECONDS
+        self._looked_at = -math.inf
         self._seen: dict[str, Any] = {}
+        self._seen_at = -math.inf
 
     async def read(self, params: Mapping[str, str]) -> dict[str, Any]:
         """Return counts and some flow sets, those with trouble first.
@@ -119,12 +123,12 @@ class Overview:
         """Return what waits in the queue and the archive, as it was when it was last looked at.
 
         Service Bus takes a second for it, and an outage of either takes many: only the first caller
-        waits until both were looked at.
+        in a while waits until both were looked at.
         """
         if self._looking is None and time.monotonic() - self._looked_at >= COUNTED_SECONDS:
             self._looked_at = time.monotonic()
             self._looking = asyncio.create_task(self._look())
-        if self._looking is not None and not self._seen:
+        if self._looking is not None and time.monotonic() - self._seen_at > SEEN_SECONDS:
             await asyncio.shield(self._looking)
         return self._seen
 
@@ -132,6 +136,7 @@ class Overview:
         try:
             queue, letters = await asyncio.gather(self._depth.read(), self._dead_letters())
             self._seen = {"queue": queue, "deadLetters": letters}
+            self._seen_at = time.monotonic()
         finally:
             self._looking = None
 

@@ -30,7 +30,7 @@ async def status_page(
         await page.until("!document.querySelector('#content').hidden")
         if search:
             await page.fill("#search", search)
-            await page.until("document.querySelectorAll('.set').length === 1")
+            await page.until("document.querySelector('#found').innerText === '1 flow set found'")
         yield page
 
 

@@ -106,8 +106,8 @@ export async function change(path, body) {
   return text ? JSON.parse(text) : null;
 }
 
-// Ask before something is changed. `act(reason)` does it and may return what to say to the user;
-// where it throws, the dialog stays open with the message. Returns whether it was done.
+// Ask before something is changed. `act(reason)` does it; where it throws, the dialog stays open with
+// the message. Returns whether it was done.
 export function confirm({ title, text, yes, reason, act }) {
   const dialog = at("confirm");
   put(at("confirm-title"), title);
@@ -118,14 +118,17 @@ export function confirm({ title, text, yes, reason, act }) {
   at("confirm-reason").value = "";
   at("confirm-trouble").hidden = true;
   return new Promise((resolve) => {
-    let done = false;
+    // Not by the event `close`: it comes late, when another question may be open.
+    const end = (done) => {
+      dialog.close();
+      resolve(done);
+    };
     at("confirm-form").onsubmit = async (event) => {
       event.preventDefault();
       at("confirm-yes").disabled = true;
       try {
         await act(at("confirm-reason").value.trim());
-        done = true;
-        dialog.close();
+        end(true);
       } catch (error) {
         put(at("confirm-trouble"), error.message);
         at("confirm-trouble").hidden = false;
@@ -133,8 +136,11 @@ export function confirm({ title, text, yes, reason, act }) {
         at("confirm-yes").disabled = false;
       }
     };
-    at("confirm-no").onclick = () => dialog.close();
-    dialog.onclose = () => resolve(done);
+    at("confirm-no").onclick = () => end(false);
+    dialog.oncancel = (event) => {
+      event.preventDefault();
+      end(false);
+    };
     dialog.showModal();
     (reason ? at("confirm-reason") : at("confirm-no")).focus();
   });

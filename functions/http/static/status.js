@@ -39,6 +39,7 @@ const STATES = {
 let wanted = { search: "", status: "", page: 1 };
 let shown = { etag: null, path: null, overview: null };
 let timer = null;
+let typing = null; // the timer that waits for the end of what is typed
 let reading = false;
 let again = false;
 let working = false; // whether the user waits for what was searched for
@@ -58,7 +59,8 @@ function from_address() {
 
 // Want something else; `replace` keeps no entry in the browser's history.
 function want(change, replace = false) {
-  wanted = { ...wanted, page: 1, ...change };
+  clearTimeout(typing);
+  wanted = { ...wanted, search: at("search").value, page: 1, ...change };
   const query = new URLSearchParams();
   if (wanted.search) query.set("search", wanted.search);
   if (wanted.status) query.set("status", wanted.status);
@@ -264,11 +266,10 @@ at("forget").addEventListener("click", () => {
   sign_out();
 });
 at("choose").addEventListener("submit", (event) => event.preventDefault());
-let typing = null;
 at("search").addEventListener("input", () => {
   put(at("found"), "Searching …");
   clearTimeout(typing);
-  typing = setTimeout(() => want({ search: at("search").value }, true), 250);
+  typing = setTimeout(() => want({}, true), 250);
 });
 for (const [id, step] of [["previous", -1], ["next", 1]]) {
   at(id).addEventListener("click", async () => {
