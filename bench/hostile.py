@@ -148,6 +148,10 @@ QUERIES: Final = {
     "$orderby, spaces": "$orderby=id" + filled("+", 3000) + "x",
     "$expand": "$expand=provisioningFlows($select=" + filled("id,", 3000) + "id)",
     "$expand, parentheses": "$expand=a" + filled("+", 3000) + "(",
+    "$expand, conditions": "$expand=provisioningFlows($filter="
+    + quote(" or ".join(["id eq 'a'"] * 32), safe="")
+    + ";$orderby=id;$count=true)",
+    "aliases": "$filter=id%20eq%20@a&@a=@b&@b=@a" + "".join(f"&@x{n}='a'" for n in range(300)),
     "$search, words": "$search=" + filled("a+", 3000),
     "$search, quotes": "$search=" + filled("%22", 3000),
     "$search, backslashes": "$search=%22" + filled("%5C", 3000),

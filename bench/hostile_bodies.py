@@ -40,6 +40,9 @@ FILTERS: Final = {
     "list": f"id in ({_literals('a', 1800)})",
     "short list": f"id in ({_literals('a', 280)})",
     "functions": "tolower(" * 18 + "id" + ")" * 18 + " eq 'a'",
+    "joined texts": "concat(" * 18 + "id" + ",id)" * 18 + " eq 'a'",
+    "parts of texts": "substring(" * 18 + "id" + ",1)" * 18 + " eq 'a'",
+    "arithmetic": "length(id)" + " add length(id)" * 60 + " eq 1",
     "quotes": filled("'", 1999),
     "names": filled("a/", 1999),
     "marks": filled(",", 1999),
@@ -138,7 +141,7 @@ def bodies() -> dict[str, str]:
                     "filter": {
                         "@odata.type": f"{_TYPE}basicFilter",
                         "attribute": "orgExternalId",
-                        "in": [f"{number:0>256}" for number in range(1000)],
+                        "in": [f"{number:0>100}" for number in range(1000)],
                     },
                 }
             )

@@ -214,6 +214,9 @@ class StoreUnavailable(Unavailable):
 class Throttled(StoreUnavailable):
     """Cosmos DB has no throughput left; `retry_after` is the time that it asks for, in seconds."""
 
+    def __init__(self, retry_after: int) -> None:
+        Unavailable.__init__(self, "The store has no throughput left", retry_after)
+
 
 class StoreRefused(StoreUnavailable):
     """A store refuses this app, or knows none of its containers: an operator has to act."""

@@ -34,6 +34,7 @@ METRICS = {
 # Name: column, operator, threshold, window, frequency, severity, resolves by itself.
 LOGS = {
     "dead-letters": ("letters", "GreaterThan", 0, "PT15M", "PT5M", 1, True),
+    "store-refused": ("refusals", "GreaterThan", 0, "PT15M", "PT5M", 1, True),
     "late-events": ("minutes", "GreaterThan", 10, "PT15M", "PT5M", 2, True),
     "server-errors": ("percent", "GreaterThan", 2, "PT15M", "PT5M", 1, True),
     "slow-answers": ("p95", "GreaterThan", 2000, "PT15M", "PT5M", 2, True),

@@ -16,7 +16,7 @@ from azure.servicebus import ServiceBusMessage
 
 from local.stack import Stack
 from tests.infra.plan import ENVIRONMENTS, read
-from tests.support.api import Api, Queue, logged
+from tests.support.api import Api, CosmosFaults, Queue, logged
 
 # Columns of the tables, those that a query may want:
 # https://learn.microsoft.com/azure/azure-monitor/reference/tables/apptraces (and so on)
@@ -85,18 +85,23 @@ def bound() -> dict[str, Bound]:
 
 
 @pytest.fixture(scope="module")
-async def lines(stack: Stack, service: Api, queue: Queue) -> list[dict[str, Any]]:
+async def lines(
+    stack: Stack, service: Api, queue: Queue, cosmos_faults: CosmosFaults
+) -> list[dict[str, Any]]:
     """One line of each kind that a query looks for, as the app wrote it."""
     flow = await service.new_flow()
     await flow.until_status("ready")
     letter = str(uuid.uuid4())
     await queue.send(ServiceBusMessage(b"{", message_id=letter))
+    async with cosmos_faults(operation="read", status=403, count=100):
+        assert (await service.get(flow.url)).status == 503
     found = [
         *await logged(stack, '"event": "request"', '"status": 201'),
+        *await logged(stack, '"event": "storeRefused"'),
         *await logged(stack, '"outcome": "applied"', flow.id),
         *await logged(stack, '"event": "deadLetterArchived"', letter),
     ]
-    assert len({line["event"] for line in found}) >= 3
+    assert len({line["event"] for line in found}) >= 4
     return found
 
 
@@ -158,7 +163,7 @@ async def test_queries_read_what_the_app_logs(
     bound: dict[str, Bound], lines: list[dict[str, Any]]
 ) -> None:
     of_lines = [query for query in bound.values() if query.members]
-    assert len(of_lines) == 8
+    assert len(of_lines) == 9
     for query in of_lines:
         assert any(_fits(line, query) for line in lines), (query.name, query.members)
 

@@ -31,7 +31,7 @@ TYPES = {
     "Microsoft.Insights/components": (1, 1),
     "Microsoft.Insights/diagnosticSettings": (5, 5),
     "Microsoft.Insights/metricAlerts": (4, 4),
-    "Microsoft.Insights/scheduledQueryRules": (6, 6),
+    "Microsoft.Insights/scheduledQueryRules": (7, 7),
     "Microsoft.Insights/workbooks": (1, 1),
     VAULT: (1, 1),
     "Microsoft.ManagedIdentity/userAssignedIdentities": (2, 2),

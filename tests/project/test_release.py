@@ -28,7 +28,7 @@ def test_the_packages_and_the_changelog_have_the_version_of_the_service() -> Non
 
 async def test_health_and_the_description_name_the_version(service: Api) -> None:
     root = service.root.removesuffix("/beta")
-    assert (await service.get(f"{root}/health")).json() == {"status": "healthy", "version": VERSION}
+    assert (await service.get(f"{root}/health")).json()["version"] == VERSION
     described = (await service.get(f"{root}/openapi.json")).json()
     assert described["info"]["version"] == VERSION
     assert f'"{VERSION}"'.encode() in description()[0]

@@ -19,7 +19,21 @@ from industrydata.text import clean, counted, short
 OK: Final = "ok"
 WRONG: Final = "wrong"
 UNKNOWN: Final = "unknown"
-_LATER: Final = "not looked at: see the row above"
+PENDING: Final = "pending"
+# How a row is called, what is behind it, and what does not work without it.
+_PARTS: Final = {
+    "cosmosDb": ("store", "Cosmos DB", "Nothing can be read or written until it does."),
+    "serviceBus": ("queue", "Service Bus", "Flows are stored, and stay notReady until it does."),
+    "blobStorage": (
+        "archive",
+        "Blob Storage",
+        "Dead letters stay in their queue, and no password is given out.",
+    ),
+    "issuer": ("issuer", "The issuer of tokens", "No token of a new key can be checked."),
+    "settings": ("settings", "The app settings", "No request is served."),
+}
+_TRIES: Final = 6
+_PAUSE_SECONDS: Final = 0.5
 
 
 class Finding(NamedTuple):
@@ -75,117 +89,76 @@ def _examine(session: Session) -> Iterator[Finding]:
         yield Finding("token", WRONG, str(error), error.exit_code)
         return
     yield Finding("token", OK, f"from {token.source}{_claims(token.value)}")
-    service = yield from _service(session)
-    if service.result != OK:
-        yield Finding("access", UNKNOWN, _LATER)
-        return
-    yield from _parts(session)
+    said = yield from _service(session)
+    yield from map(_part, _dependencies(said).items())
+    if said:
+        yield _access(session)
 
 
-def _service(session: Session) -> Generator[Finding, None, Finding]:
-    """Look at what the service says of itself; the last finding is returned, too."""
+def _service(session: Session) -> Generator[Finding, None, dict[str, Any]]:
+    """Look at what the service says of itself, and return that; nothing where it does not run."""
     try:
         answer = session.service.health()
+        for _ in range(_TRIES):
+            if PENDING not in map(_state, _dependencies(_object(answer.content)).values()):
+                break
+            time.sleep(_PAUSE_SECONDS)
+            answer = session.service.health()
     except UnreachableError as error:
-        finding = Finding("service", WRONG, str(error), error.exit_code)
+        yield Finding("service", WRONG, str(error), error.exit_code)
+        return {}
+    said = _object(answer.content)
+    if answer.status not in (200, 503) or "dependencies" not in said:
+        meaning = f"something else answers there, with {answer.status}: is that the API?"
+        yield Finding("service", WRONG, meaning, FAILED)
+        return {}
+    release = clean(said.get("version") or "unknown")
+    differs = "" if release == __version__ else f"; this command is of {__version__}"
+    if answer.status == 200:
+        yield Finding("service", OK, f"it runs, release {release}{differs}")
     else:
-        said = _object(answer.content)
-        release = clean(said.get("version") or "unknown")
-        if answer.status == 200 and said.get("status") == "healthy":
-            differs = "" if release == __version__ else f"; this command is of {__version__}"
-            finding = Finding("service", OK, f"it runs, release {release}{differs}")
-        elif away := _away(said):
-            finding = Finding("service", WRONG, f"it runs, but {away}", FAILED)
-        elif answer.status == 404:
-            finding = Finding(
-                "service", WRONG, "something else answers there: is that the API?", FAILED
-            )
-        else:
-            finding = Finding(
-                "service",
-                WRONG,
-                f"it answers {answer.status}: often a setting is missing, and its log names it",
-                FAILED,
-            )
-    yield finding
-    return finding
+        meaning = f"it runs, release {release}{differs}, and can serve no request: see below"
+        yield Finding("service", WRONG, meaning, FAILED)
+    return said
 
 
-def _away(said: dict[str, Any]) -> str:
-    """Say which of the services behind the service it cannot use, by what it says of them."""
-    found = said.get("dependencies")
-    if not isinstance(found, dict):
-        return ""
-    states = {name: _object_of(each).get("status") for name, each in found.items()}
-    return ", ".join(
-        f"{clean(name)} is {clean(str(state))}"
-        for name, state in states.items()
-        if state != "available"
-    )
+def _part(part: tuple[str, object]) -> Finding:
+    """Say how one of the services behind the service is, by what it says of that."""
+    name, value = part
+    what, title, loss = _PARTS.get(name, (clean(name), clean(name), ""))
+    state = _state(value)
+    if state == "available":
+        return Finding(what, OK, f"{title} answers the service")
+    message = clean(value.get("message") or "") if isinstance(value, Mapping) else ""
+    if state == PENDING:
+        return Finding(what, UNKNOWN, f"{title}: {message}")
+    return Finding(what, WRONG, f"{title}: {message} {loss}".rstrip(), FAILED)
 
 
-def _object_of(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _parts(session: Session) -> Iterator[Finding]:
-    """Look at the parts behind the service, by the figures of its status page."""
+def _access(session: Session) -> Finding:
+    """Look whether the token is accepted, by reading the figures of the status page."""
     try:
         found = session.service.overview()
     except SignInError as error:
-        yield Finding("access", WRONG, short(error, 500), error.exit_code)
-        return
-    except UnreachableError:
-        yield Finding("access", OK, "the token is accepted, and may read flows")
-        yield Finding(
-            "store",
-            WRONG,
-            "Cosmos DB does not answer the service: nothing can be read or written until it does",
-            FAILED,
-        )
-        return
+        return Finding("access", WRONG, short(error, 500), error.exit_code)
     except CommandError as error:
-        yield Finding("access", UNKNOWN, short(error, 500), error.exit_code)
-        return
-    yield Finding("access", OK, "the token is accepted, and may read flows")
-    sets = counted(_number(found, "flowSets"), "flow set")
-    yield Finding("store", OK, f"Cosmos DB answers: {sets}")
-    yield _queue(found.get("queue"))
-    yield _archive(found.get("deadLetters"))
+        return Finding("access", UNKNOWN, short(error, 500), error.exit_code)
+    figures = [counted(_number(found, "flowSets"), "flow set")]
+    queue, letters = found.get("queue"), found.get("deadLetters")
+    if isinstance(queue, Mapping):
+        figures.append(f"{counted(_number(queue, 'waiting'), 'message')} in the queue")
+    if isinstance(letters, Mapping):
+        figures.append(f"{counted(_number(letters, 'notReplayed'), 'dead letter')} waiting")
+    return Finding("access", OK, f"the token is accepted, and may read flows: {', '.join(figures)}")
 
 
-def _queue(queue: object) -> Finding:
-    if not isinstance(queue, Mapping):
-        return Finding(
-            "queue",
-            WRONG,
-            "Service Bus does not answer the service: flows are stored, and stay notReady until "
-            "it does",
-            FAILED,
-        )
-    waiting, dead = _number(queue, "waiting"), _number(queue, "deadLettered")
-    least = "" if queue.get("complete") else "at least "
-    return Finding(
-        "queue",
-        OK,
-        f"Service Bus answers: {least}{counted(waiting, 'message')} waiting, {dead} given up",
-    )
+def _dependencies(said: Mapping[str, Any]) -> dict[str, Any]:
+    found = said.get("dependencies")
+    return found if isinstance(found, dict) else {}
 
 
-def _archive(letters: object) -> Finding:
-    if not isinstance(letters, Mapping):
-        return Finding(
-            "archive",
-            WRONG,
-            "Blob Storage does not answer the service: dead letters stay in their queue, and no "
-            "password is given out",
-            FAILED,
-        )
-    waiting = _number(letters, "notReplayed")
-    advice = "; `industrydata dead-letters list` shows them" if waiting else ""
-    return Finding(
-        "archive", OK, f"Blob Storage answers: {counted(waiting, 'dead letter')} waiting{advice}"
-    )
+def _state(value: object) -> str:
+    return clean(value.get("status")) if isinstance(value, Mapping) else ""
 
 
 def _number(values: Mapping[str, Any], name: str) -> int:
