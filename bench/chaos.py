@@ -1,7 +1,7 @@
 """Fault runs on a stack of its own: `python -m bench.chaos`; 1 when a flow is lost or stuck.
 
 Five parts, each printing its figures: how soon a flow is ready when nothing is wrong; creates
-while processes are killed and connections cut; events that come three times in any order;
+while processes are killed, connections cut and the store refuses; events that come three times in any order;
 documents and events of the version before; messages that can never be understood.
 What is done, and the gaps between, follow from the seed; how requests fall into them does not.
 """
@@ -11,15 +11,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import itertools
 import json
 import random
 import sys
 import tempfile
 import time
 import uuid
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -28,7 +26,8 @@ from azure.servicebus import ServiceBusMessage
 
 from bench.chaos_events import a_report, send_all
 from bench.chaos_poison import survive_poison
-from bench.chaos_run import AT_ONCE, DEADLINE_SECONDS, NAMES, Accepted, Hop, Run, in_turns
+from bench.chaos_run import NAMES, Hop, Run
+from bench.chaos_trouble import latencies, survive_trouble
 from bench.chaos_versions import survive_versions
 from local.access_token import application_token
 from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, HOST
@@ -52,105 +51,6 @@ async def measure_latency(run: Run, count: int) -> None:
     print(
         f"time to ready, nothing wrong: {len(accepted)} creates, {await latencies(run, accepted)}"
     )
-
-
-async def latencies(run: Run, accepted: list[Accepted]) -> str:
-    """The time from storing a flow to storing that it is ready, from the flows' own history."""
-    found = await run.stored()
-    took = []
-    for each in accepted:
-        history = [entry for entry in found[each.flow_id]["history"] if entry is not None]
-        ready = [entry["appliedAt"] for entry in history if entry["readinessStatus"] == "ready"]
-        if ready:
-            took.append((min(ready) - history[-1]["appliedAt"]) / 1000)
-    took.sort()
-    return f"p50 {at(took, 50):.0f} ms, p99 {at(took, 99):.0f} ms"
-
-
-def at(values: list[float], percent: int) -> float:
-    """A percentile of sorted values."""
-    return values[min(len(values) - 1, len(values) * percent // 100)] if values else float("nan")
-
-
-class Trouble:
-    """Kills the host and the Service Bus emulator, and cuts connections, until it is stopped.
-
-    Every round does each of the actions once, in an order and with pauses that the seed gives; the
-    first round is always finished.
-    """
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._over = asyncio.Event()
-        self.done: Counter[str] = Counter()
-
-    def stop(self) -> None:
-        """Do no more after the present action and the first round."""
-        self._over.set()
-
-    async def make(self) -> None:
-        """Go through the rounds."""
-        run = self._run
-        actions: dict[str, Callable[[], Awaitable[None]]] = {
-            "kills of the host": lambda: self._kill("host"),
-            "kills of the Service Bus emulator": lambda: self._kill("service_bus"),
-            "cuts at the API": lambda: self._cut(run.api),
-            "cuts at Service Bus": lambda: self._cut(run.service_bus),
-            "cuts at Cosmos DB": lambda: self._cut(run.cosmos),
-        }
-        for number in itertools.count():
-            for name in run.chance.sample(list(actions), len(actions)):
-                if self._over.is_set() and number:
-                    return
-                await asyncio.sleep(run.chance.uniform(0.2, 1.0))
-                await actions[name]()
-                self.done[name] += 1
-
-    async def _kill(self, name: str) -> None:
-        pause = self._run.chance.uniform(0.0, 1.0)
-        await asyncio.to_thread(self._run.stack.kill, name)
-        await asyncio.sleep(pause)
-        await asyncio.to_thread(self._run.stack.start, name)
-
-    async def _cut(self, hop: Hop) -> None:
-        hop.cut()
-
-
-async def survive_trouble(run: Run, count: int) -> None:
-    """Create flows while parts are killed and connections cut; every accepted one gets ready."""
-    trouble = Trouble(run)
-    began = time.monotonic()
-    making = asyncio.create_task(trouble.make())
-    accepted = await run.create_all(count, max(4.0, count / 25))
-    trouble.stop()
-    await making
-    took = time.monotonic() - began
-    waiting = await run.until_quiet()
-    stuck = await run.reconcile(time.monotonic() + DEADLINE_SECONDS) if waiting else []
-    shown = await read_back(run, {each.set_id for each in accepted})
-    lost = [each for each in accepted if each.flow_id not in shown]
-    wrong = [each for each in accepted if shown.get(each.flow_id) not in (None, "ready")]
-    stopped = ", ".join(f"{number} {name}" for name, number in sorted(trouble.done.items()))
-    print(
-        f"trouble: {count} creates in {took:.0f} s with {stopped}\n"
-        f"  accepted {len(accepted)}, lost {len(lost)}, stuck {len(stuck) or len(wrong)}; "
-        f"requested again by the timer {len(waiting)}\n"
-        f"  time to ready (those included, their minutes of waiting cut short): "
-        f"{await latencies(run, accepted)}"
-    )
-    if lost or stuck or wrong or len(accepted) != count:
-        run.faults.append(
-            f"of {count} creates {len(accepted)} were accepted, {len(lost)} of them lost and "
-            f"{max(len(stuck), len(wrong))} stuck"
-        )
-
-
-async def read_back(run: Run, set_ids: set[str]) -> dict[str, str]:
-    """The status of each flow of these sets, as the API shows it, by the flow's id."""
-    found = await in_turns(
-        AT_ONCE, (run.get(run.sets(set_id, "provisioningFlows")) for set_id in sorted(set_ids))
-    )
-    return {flow["id"]: flow["readinessStatus"] for body in found for flow in body["value"]}
 
 
 async def survive_disorder(run: Run, count: int) -> None:
@@ -241,12 +141,18 @@ async def running(seed: int) -> AsyncIterator[Run]:
             await asyncio.to_thread(stack.close)
 
 
-async def chaos(seed: int, creates: int, events: int, calm: int, poison: int) -> int:
+async def chaos(
+    seed: int, creates: int, events: int, calm: int, poison: int, *, short: bool = False
+) -> int:
     """Do all parts; 0 when everything held."""
     print(f"seed {seed}")
+    longest_pause = 0.1 if short else 1.0
     async with running(seed) as run:
+        if short:
+            run.longest_wait = 1.0
+            print("short: the client waits a second at most, also where Retry-After says more")
         await measure_latency(run, calm)
-        await survive_trouble(run, creates)
+        await survive_trouble(run, creates, longest_pause)
         await survive_disorder(run, events)
         await survive_versions(run, max(5, events // 10))
         await survive_poison(run, poison, kill=poison >= 100)
@@ -273,7 +179,7 @@ def main(arguments: list[str] | None = None) -> int:
     seed = random.randrange(1_000_000) if given.seed is None else given.seed  # noqa: S311 - no secret
     if given.short:
         short = (min(given.creates, 80), min(given.events, 40), 20, min(given.poison, 40))
-        return asyncio.run(chaos(seed, *short))
+        return asyncio.run(chaos(seed, *short, short=True))
     return asyncio.run(chaos(seed, given.creates, given.events, 400, given.poison))
 
 

@@ -7,7 +7,8 @@ import contextlib
 import json
 import random
 import time
-from collections.abc import Coroutine, Iterable
+import uuid
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -35,6 +36,9 @@ BODIES = {name: (PAYLOADS / f"{name}.request.json").read_bytes() for name in NAM
 
 
 AT_ONCE = 16
+
+
+TOO_LARGE = "larger than the store takes"
 
 
 # What hangs longer than this is counted as stuck or lost.
@@ -116,24 +120,47 @@ class Run:
     cosmos: Hop
     service_bus: Hop
     faults: list[str] = field(default_factory=list)
+    named: set[str] = field(default_factory=set)
+    """The sets that an answer named, or that the run stored itself."""
+    longest_wait: float = 60.0
+    """For how many seconds at most the client does as Retry-After says."""
+    also: list[Hop] = field(default_factory=list)
+    """Ways to further hosts on the same stack."""
+
+    @property
+    def apis(self) -> list[Hop]:
+        """The ways to the API; each try of a request takes any of them."""
+        return [self.api, *self.also]
 
     def sets(self, *more: str) -> str:
         """An address below the flow sets."""
         path = "external/industryData/outboundProvisioningFlowSets"
         return "/".join([f"http://{HOST}:{self.api.port}/beta/{path}", *more])
 
-    async def post(self, url: str, body: bytes) -> tuple[int, Any]:
-        """Send a POST until it is answered other than by 503; the status and the body."""
+    async def send(
+        self, method: str, url: str, body: bytes | None = None, **headers: str
+    ) -> tuple[int, Any, Mapping[str, str]]:
+        """Send a request as a careful client does; the status, the body and the headers.
+
+        It is repeated, under one client-request-id, while there is no answer, an answer that says
+        when to come again (429, 503), or the 409 of what was too large for the store: that fault is
+        injected, and passes.
+        """
+        headers = {"client-request-id": str(uuid.uuid4()), **headers}
         ends = time.monotonic() + DEADLINE_SECONDS
         while time.monotonic() < ends:
+            wait = 0.1 + 0.2 * random.random()  # noqa: S311 - no secret
             with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
-                async with self.http.post(url, data=body) as response:
-                    if response.status != 503:
-                        return response.status, await response.json()
-                    await asyncio.sleep(float(response.headers["Retry-After"]))
-                    continue
-            await asyncio.sleep(0.1 + 0.2 * random.random())  # noqa: S311 - no secret
-        raise TimeoutError(f"POST {url} got no answer in {DEADLINE_SECONDS:.0f} s")
+                where = url.replace(f":{self.api.port}/", f":{random.choice(self.apis).port}/")  # noqa: S311
+                async with self.http.request(method, where, data=body, headers=headers) as response:
+                    text = await response.text()
+                    if response.status in (429, 503):
+                        wait = min(float(response.headers["Retry-After"]), self.longest_wait)
+                    elif not (response.status == 409 and TOO_LARGE in text):
+                        answer = json.loads(text) if text else None
+                        return response.status, answer, response.headers
+            await asyncio.sleep(wait)
+        raise TimeoutError(f"{method} {url} got no answer in {DEADLINE_SECONDS:.0f} s")
 
     async def get(self, url: str) -> Any:
         """Read one address; repeats as `post` does."""
@@ -147,26 +174,35 @@ class Run:
         raise TimeoutError(f"GET {url} got no answer in {DEADLINE_SECONDS:.0f} s")
 
     async def new_set(self) -> str:
-        """Create a set; one whose answer was lost stays behind empty."""
-        status, body = await self.post(self.sets(), b'{"displayName": "Contoso schools"}')
+        """Create a set, whose name no other has; remember that an answer named it."""
+        name = f"Contoso schools {uuid.uuid4()}"
+        status, body, _ = await self.send(
+            "POST", self.sets(), json.dumps({"displayName": name}).encode()
+        )
         if status != 201:
             raise RuntimeError(f"a set was answered {status}: {body}")
+        self.named.add(str(body["id"]))
         return str(body["id"])
 
+    async def unnamed(self) -> tuple[int, int]:
+        """How many stored sets no answer named, and how many are there twice."""
+        query = self.container.query_items("SELECT c.id, c.displayName FROM c")
+        stored = {document["id"]: document["displayName"] async for document in query}
+        orphans = stored.keys() - self.named
+        return len(orphans), len(stored) - len(set(stored.values()))
+
     async def create(self, set_id: str, name: str) -> Accepted | None:
-        """Create a flow as a careful client does: again after a cut, and 409 means it is there."""
+        """Create a flow; a repeat is answered as its first try was, so that 409 is a fault."""
         url = self.sets(set_id, "provisioningFlows")
-        status, body = await self.post(url, BODIES[name])
+        status, body, _ = await self.send("POST", url, BODIES[name])
         if status == 201:
             return Accepted(set_id, name, str(body["id"]))
-        if status == 409:
-            for flow in (await self.get(url))["value"]:
-                if flow["@odata.type"].endswith(f".{KINDS[name]}"):
-                    return Accepted(set_id, name, str(flow["id"]))
         self.faults.append(f"a create was answered {status}: {json.dumps(body)[:200]}")
         return None
 
-    async def create_all(self, count: int, seconds: float) -> list[Accepted]:
+    async def create_all(
+        self, count: int, seconds: float, at_once: int = AT_ONCE
+    ) -> list[Accepted]:
         """Create flows, four a set, spread over `seconds` where the service is fast enough."""
         began = time.monotonic()
         new_sets: dict[int, asyncio.Task[str]] = {}
@@ -179,7 +215,7 @@ class Run:
                 new_sets[place] = asyncio.create_task(self.new_set())
             return await self.create(await new_sets[place], NAMES[kind])
 
-        found = await in_turns(AT_ONCE, (one(number) for number in range(count)))
+        found = await in_turns(at_once, (one(number) for number in range(count)))
         return [each for each in found if each is not None]
 
     async def stored(self) -> dict[str, dict[str, Any]]:

@@ -26,6 +26,7 @@ async def survive_versions(run: Run, count: int) -> None:
     began = time.monotonic()
     documents = [_document(run) for _ in range(count)]
     await in_turns(AT_ONCE, (_store(run, each) for each in documents))
+    run.named |= {str(each["id"]) for each in documents}
     expected: dict[str, str] = {}
     messages: list[ServiceBusMessage] = []
     for document in documents:

@@ -37,6 +37,7 @@ from bench.measure import seed_bodies, stack
 from local.access_token import application_token
 from local.config import READINESS_QUEUE
 from local.stack import Stack
+from local.swagger_ui import folder, shipped
 
 WITHOUT_TOKEN, WITH_TOKEN = 30.0, 250.0
 """The budget: milliseconds of CPU for one request."""
@@ -208,7 +209,9 @@ async def prepared(bench: Bench) -> dict[str, str]:
         "flow_id": flows[-1]["id"],
         "group_id": groups[-1],
         "definition_id": "RefRole-teacher",
-        "name": "docs.js",
+        "name": "status.js",
+        "library": folder(shipped()[0]).name,
+        "file": "swagger-ui-bundle.js",
     }
 
 

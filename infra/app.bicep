@@ -51,8 +51,8 @@ param insightsName string
 @description('Required. Root of the context URLs in answers.')
 param graphRoot string
 
-@description('Required. Origins of web pages that may call the service from a browser.')
-param corsOrigins string[]
+@description('Required. Origins of web pages that may call the service from a browser, joined by commas.')
+param corsOrigins string
 
 @description('Optional. Subnet for outgoing traffic.')
 param functionsSubnetId string?
@@ -82,6 +82,7 @@ var appSettings = {
   AUTH_AUTHORITY: environment().authentication.loginEndpoint
   AUTH_TENANTS: join(allowedTenants, ',')
   AZURE_CLIENT_ID: identityClientId
+  CORS_ORIGINS: corsOrigins
   COSMOS_DATABASE: cosmosDatabase
   COSMOS_ENDPOINT: cosmosEndpoint
   GRAPH_ROOT: graphRoot
@@ -134,7 +135,9 @@ resource site 'Microsoft.Web/sites@2025-03-01' = {
     virtualNetworkSubnetId: functionsSubnetId
     siteConfig: {
       minTlsVersion: '1.2'
-      cors: { allowedOrigins: corsOrigins, supportCredentials: false }
+      // None here: the platform would answer browsers before the app, for every method and without
+      // the headers that pages may read. The app answers them, by CORS_ORIGINS.
+      cors: { allowedOrigins: [], supportCredentials: false }
     }
     functionAppConfig: {
       runtime: { name: 'python', version: pythonVersion }

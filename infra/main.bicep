@@ -357,7 +357,7 @@ module app 'app.bicep' = {
     keyRingUri: '${data.outputs.vaultUri}secrets/${passwordKeysSecret}'
     insightsName: observability.outputs.insightsName
     graphRoot: empty(graphRoot) ? '${cloud.graph}/beta' : graphRoot
-    corsOrigins: empty(corsOrigins) ? [] : split(corsOrigins, ',')
+    corsOrigins: corsOrigins
     functionsSubnetId: privateNetwork ? network!.outputs.functionsSubnetId : null
     zoneRedundant: zoneRedundant
     instanceMemoryMB: instanceMemoryMB

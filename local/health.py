@@ -11,7 +11,7 @@ from local.config import HOST
 
 # The first request loads the SDKs.
 SECONDS = 15.0
-PENDING = "is pending"
+PENDING = "(pending)"
 
 
 def troubles(port: int) -> list[str]:
@@ -39,7 +39,7 @@ def _troubles(port: int) -> list[str]:
     try:
         dependencies = json.loads(body)["dependencies"]
         return [
-            f"{name} is {found['status']}: {found['message']}"
+            f"{name} ({found['status']}): {found['message']}"
             for name, found in dependencies.items()
             if found["status"] != "available"
         ]

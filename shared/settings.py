@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import urlsplit
 
 from shared.adapters.entra import AuthSettings
@@ -11,6 +13,8 @@ from shared.adapters.keyring import Keyring
 from shared.domain.errors import SettingsError
 
 _SEE = "See local.settings.example.json and the settings table in README.md."
+_ORIGIN: Final = re.compile(r"(https?)://(\[::1\]|[a-z0-9.\-]{1,253})(:[0-9]{1,5})?")
+_OWN_PORTS: Final = (("http", ":80"), ("https", ":443"))
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -34,6 +38,8 @@ class Settings:
     keyring: Keyring
     graph_root: str
     auth: AuthSettings
+    cors_origins: frozenset[str]
+    """Origins of the pages that may call the service from a browser, as browsers write them."""
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Settings:
@@ -66,6 +72,10 @@ class Settings:
         graph_root = values.get("GRAPH_ROOT") or "https://graph.microsoft.com/beta"
         if _host(graph_root) is None:
             faults.append("GRAPH_ROOT must be an absolute http(s) URL.")
+        origins = [each.strip() for each in values.get("CORS_ORIGINS", "").split(",")]
+        faults.extend(
+            f"CORS_ORIGINS: {fault}" for each in origins for fault in _origin_faults(each)
+        )
         keyring = None
         passwords = required("PASSWORD_KEYS")
         if passwords:
@@ -95,6 +105,7 @@ class Settings:
             keyring=keyring,
             graph_root=graph_root.rstrip("/"),
             auth=auth,
+            cors_origins=frozenset(filter(None, origins)),
         )
 
 
@@ -113,6 +124,24 @@ def _endpoint_faults(endpoint: str, key: str | None) -> list[str]:
     if key is None and local:
         faults.append("Set COSMOS_KEY: the Cosmos DB emulator takes no identity.")
     return faults
+
+
+def _origin_faults(origin: str) -> list[str]:
+    """Return why this is no exact origin, or none that is safe; an empty one is ignored."""
+    if not origin:
+        return []
+    match = _ORIGIN.fullmatch(origin)
+    if match is None:
+        return [
+            f"'{origin}' is not an origin, such as https://portal.contoso.com: scheme, host in "
+            "lower case and maybe a port, no path and no *."
+        ]
+    scheme, host, port = match.groups()
+    if (scheme, port) in _OWN_PORTS:
+        return [f"omit {port} of '{origin}': browsers omit the port that the scheme has."]
+    if scheme == "http" and host.strip("[]") not in _LOOPBACK:
+        return [f"'{origin}' must use https; http is for pages on this machine."]
+    return []
 
 
 def _host(url: str) -> str | None:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import azure.functions as func
 
 from functions.http.compression import compressed
+from functions.http.cors import share
 from functions.http.errors import refusal
 from functions.http.negotiation import (
     apply_preference,
@@ -221,7 +222,7 @@ async def answered(route: Route, req: func.HttpRequest) -> func.HttpResponse:
     headers["client-request-id"] = client_id
     headers["OData-Version"] = "4.0"
     headers["x-ms-ags-diagnostic"] = _DIAGNOSTIC
-    headers["Vary"] = "Accept-Encoding"
+    share(req, response)
     apply_preference(req, response)
     log_event(
         "request",
@@ -354,9 +355,8 @@ def _property(segments: Sequence[str], cast: str | None) -> Route | None:
             contract = item.contract
             if (
                 item.method != "GET"
-                or contract is None
+                or not (contract and contract.entity)
                 or contract.takes != "item"
-                or contract.entity is None
                 or not item.segments[-1].startswith("{")
             ):
                 continue

@@ -7,6 +7,7 @@ with the access token of the person who uses them.
 from __future__ import annotations
 
 import functools
+import gzip
 import hashlib
 import json
 from collections import defaultdict
@@ -15,6 +16,7 @@ from typing import Final
 
 import azure.functions as func
 
+from functions.http.compression import LEAST_BYTES, takes_gzip
 from functions.http.errors import STATUSES, UNEXPECTED
 from functions.http.operations import SECURITY_HEADERS, operations, route
 from functions.http.service import TAG
@@ -31,13 +33,16 @@ _TYPES: Final = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+    "": "text/plain; charset=utf-8",
 }
 _PAGE_HEADERS: Final = {
     **SECURITY_HEADERS,
     # Requested each time, answered 304: a deployment shows at once.
     "Cache-Control": "no-cache",
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        # Swagger UI's styles have their icons inside, as data: URLs.
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -72,6 +77,15 @@ async def page_docs(req: func.HttpRequest) -> func.HttpResponse:
 async def page_part(req: func.HttpRequest) -> func.HttpResponse:
     """Return what a page consists of: styles, scripts, its icon."""
     return _file(req, req.route_params["name"])
+
+
+@route(bp, "GET", "pages/{library}/{file}")
+async def page_library(req: func.HttpRequest) -> func.HttpResponse:
+    """Return a file of a library, whose folder is named after its version."""
+    response = _file(req, f"{req.route_params['library']}/{req.route_params['file']}")
+    if response.status_code != 404:
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+    return response
 
 
 @route(
@@ -116,12 +130,22 @@ def description() -> tuple[bytes, str]:
 
 
 @functools.cache
-def _files() -> dict[str, tuple[str, bytes, str]]:
-    """Read what the pages consist of: media type, content and ETag by name."""
-    return {
-        path.name: (_TYPES[path.suffix], *_tagged(path.read_bytes()))
-        for path in sorted(PAGES.iterdir())
-    }
+def _paths() -> dict[str, Path]:
+    """Return where the files of the pages are, by their names below /pages."""
+    files = (path for path in PAGES.rglob("*") if path.is_file())
+    return {path.relative_to(PAGES).as_posix(): path for path in files}
+
+
+@functools.cache
+def _read(path: Path) -> tuple[str, bytes, str]:
+    """Return media type, content and ETag of a file; it is read at its first request."""
+    return (_TYPES[path.suffix], *_tagged(path.read_bytes()))
+
+
+@functools.cache
+def _packed(content: bytes) -> bytes:
+    # Once a file and process: 0.1 s for the largest. The time in gzip's header would differ.
+    return gzip.compress(content, mtime=0)
 
 
 def _tagged(content: bytes) -> tuple[bytes, str]:
@@ -133,18 +157,21 @@ def _has(req: func.HttpRequest, tag: str) -> bool:
 
 
 def _file(req: func.HttpRequest, name: str) -> func.HttpResponse:
-    found = _files().get(name)
-    if found is None:
+    path = _paths().get(name)
+    if path is None:
         return func.HttpResponse(
             "There is no such page.\n",
             status_code=404,
             headers={**_PAGE_HEADERS, "Content-Type": "text/plain; charset=utf-8"},
         )
-    return _static(req, *found)
+    return _static(req, *_read(path))
 
 
 def _static(req: func.HttpRequest, media_type: str, content: bytes, tag: str) -> func.HttpResponse:
     headers = {**_PAGE_HEADERS, "ETag": tag}
     if _has(req, tag):
         return func.HttpResponse(status_code=304, headers=headers)
-    return func.HttpResponse(content, headers={**headers, "Content-Type": media_type})
+    headers["Content-Type"] = media_type
+    if len(content) > LEAST_BYTES and takes_gzip(req.headers.get("accept-encoding", "")):
+        content, headers["Content-Encoding"] = _packed(content), "gzip"
+    return func.HttpResponse(content, headers=headers)

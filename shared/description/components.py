@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from shared.description.json_schema import GUID, TEXT
-from shared.description.types import SCHEMAS
+from shared.description.json_schema import GUID, TEXT, a_reference
 from shared.odata.model import ENTITY_TYPES, EntityType
 from shared.odata.options import COLLECTION, ITEM, MAX_SKIP, MAX_TOP
 from shared.services.flow_rows import FILTERS, MOST
@@ -72,7 +71,7 @@ _FIXED_PARAMETERS: Final = {
     "deadLetters-day": _query("day", "Only those of a day, such as 2026/11/24.", TEXT),
     "deadLetters-after": _query("after", "The name that the page before ended with.", TEXT),
     "deadLetters-all": _query(
-        "all", "Those that were put back or discarded, too.", {"const": "true"}
+        "all", "Those that were put back or discarded, too.", {**TEXT, "const": "true"}
     ),
     "deadLetters-name": {**_query("name", "As the list has it.", TEXT), "required": True},
     "Prefer-page": _header("Prefer", "`odata.maxpagesize=N` bounds a page."),
@@ -124,12 +123,23 @@ def _option(name: str, entity: EntityType) -> dict[str, Any]:
     return _query(f"${name}", meaning, schema)
 
 
+COMMON_HEADERS: Final = (
+    "request-id",
+    "client-request-id",
+    "OData-Version",
+    "Vary",
+    "x-ms-ags-diagnostic",
+)
+"""What every answer carries."""
+
 HEADERS: Final = {
     name: {"description": text, "schema": {"type": "string"}}
     for name, text in {
         "request-id": "This request's id, as the logs have it.",
         "client-request-id": "The caller's own id, or the request-id.",
         "OData-Version": "4.0",
+        "Vary": "Accept-Encoding: an answer may be compressed.",
+        "x-ms-ags-diagnostic": "Which instance of the service answered, in the form of Graph.",
         "Link": 'The next page, with rel="next", as in `@odata.nextLink`.',
         "Preference-Applied": "What of Prefer was followed.",
         "Location": "Where the new entity is read.",
@@ -172,19 +182,18 @@ _ERROR_HEADERS: Final = {
 def error_responses(codes: Mapping[int, Collection[str]]) -> dict[str, Any]:
     return {
         str(status): {
-            "description": text,
+            "description": f"{text} Code: {_listed(codes[status])}.",
             "headers": {
                 name: {"$ref": f"#/components/headers/{name}"}
-                for name in ("request-id", "client-request-id", _ERROR_HEADERS.get(status))
+                for name in (*COMMON_HEADERS, _ERROR_HEADERS.get(status))
                 if name is not None
             },
-            "content": {JSON: {"schema": _error_schema(codes[status])}},
+            "content": {JSON: {"schema": a_reference("error")}},
         }
         for status, text in MEANINGS.items()
         if status >= 400
     }
 
 
-def _error_schema(codes: Collection[str]) -> dict[str, Any]:
-    inner = {"properties": {"error": {"properties": {"code": {"enum": sorted(codes)}}}}}
-    return {"allOf": [{"$ref": f"{SCHEMAS}error"}, inner]}
+def _listed(codes: Collection[str]) -> str:
+    return " or ".join(f"`{code}`" for code in sorted(codes))

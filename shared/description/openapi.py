@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from shared import VERSION
 from shared.description.components import (
+    COMMON_HEADERS,
     HEADERS,
     JSON,
     MEANINGS,
@@ -22,10 +23,23 @@ from shared.description.components import (
 )
 from shared.description.examples import examples
 from shared.description.operations import Contract, Operation
-from shared.description.types import SCHEMAS, Types
+from shared.description.types import Types
 from shared.odata.options import COLLECTION, COUNT, ITEM
 
 OPENAPI: Final = "3.1.1"
+_TAGS: Final = {
+    "Flow sets": "Provisioning configurations, each for all organisations or for some.",
+    "Provisioning flows": "What a set provisions: at most one flow of each kind.",
+    "Role groups": "Named groups of roles, built in or made here.",
+    "Reference definitions": "The entries of the lists of values.",
+    "Service": "What is about the service itself: its description, batches, health, operation.",
+}
+# As in Graph's own document: generators make iterators of it.
+_PAGEABLE: Final = {
+    "nextLinkName": "@odata.nextLink",
+    "operationName": "listMore",
+    "itemName": "value",
+}
 _OPTIONS: Final = {"collection": COLLECTION, "item": ITEM, "count": COUNT}
 
 
@@ -33,16 +47,17 @@ def document(
     operations: Sequence[Operation], codes: Mapping[int, Collection[str]]
 ) -> dict[str, Any]:
     """Return the document; `codes` has the error codes that a status comes with."""
-    writer = Types()
+    types = Types()
+    types.write()
     paths: dict[str, dict[str, Any]] = {}
     for each in operations:
-        paths.setdefault(each.path, {})[each.method.lower()] = _operation(each)
-    writer.write()
+        paths.setdefault(each.path, {})[each.method.lower()] = _operation(each, types)
     return {
         "openapi": OPENAPI,
         "info": {
             "title": "Microsoft Graph industryData, self-hosted",
             "version": VERSION,
+            "license": {"name": "MIT", "identifier": "MIT"},
             "summary": "Outbound provisioning flow sets, their flows and their readiness.",
             "description": (
                 "Names of members and segments of paths match in any case. "
@@ -52,10 +67,13 @@ def document(
             ),
         },
         "servers": [{"url": "/", "description": "The service that gave this document."}],
-        "tags": [{"name": n} for n in dict.fromkeys(each.contract.tag for each in operations)],
+        "tags": [
+            {"name": name, "description": _TAGS[name]}
+            for name in dict.fromkeys(each.contract.tag for each in operations)
+        ],
         "paths": paths,
         "components": {
-            "schemas": dict(sorted(writer.schemas.items())),
+            "schemas": dict(sorted(types.schemas.items())),
             "parameters": parameters(),
             "headers": HEADERS,
             "responses": error_responses(codes),
@@ -76,7 +94,7 @@ def document(
     }
 
 
-def _operation(operation: Operation) -> dict[str, Any]:
+def _operation(operation: Operation, types: Types) -> dict[str, Any]:
     contract, needs = operation.contract, operation.needs
     summary, _, rest = operation.text.strip().partition("\n")
     described: dict[str, Any] = {
@@ -86,6 +104,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
     }
     if rest.strip():
         described["description"] = " ".join(rest.split())
+    if contract.takes == "collection":
+        described["x-ms-pageable"] = _PAGEABLE
     options = _OPTIONS[contract.takes] if contract.takes else ()
     names = [
         *re.findall(r"\{(\w+)\}", operation.path),
@@ -100,11 +120,13 @@ def _operation(operation: Operation) -> dict[str, Any]:
     if contract.body is not None:
         described["requestBody"] = {
             "required": True,
-            "content": {JSON: _content(contract.body, examples(contract.body, "request"))},
+            "content": {
+                JSON: _content(types.reference(contract.body), examples(contract.body, "request"))
+            },
         }
     described["responses"] = {
         **{
-            str(status): _answer(status, schema, contract)
+            str(status): _answer(status, schema, contract, types)
             for status, schema in contract.answers.items()
         },
         **{
@@ -143,8 +165,8 @@ def _errors(operation: Operation) -> set[int]:
     return found
 
 
-def _answer(status: int, schema: str | None, contract: Contract) -> dict[str, Any]:
-    headers = ["request-id", "client-request-id", "OData-Version"]
+def _answer(status: int, schema: str | None, contract: Contract, types: Types) -> dict[str, Any]:
+    headers = [*COMMON_HEADERS]
     if status == 201 or (status == 204 and "Prefer-create" in contract.headers):
         headers.append("Location")
     if "Prefer-page" in contract.headers:
@@ -164,12 +186,12 @@ def _answer(status: int, schema: str | None, contract: Contract) -> dict[str, An
         answer["content"] = {schema: {"schema": kind}}
     else:
         shown = examples(schema, "response") if status == 201 else {}
-        answer["content"] = {JSON: _content(schema, shown)}
+        answer["content"] = {JSON: _content(types.reference(schema), shown)}
     return answer
 
 
-def _content(schema: str, examples: Mapping[str, Any]) -> dict[str, Any]:
-    content: dict[str, Any] = {"schema": {"$ref": SCHEMAS + schema}}
+def _content(schema: Mapping[str, Any], examples: Mapping[str, Any]) -> dict[str, Any]:
+    content: dict[str, Any] = {"schema": schema}
     if examples:
         content["examples"] = {name: {"value": value} for name, value in examples.items()}
     return content

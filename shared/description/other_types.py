@@ -14,23 +14,29 @@ from shared.description.json_schema import (
     NULLABLE_TEXT,
     TEXT,
     TIME,
+    a_closed_object,
+    a_reference,
     a_text,
     an_array,
+    an_enum,
     an_object,
 )
 from shared.domain.readiness import Status
 
-STATUS: Final = {"type": "string", "enum": [str(status) for status in Status]}
+STATUS: Final = a_reference("readinessStatus")
 _FAULT: Final = {"code": TEXT, "message": TEXT}
 _LETTER_NAME: Final = {"type": "string", "pattern": f"^{NAME}$"}
 _HEADER_MAP: Final = {"type": "object", "additionalProperties": TEXT}
 
 OTHER_TYPES: Final[dict[str, Any]] = {
+    "readinessStatus": an_enum(Status),
     "error": an_object(
         {
             "error": an_object(
                 {
-                    **_FAULT,
+                    "code": TEXT,
+                    # Kiota's clients show it as the text of the exception.
+                    "message": {**TEXT, "x-ms-primary-error-message": True},
                     "details": an_array(
                         an_object(
                             {
@@ -98,7 +104,6 @@ OTHER_TYPES: Final[dict[str, Any]] = {
             }
         },
         ["requests"],
-        additionalProperties=True,
         description="Up to 20 requests in one, each answered as if it came alone.",
     ),
     "batchAnswer": an_object(
@@ -126,19 +131,17 @@ OTHER_TYPES: Final[dict[str, Any]] = {
         ["value"],
     ),
     "external": an_object(
-        {**CONTEXT, "industryData": ANY},
-        additionalProperties=True,
+        {**CONTEXT, "industryData": a_reference("industryDataRoot")},
         description="What leads to industryData, which `$expand` puts inside.",
     ),
     "industryDataRoot": an_object(
         {
             **CONTEXT,
             "id": TEXT,
-            "outboundProvisioningFlowSets": an_array(ANY),
-            "referenceDefinitions": an_array(ANY),
-            "roleGroups": an_array(ANY),
+            "outboundProvisioningFlowSets": an_array(a_reference("outboundProvisioningFlowSet")),
+            "referenceDefinitions": an_array(a_reference("referenceDefinition")),
+            "roleGroups": an_array(a_reference("roleGroup")),
         },
-        additionalProperties=True,
         description="What leads to the collections; `$expand` puts their first pages inside.",
     ),
     "passwords": an_object(
@@ -154,7 +157,7 @@ OTHER_TYPES: Final[dict[str, Any]] = {
         ["value"],
         description="The initial password of each role group's new users, in clear.",
     ),
-    "resealPasswords": an_object(
+    "resealPasswords": a_closed_object(
         {
             "after": {**TEXT, "description": "The id that the last answer gave."},
             "top": {"type": "integer", "minimum": 1, "maximum": 100, "default": 100},
@@ -231,7 +234,7 @@ OTHER_TYPES: Final[dict[str, Any]] = {
                             an_object(
                                 {
                                     "id": GUID,
-                                    "kind": {"enum": list(FLOW_SCHEMAS)},
+                                    "kind": {**TEXT, "enum": list(FLOW_SCHEMAS)},
                                     "readinessStatus": STATUS,
                                     "reason": NULLABLE_TEXT,
                                     "revision": COUNT,
@@ -261,7 +264,7 @@ OTHER_TYPES: Final[dict[str, Any]] = {
                         "type": {**NULLABLE_TEXT, "description": "The event's, where it has one."},
                         "reason": {**NULLABLE_TEXT, "description": "Service Bus's own, if any."},
                         "fault": {**NULLABLE_TEXT, "description": "Null: it was well-formed."},
-                        "state": {"enum": ["waiting", "replayed", "discarded"]},
+                        "state": {**TEXT, "enum": ["waiting", "replayed", "discarded"]},
                     },
                     ["name", "messageId", "type", "reason", "fault", "state"],
                 )
@@ -272,7 +275,7 @@ OTHER_TYPES: Final[dict[str, Any]] = {
         description="Dead letters, oldest first.",
     ),
     "deadLetter": {"type": "object", "description": "What is kept of a dead letter."},
-    "deadLettersReplay": an_object(
+    "deadLettersReplay": a_closed_object(
         {
             "names": {**an_array(_LETTER_NAME), "maxItems": MAX_NAMES},
             "again": {"type": "boolean", "description": "Also those that were put back before."},
@@ -287,10 +290,14 @@ OTHER_TYPES: Final[dict[str, Any]] = {
         },
         ["replayed", "refused"],
     ),
-    "deadLettersDiscard": an_object(
+    "deadLettersDiscard": a_closed_object(
         {
             "names": {**an_array(_LETTER_NAME), "minItems": 1, "maxItems": MAX_NAMES},
-            "all": {"const": True, "description": "All that wait, in place of names."},
+            "all": {
+                "type": "boolean",
+                "const": True,
+                "description": "All that wait, in place of names.",
+            },
             "reason": a_text(MAX_REASON),
         },
         ["reason"],
@@ -307,7 +314,7 @@ OTHER_TYPES: Final[dict[str, Any]] = {
     ),
     "health": an_object(
         {
-            "status": {"enum": ["healthy", "degraded", "unhealthy"]},
+            "status": {**TEXT, "enum": ["healthy", "degraded", "unhealthy"]},
             "version": TEXT,
             "dependencies": {
                 "type": "object",
@@ -315,6 +322,7 @@ OTHER_TYPES: Final[dict[str, Any]] = {
                 "additionalProperties": an_object(
                     {
                         "status": {
+                            "type": "string",
                             "enum": [
                                 "available",
                                 "pending",
@@ -322,7 +330,7 @@ OTHER_TYPES: Final[dict[str, Any]] = {
                                 "throttled",
                                 "refused",
                                 "wrong",
-                            ]
+                            ],
                         },
                         "message": {"type": ["string", "null"]},
                     },

@@ -33,17 +33,19 @@ from shared.description.json_schema import (
     ANY,
     CONTEXT,
     COUNT,
+    GUID,
     TEXT,
     TIME,
+    a_closed_object,
+    a_reference,
     a_text,
     an_array,
+    an_enum,
     an_object,
     nullable,
 )
 from shared.description.other_types import OTHER_TYPES, STATUS
 from shared.domain.secrets import MASKED_PASSWORD
-
-SCHEMAS: Final = "#/components/schemas/"
 
 
 class Form(StrEnum):
@@ -55,13 +57,11 @@ class Form(StrEnum):
 
 
 TIMES: Final = {"createdDateTime": TIME, "lastModifiedDateTime": TIME}
-_ENTITY: Final = {**CONTEXT, "@odata.etag": TEXT, "id": TEXT}
+_CONTROL: Final = {**CONTEXT, "@odata.etag": TEXT}
 # What clients may send along and the service does not look at.
 _IGNORED: Final = {"patternProperties": {
     "^(id|createdDateTime|lastModifiedDateTime|readinessStatus)$|@(?!odata\\.bind$)": ANY
 }}  # fmt: skip
-# What odata.metadata=full adds.
-_ANNOTATED: Final = {"patternProperties": {"@odata\\.": ANY}}
 
 
 class Types:
@@ -93,54 +93,69 @@ class Types:
             **CONTEXT,
             "@odata.count": {"type": "integer", "minimum": 0},
             "@odata.nextLink": {"type": "string", "format": "uri"},
-            "value": an_array({"$ref": SCHEMAS + name}),
+            "value": an_array(self.reference(name)),
         }
         return an_object(properties, ["value"])
 
-    def _reference(self, name: str) -> dict[str, Any]:
-        return {"$ref": SCHEMAS + name}
+    def reference(self, component: str) -> dict[str, Any]:
+        """Return a reference to a written type; to the base of several, with what it may be.
+
+        Generated clients have the base as a class and its kinds as classes derived from it, and
+        look at `$ref` only. Validators find beside it that one of the kinds has to fit.
+        """
+        reference = a_reference(component)
+        mapping = self.schemas[component].get("discriminator", {}).get("mapping", {})
+        kinds = [{"$ref": kind} for kind in mapping.values()]
+        return {**reference, "anyOf" if len(kinds) > 1 else "allOf": kinds} if kinds else reference
 
     def _abstract(self, name: str, kinds: Mapping[str, type[Wire]], form: Form) -> dict[str, Any]:
-        """Write a type whose @odata.type says which it is."""
+        """Write a type whose @odata.type says which of its kinds a value has."""
         component = name + form
         if component not in self.schemas:
             self.schemas[component] = {}
-            references = {kind: self._type(schema, form) for kind, schema in kinds.items()}
-            if form is Form.UPDATE and name == "provisioningFlow":
-                # Its type may be left out: the flow keeps the one it has.
-                self.schemas[component] = {"anyOf": list(references.values())}
-            else:
-                self.schemas[component] = {
-                    "oneOf": list(references.values()),
-                    "discriminator": {
-                        "propertyName": TYPE_MEMBER,
-                        "mapping": {
-                            f"#{NAMESPACE}{kind}": reference["$ref"]
-                            for kind, reference in references.items()
-                        },
-                    },
-                }
-        return self._reference(component)
+            first = next(iter(kinds.values()))
+            mapping = {
+                f"#{NAMESPACE}{kind}": self._type(schema, form, component)["$ref"]
+                for kind, schema in kinds.items()
+            }
+            # A flow that changes keeps the type that it has.
+            is_kept = form is Form.UPDATE and name == "provisioningFlow"
+            self.schemas[component] = an_object(
+                {TYPE_MEMBER: TEXT, **(_server_members(first) if form is Form.ANSWER else {})},
+                () if is_kept else [TYPE_MEMBER],
+                description="What all of its kinds have.",
+                discriminator={"propertyName": TYPE_MEMBER, "mapping": mapping},
+            )
+        return self.reference(component)
 
-    def _type(self, schema: type[Wire], form: Form) -> dict[str, Any]:
+    def _type(self, schema: type[Wire], form: Form, base: str | None = None) -> dict[str, Any]:
         """Write a type in one form unless it is there; return a reference to it."""
         component = schema.odata_name + form
         if component not in self.schemas:
             self.schemas[component] = {}  # it may name itself further down
-            self.schemas[component] = self._members(schema, form)
-        return self._reference(component)
+            written = self._members(schema, form)
+            if base is not None:
+                text = written.pop("description")
+                written = {"description": text, "allOf": [a_reference(base), written]}
+            self.schemas[component] = written
+        return a_reference(component)
 
     def _members(self, schema: type[Wire], form: Form) -> dict[str, Any]:
         declared = f"#{NAMESPACE}{schema.odata_name}"
-        properties: dict[str, Any] = {TYPE_MEMBER: {"type": "string", "const": declared}}
+        kind = {**TEXT, "pattern": f"^{declared.replace('.', '[.]')}$"}
+        properties: dict[str, Any] = {TYPE_MEMBER: kind}
         required: list[str] = []
         is_flow = issubclass(schema, ProvisioningFlow)
         if schema.declared_abstract and not (form is Form.UPDATE and is_flow):
             required.append(TYPE_MEMBER)
-        elif form is not Form.ANSWER and not is_flow:
+        if schema.declared_abstract:
+            # Generated clients write it without being told. A const instead of the pattern is what
+            # openapi-python-client cannot merge with the text that it is in the base.
+            properties[TYPE_MEMBER] = {**kind, "default": declared}
+        elif form is not Form.ANSWER:
             # Said again where it needs no saying, it may be null, too.
-            properties[TYPE_MEMBER] = {"type": ["string", "null"], "enum": [declared, None]}
-        if form is Form.ANSWER:
+            properties[TYPE_MEMBER] = nullable(kind)
+        if form is Form.ANSWER and not is_flow:  # of flows, the base has them
             properties.update(_server_members(schema))
         for key, declaration in instance(schema).fields.items():
             name = declaration.data_key or key
@@ -151,16 +166,14 @@ class Types:
             if form is Form.CREATE and declaration.required:
                 required.append(name)
         text = (schema.__doc__ or "").partition("\n")[0]
-        more: dict[str, Any] = {"description": text}
         if form is Form.ANSWER:
-            more |= _ANNOTATED
-        else:
-            more |= _IGNORED
-            for name, other in (("roleGroup@odata.bind", "roleGroup"), ("code", _VALUE_BIND)):
-                if {name, other} <= properties.keys():
-                    required = [each for each in required if each != name]
-                    more["anyOf"] = [{"required": [name]}, {"required": [other]}]
-        return an_object(properties, required, **more)
+            return an_object(properties, required, description=text)
+        more: dict[str, Any] = {"description": text, **_IGNORED}
+        for name, other in (("roleGroup@odata.bind", "roleGroup"), ("code", _VALUE_BIND)):
+            if {name, other} <= properties.keys():
+                required = [each for each in required if each != name]
+                more["anyOf"] = [{"required": [name]}, {"required": [other]}]
+        return a_closed_object(properties, required, **more)
 
     def _field(
         self, name: str, declared: fields.Field[Any], form: Form
@@ -179,9 +192,9 @@ class Types:
                 if answered:
                     yield "provisioningFlows@odata.context", TEXT
                     yield "provisioningFlows@odata.count", COUNT
-                    yield name, an_array(self._reference("provisioningFlow"))
+                    yield name, an_array(self.reference("provisioningFlow"))
                 else:
-                    yield name, {"type": ["array", "null"], "maxItems": 0}
+                    yield name, {"type": ["array", "null"], "items": ANY, "maxItems": 0}
             elif answered and name == _VALUE_BIND:
                 yield "value", self._type(ReferenceDefinition, form)
             elif not answered:
@@ -214,10 +227,12 @@ class Types:
                 written = {**a_text(declared.longest), "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$"}
             case Text():
                 written = TEXT if answered else a_text(declared.longest)
-            case EnumMember() if declared.enum_type == REFERENCE_TYPE and answered:
-                written = TEXT  # lists that cannot be added to are answered as well
+            case EnumMember() if declared.enum_type == REFERENCE_TYPE:
+                # No enum of Graph: lists that cannot be added to are answered as well.
+                written = TEXT if answered else {**TEXT, "enum": list(declared.members)}
             case EnumMember():
-                written = {"type": "string", "enum": list(declared.members)}
+                self.schemas[declared.enum_type] = an_enum(declared.members)
+                written = a_reference(declared.enum_type)
             case OneOf():
                 written = self._abstract(declared.abstract, declared.schemas, form)
             case fields.Nested(schema=Wire() as inner_schema):
@@ -240,11 +255,11 @@ _LOAD_ONLY: Final[dict[str, dict[str, Any]]] = {
 def _server_members(schema: type[Wire]) -> dict[str, Any]:
     """Return what only the service writes, of the types that are entities."""
     if issubclass(schema, ProvisioningFlow):
-        return {**_ENTITY, **TIMES, "readinessStatus": STATUS}
+        return {**_CONTROL, "id": GUID, **TIMES, "readinessStatus": STATUS}
     if issubclass(schema, FlowSet):
-        return {**_ENTITY, **TIMES}
+        return {**_CONTROL, "id": GUID, **TIMES}
     if issubclass(schema, RoleGroup):
-        return dict(_ENTITY)
+        return {**_CONTROL, "id": TEXT}
     if issubclass(schema, DefinitionState):
-        return {**_ENTITY, "source": TEXT, **TIMES}
+        return {**_CONTROL, "id": TEXT, "source": TEXT, **TIMES}
     return {}

@@ -137,7 +137,7 @@ async def test_an_outage_is_shown_and_ends(
 
     async with cosmos_faults(operation="read", count=1000, status=429, retryAfterMs=60_000):
         assert await state("throttled") == 503
-        assert "cosmosDb is throttled: It has no throughput left just now." in (
+        assert "cosmosDb (throttled): It has no throughput left just now." in (
             await asyncio.to_thread(troubles, service.port)
         )
     async with cosmos_faults(operation="read", count=1000, delayMs=30_000):

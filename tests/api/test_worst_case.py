@@ -27,6 +27,7 @@ from functions.http.batch import MAX_ANSWER_BYTES
 from functions.http.operations import ROUTES, dispatch
 from local.settings import example_values
 from local.stack import Stack
+from local.swagger_ui import folder, shipped
 from shared import bootstrap
 from shared.contract.events import read_event
 from shared.domain.context import MAX_STEPS, steps, within
@@ -38,7 +39,9 @@ KEYS = {
     "flow_id": UNKNOWN,
     "group_id": UNKNOWN,
     "definition_id": "RefRole-teacher",
-    "name": "docs.js",
+    "name": "status.js",
+    "library": folder(shipped()[0]).name,
+    "file": "swagger-ui-bundle.js",
 }
 REQUESTS = hostile(KEYS)
 EVENTS = events()

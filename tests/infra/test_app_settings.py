@@ -22,6 +22,7 @@ SETTINGS = {
     "AUTH_AUTHORITY": "[environment().authentication.loginEndpoint]",
     "AUTH_TENANTS": "22222222-2222-2222-2222-222222222222",
     "AZURE_CLIENT_ID": CLIENT_ID,
+    "CORS_ORIGINS": "",
     "AzureWebJobsStorage__blobServiceUri": "[*.primaryEndpoints.blob]",
     "COSMOS_DATABASE": "industryData",
     "COSMOS_ENDPOINT": "[cosmos-*.documentEndpoint]",

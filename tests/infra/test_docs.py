@@ -200,7 +200,7 @@ def test_package_is_what_funcignore_leaves() -> None:
     (command,) = [step["run"] for step in STEPS if "git archive" in step.get("run", "")]
     packed = set(shlex.split(command)[5:])
     ignored = [
-        line.rstrip("/")
+        line.strip("/")
         for line in (ROOT / ".funcignore").read_text("utf-8").splitlines()
         if line and not line.startswith("#")
     ]

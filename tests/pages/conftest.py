@@ -1,4 +1,4 @@
-"""A browser, the service it looks at, and a flow set of the test's own."""
+"""The browser, and what the tests of pages open in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from local.access_token import READ, application_token
 from local.stack import Stack
 from tests.pages.browser import Browser
-from tests.pages.test_pages import FlowSet
+from tests.pages.looking import FlowSet
 
 
 @pytest.fixture(scope="session")

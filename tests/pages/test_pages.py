@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import json
 import re
-import time
-import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -22,44 +17,7 @@ from local.config import ROOT
 from local.stack import Stack
 from tests.pages import browser
 from tests.pages.browser import Browser, BrowserError, Page
-
-AXE = ROOT / "tests" / "node_modules" / "axe-core" / "axe.min.js"
-PAYLOADS = ROOT / "shared" / "contract" / "examples"
-KINDS = ("user", "class_group", "security_group", "administrative_unit")
-PHONE = 375
-# What reports of axe-core count here; it has "minor" below them.
-SERIOUS = ("critical", "serious", "moderate")
-
-
-class FlowSet:
-    """A new flow set with a name of its own, and what a test does to it over the API."""
-
-    def __init__(self, http: aiohttp.ClientSession, api: str) -> None:
-        self._http = http
-        self.sets = f"{api}/external/industryData/outboundProvisioningFlowSets"
-        self.name = f"Set {uuid.uuid4()}"
-        self.id = ""
-
-    async def create(self) -> None:
-        self.id = (await self.send("POST", "", {"displayName": self.name}))["id"]
-
-    async def add(self, name: str, **change: Any) -> str:
-        """Create a published flow, changed; return its path below the sets."""
-        body = json.loads((PAYLOADS / f"{name}.request.json").read_text("utf-8")) | change
-        flow = await self.send("POST", f"/{self.id}/provisioningFlows", body)
-        return f"/{self.id}/provisioningFlows/{flow['id']}"
-
-    async def send(self, method: str, path: str, body: Any = None) -> Any:
-        async with self._http.request(method, self.sets + path, json=body) as response:
-            assert response.ok, await response.text()
-            text = await response.text()
-            return json.loads(text) if text else None
-
-    async def until_ready(self, path: str) -> None:
-        deadline = time.monotonic() + 30
-        while (await self.send("GET", path))["readinessStatus"] != "ready":
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.05)
+from tests.pages.looking import KINDS, PHONE, FlowSet, is_wider_than_the_window, violations
 
 
 @contextlib.asynccontextmanager
@@ -91,26 +49,12 @@ async def open_flow(page: Page, kind: str) -> None:
     await page.until("document.querySelector('.details .entries')")
 
 
-async def violations(page: Page) -> list[str]:
-    """What axe-core finds that matters."""
-    await page.run(AXE.read_text("utf-8"))
-    found = await page.run("axe.run().then(result => JSON.stringify(result.violations))")
-    return [
-        f"{each['id']}: {[node['html'] for node in each['nodes']]}"
-        for each in json.loads(found)
-        if each["impact"] in SERIOUS
-    ]
-
-
-async def is_wider_than_the_window(page: Page) -> bool:
-    wider: bool = await page.run("document.documentElement.scrollWidth > innerWidth")
-    return wider
-
-
 # --- how pages are served ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/status", "/docs", "/pages/status.js", "/pages/pages.css"])
+@pytest.mark.parametrize(
+    "path", ["/status", "/docs", "/pages/status.js", "/pages/pages.css", "/pages/docs.css"]
+)
 async def test_pages_are_public_checked_by_etag_and_may_load_nothing_foreign(
     origin: str, path: str
 ) -> None:
@@ -128,13 +72,23 @@ async def test_pages_are_public_checked_by_etag_and_may_load_nothing_foreign(
 
 async def test_no_other_file_is_served(origin: str) -> None:
     async with aiohttp.ClientSession() as anybody:
-        for name in ("docs.py", "..%2Fdocs.py", "%2e%2e%2fhttp.py", "none.js"):
+        for name in (
+            "docs.py",
+            "..%2Fdocs.py",
+            "%2e%2e%2fhttp.py",
+            "none.js",
+            "none/swagger-ui.css",
+            "..%2F../pages.py",
+            "%2e%2e/pages.py",
+        ):
             async with anybody.get(f"{origin}/pages/{name}") as response:
                 assert response.status == 404
 
 
 def test_pages_have_no_script_and_no_style_of_their_own_and_name_no_other_host() -> None:
-    for page in (ROOT / "functions" / "http" / "static").iterdir():
+    own = [path for path in (ROOT / "functions" / "http" / "static").iterdir() if path.is_file()]
+    assert own
+    for page in own:
         text = page.read_text("utf-8").replace("http://www.w3.org/2000/svg", "")
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bon\w+=|style=", text), page.name
         assert "http:" not in text, page.name
@@ -328,7 +282,7 @@ async def test_the_page_is_used_by_keyboard_alone(
         assert await page.run("document.activeElement.className") == "flow plain"
 
 
-# --- both pages: for everybody -----------------------------------------------------------------
+# --- status: for everybody ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -361,84 +315,8 @@ async def test_axe_finds_nothing_and_all_fits(
         await page.screenshot(pictures / "status.png")
         assert await violations(page) == []
         assert not await is_wider_than_the_window(page)
-        await page.open(f"{origin}/docs")
-        await page.until("document.querySelector('#create_provisioning_flow')")
-        await page.click("#create_provisioning_flow > summary")
-        await page.until("document.querySelector('#create_provisioning_flow textarea')")
-        await page.click("#newset")
-        await page.until("document.querySelector('#setid').textContent")
-        await page.screenshot(pictures / "docs.png")
-        assert await violations(page) == []
-        assert not await is_wider_than_the_window(page)
         assert page.complaints == []
     assert all(picture.stat().st_size > 10_000 for picture in pictures.iterdir())
-
-
-# --- docs --------------------------------------------------------------------------------------
-
-
-@contextlib.asynccontextmanager
-async def docs_page(chromium: Browser, origin: str, token: str) -> AsyncIterator[Page]:
-    async with chromium.page() as page:
-        await page.open(f"{origin}/docs")
-        await page.until("document.querySelector('#create_provisioning_flow')")
-        await page.fill("#token", token)
-        await page.press("Enter")
-        await page.until_text("This tab has a token now.")
-        yield page
-
-
-async def test_the_four_published_examples_can_be_sent_and_seen(
-    chromium: Browser, origin: str, token: str
-) -> None:
-    async with docs_page(chromium, origin, token) as page:
-        await page.click("#newset")
-        await page.until("document.querySelector('#setid').textContent")
-        assert await page.run(
-            "[...document.querySelector('#example').options].map(option => option.value).sort()"
-        ) == sorted(KINDS)
-        for name in KINDS:
-            await page.run(f"document.querySelector('#example').value = '{name}'")
-            await page.click("#sendexample")
-            kind = "".join(part.title() if at else part for at, part in enumerate(name.split("_")))
-            await page.until(
-                "document.querySelector('#tour').innerText.includes('201 Created') && "
-                f"document.querySelector('#tour').innerText.includes('{kind}ProvisioningFlow')"
-            )
-        await page.click("#readflow")
-        await page.until("/200 OK/.test(document.querySelector('#tour').innerText)")
-        assert page.complaints == []
-
-
-async def test_an_error_of_the_api_is_a_sentence(
-    chromium: Browser, origin: str, token: str, flow_set: FlowSet
-) -> None:
-    operation = "#create_provisioning_flow"
-    async with docs_page(chromium, origin, token) as page:
-        await page.click(f"{operation} > summary")
-        await page.until(f"document.querySelector('{operation} textarea')")
-        await page.fill(f"{operation} input[data-name=set_id]", flow_set.id)
-        await page.fill(f"{operation} textarea", '{"@odata.type": "nonsense"}')
-        await page.click(f"{operation} button[type=submit]")
-        await page.until(f"document.querySelector('{operation} .trouble')")
-        trouble = await page.text(f"{operation} .trouble")
-        assert trouble.startswith("'nonsense' is not a type to use here; use")
-        assert trouble.endswith("(400)")
-
-
-async def test_an_operation_is_sent_with_its_options(
-    chromium: Browser, origin: str, token: str, flow_set: FlowSet
-) -> None:
-    operation = "#list_flow_sets"
-    async with docs_page(chromium, origin, token) as page:
-        await page.click(f"{operation} > summary")
-        await page.until(f"document.querySelector('{operation} form')")
-        await page.fill(f"{operation} input[data-name='$filter']", f"id eq '{flow_set.id}'")
-        await page.fill(f"{operation} input[data-name='$select']", "displayName")
-        await page.click(f"{operation} button[type=submit]")
-        await page.until_text(flow_set.name)
-        sent = [url for _, url in page.requests if "outboundProvisioningFlowSets?" in url]
-        assert "%24select=displayName" in sent[-1]
 
 
 # --- the browser itself ------------------------------------------------------------------------

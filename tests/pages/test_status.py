@@ -14,7 +14,8 @@ from local.stack import Stack
 from shared.adapters.archive import Archive
 from shared.contract.dead_letters import QueueMessage
 from tests.pages.browser import Browser, Page
-from tests.pages.test_pages import FlowSet, open_flow, status_page, violations
+from tests.pages.looking import FlowSet, violations
+from tests.pages.test_pages import open_flow, status_page
 
 UNKNOWN = (
     "[...document.querySelectorAll('.tile')].filter(tile => tile.children[1].innerText === '?')"

@@ -50,6 +50,7 @@ NOT_NEEDED_LOCALLY = {
     "ServiceBus__fullyQualifiedNamespace",
     "AzureWebJobsStorage__blobServiceUri",
     "AZURE_CLIENT_ID",
+    "CORS_ORIGINS",
     "GRAPH_ROOT",
     "AUTH_MODE",
 }
@@ -114,6 +115,57 @@ def test_contexts_name_graph_unless_a_setting_names_another_root() -> None:
 def test_another_root_is_kept_without_its_last_slash() -> None:
     environ = {**LOCAL, "GRAPH_ROOT": "https://flows.contoso.com/beta/"}
     assert Settings.read(environ).graph_root == "https://flows.contoso.com/beta"
+
+
+def test_no_page_of_another_origin_calls_the_service_unless_a_setting_names_it() -> None:
+    assert Settings.read(LOCAL).cors_origins == frozenset()
+
+
+def test_origins_of_pages_are_joined_by_commas() -> None:
+    text = "https://portal.contoso.com, https://xn--bcher-kva.example:8443,http://[::1]:3000,"
+    assert Settings.read({**LOCAL, "CORS_ORIGINS": text}).cors_origins == {
+        "https://portal.contoso.com",
+        "https://xn--bcher-kva.example:8443",
+        "http://[::1]:3000",
+    }
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:3000", "http://127.0.0.1", "http://[::1]"])
+def test_http_is_taken_for_pages_on_this_machine(origin: str) -> None:
+    assert Settings.read({**LOCAL, "CORS_ORIGINS": origin}).cors_origins == {origin}
+
+
+@pytest.mark.parametrize(
+    ("origin", "fault"),
+    [
+        ("*", "'*' is not an origin"),
+        ("https://*", "is not an origin"),
+        ("https://*.contoso.com", "is not an origin"),
+        ("null", "is not an origin"),
+        ("portal.contoso.com", "is not an origin"),
+        ("ftp://portal.contoso.com", "is not an origin"),
+        ("https://portal.contoso.com/", "is not an origin"),
+        ("https://portal.contoso.com?x", "is not an origin"),
+        ("https://user@portal.contoso.com", "is not an origin"),
+        ("https://Portal.contoso.com", "is not an origin"),
+        ("https://bücher.example", "is not an origin"),
+        ("https://", "is not an origin"),
+        ("https://portal.contoso.com https://b", "is not an origin"),
+        ("https://portal.contoso.com\r\nX: y", "is not an origin"),
+        ("https://portal.contoso.com:443", "omit :443"),
+        ("http://localhost:80", "omit :80"),
+        ("http://portal.contoso.com", "must use https"),
+        ("http://localhost.contoso.com", "must use https"),
+        ("http://127.0.0.1.contoso.com", "must use https"),
+    ],
+)
+def test_what_no_browser_sends_as_an_origin_or_none_should_is_refused(
+    origin: str, fault: str
+) -> None:
+    text = faults({**LOCAL, "CORS_ORIGINS": f"https://a.example,{origin}", "COSMOS_DATABASE": ""})
+    assert fault in text
+    assert "a.example'" not in text
+    assert "Set COSMOS_DATABASE." in text
 
 
 def test_spaces_around_values_do_not_count() -> None:

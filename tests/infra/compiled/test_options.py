@@ -74,10 +74,7 @@ def test_a_serverless_account_has_one_region(compute: Compute) -> None:
 
 def test_cors_origins_are_a_parameter(compute: Compute) -> None:
     made = compute(corsOrigins="https://one.example,https://two.example")
-    assert made.one("Microsoft.Web/sites")["properties"]["siteConfig"]["cors"] == {
-        "allowedOrigins": ["https://one.example", "https://two.example"],
-        "supportCredentials": False,
-    }
+    assert made.app_settings()["CORS_ORIGINS"] == "https://one.example,https://two.example"
 
 
 def test_scale_is_a_parameter(compute: Compute) -> None:
