@@ -14,7 +14,7 @@ from local.stack import Stack
 from shared.adapters.archive import Archive
 from shared.contract.dead_letters import QueueMessage
 from tests.pages.browser import Browser, Page
-from tests.pages.looking import FlowSet
+from tests.pages.looking import FlowSet, violations
 from tests.pages.test_pages import open_flow, status_page
 
 UNKNOWN = (
@@ -107,6 +107,7 @@ async def test_a_flow_is_reset_once_that_is_confirmed(
         await open_flow(page, "Security groups")
         await page.click(".acts button")
         await page.until(CONFIRMING)
+        assert await violations(page) == []
         await page.click("#confirm-no")
         await page.until(f"!{CONFIRMING}")
         assert {method for method, _ in page.requests} == {"GET"}
@@ -164,6 +165,7 @@ async def test_a_dead_letter_is_discarded_with_a_reason(
     async with status_page(chromium, origin, token) as page:
         await open_letters(page, letter)
         assert await page.run(f"{ACTIVE}.id") == "letters-title"
+        assert await violations(page) == []
         await page.click(f"[aria-label='Discard {letter}']")
         await page.until(CONFIRMING)
         assert await page.run(f"{ACTIVE}.id") == "confirm-reason"
