@@ -50,6 +50,7 @@ _CALLS = {
     "second": "DateTimePart('ss', {})",
     "date": "LEFT({}, 10)",
 }
+_LONGER_THAN_ANY_TEXT = 1_000_000
 _ARITHMETIC = {
     "add": "({} + {})",
     "sub": "({} - {})",
@@ -118,8 +119,9 @@ class Conditions:
             case Call():
                 arguments, present = self._operands(operand.arguments)
                 if operand.function == "substring" and len(arguments) == 2:
-                    # Cosmos DB wants a length.
-                    arguments.append(f"LENGTH({arguments[0]})")
+                    # Cosmos DB wants a length. LENGTH of the text would write it twice, and double
+                    # the query with each nesting.
+                    arguments.append(str(_LONGER_THAN_ANY_TEXT))
                 return _CALLS[operand.function].format(*arguments), present
             case Arithmetic():
                 sides, present = self._operands((operand.left, operand.right))

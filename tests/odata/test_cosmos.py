@@ -446,3 +446,27 @@ def test_values_of_the_client_are_parameters_only(sets: ContainerProxy) -> None:
     assert hostile in [each["value"] for each in query.parameters]
     assert "OR true" not in query.text
     assert run(sets, query) == []
+
+
+NESTED = {
+    "tolower": ("tolower(", "id", ")", "'a'"),
+    "concat": ("concat(", "id", ",id)", "'a'"),
+    "substring": ("substring(", "id", ",1)", "'a'"),
+    "substring with a length": ("substring(", "id", ",1,2)", "'a'"),
+    "add": ("(", "length(id)", " add 1)", "1"),
+    "div": ("(", "length(id)", " div 1)", "1"),
+    "not": ("not (", "id eq 'a'", ")", ""),
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_a_query_grows_with_its_filter_and_no_faster(name: str) -> None:
+    opening, inner, closing, value = NESTED[name]
+
+    def length(depth: int) -> int:
+        text = opening * depth + inner + closing * depth + (f" eq {value}" if value else "")
+        options = QueryOptions.parse({"$filter": text}, COLLECTION, FLOW_SET)
+        return len(count_query(options).text)
+
+    step = length(3) - length(2)
+    assert length(16) - length(2) <= 14 * max(step, 60)
