@@ -284,7 +284,7 @@ def _user(configuration: Mapping[str, Any], around: Surroundings) -> Verdict:
     if not entries:
         return Verdict(
             Status.FAILED,
-            "createUnmatchedUsers needs creationOptions with a configuration a role group.",
+            "createUnmatchedUsers needs creationOptions with one configuration per role group.",
         )
     for entry in entries:
         group = entry["roleGroup"]
