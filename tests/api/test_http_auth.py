@@ -25,7 +25,7 @@ from tests.support.wire import exchange, split
 
 WITHOUT_TOKEN = {
     *("get_metadata", "get_service_document", "health"),
-    *("openapi", "page_status", "page_docs", "page_part"),
+    *("openapi", "page_status", "page_docs", "page_part", "page_library"),
 }
 # It finds the route of all other paths, which then asks for the permission of its own.
 NO_ROUTE = {"z_any_other_request"}
