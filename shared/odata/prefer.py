@@ -28,11 +28,6 @@ class Preferences:
     unknown_members: bool = False
 
     @property
-    def returns_applied(self) -> str | None:
-        """The text of Preference-Applied for a write that followed `returns`."""
-        return None if self.returns is None else f"return={self.returns}"
-
-    @property
     def page_size_applied(self) -> str | None:
         """The text of Preference-Applied for a list that followed `max_page_size`."""
         if self.max_page_size is None:

@@ -533,6 +533,4 @@ def test_reads_preferences_and_ignores_the_rest(
 def test_says_which_preference_was_applied_as_the_client_spelled_it() -> None:
     assert parse_prefer("maxpagesize=7").page_size_applied == "maxpagesize=7"
     assert parse_prefer("odata.maxpagesize=7").page_size_applied == "odata.maxpagesize=7"
-    assert parse_prefer("return=minimal").returns_applied == "return=minimal"
-    assert Preferences().returns_applied is None
     assert Preferences().page_size_applied is None
