@@ -28,6 +28,8 @@ MAX_PAGE_BYTES: Final = 2 * 1024 * 1024  # the last set aside; some have a MiB, 
 OF_BEFORE = f"(NOT IS_DEFINED(c.version) OR c.version < {VERSION})"
 """Says, as a predicate, that a document is of the version before."""
 
+# An instance of the release before may change a document each time that it is brought up.
+_TRIES: Final = 5
 _NOWHERE = "probe"  # no GUID, as ids of sets are
 _USER = "userProvisioningFlow"
 _USER_ENTRIES = f"c.flows.{_USER}.configuration.creationOptions.configurations"
@@ -62,13 +64,14 @@ class FlowStore:
         With `to_write` it is stored as such, if it was not. Then StoreUnavailable is raised for one
         of a later version, which only an instance of the app that knows it may write.
         """
-        document = await self._read(set_id)
-        if to_write and version_of(document) > VERSION:
-            raise StoreUnavailable
-        if to_write and version_of(document) < VERSION:
+        for _ in range(_TRIES):
+            document = await self._read(set_id)
+            if not to_write or version_of(document) == VERSION:
+                return brought_up(document)
+            if version_of(document) > VERSION:
+                break
             await self.bring_up(document)
-            return await self.read_set(set_id, to_write=True)
-        return brought_up(document)
+        raise StoreUnavailable
 
     async def _read(self, set_id: str) -> dict[str, Any]:
         try:

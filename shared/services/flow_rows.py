@@ -110,13 +110,17 @@ def rows_of(found: Iterable[Mapping[str, Any]]) -> list[Row]:
     return sorted((_row(each, now) for each in found), key=lambda row: row.order)
 
 
+def _is_stuck(status: str, since: int, now: int) -> bool:
+    return status == Status.NOT_READY and now - since > STUCK_AFTER
+
+
 def _row(found: Mapping[str, Any], now: int) -> Row:
     flows, ages, worst = [], [], len(_TROUBLE)
     for kind, flow in found["flows"].items():
         if not flow:
             continue
         status, since = flow["readinessStatus"], flow.get("since", now)
-        stuck = status == Status.NOT_READY and now - since > STUCK_AFTER
+        stuck = _is_stuck(status, since, now)
         flows.append((kind, status, stuck))
         worst = min(worst, _TROUBLE.index(STUCK if stuck else status))
         if status == Status.NOT_READY:
@@ -167,9 +171,7 @@ def _shown_flow(kind: str, flow: Mapping[str, Any]) -> dict[str, Any]:
         "reason": flow["reason"],
         "revision": flow["revision"],
         "changedDateTime": None if since is None else time_of(since),
-        "stuck": status == Status.NOT_READY
-        and since is not None
-        and microseconds() - since > STUCK_AFTER,
+        "stuck": since is not None and _is_stuck(status, since, microseconds()),
         # How often a check was requested: more than once means that something is slow or lost.
         "asks": flow["asks"],
     }

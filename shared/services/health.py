@@ -19,6 +19,8 @@ from shared.domain.errors import (
 )
 from shared.telemetry import log_event
 
+log = logging.getLogger(__name__)
+
 # A caller is answered within a second: what has not answered by then is pending.
 ANSWER_SECONDS: Final = 0.9
 # Opening a connection takes longer than that, sometimes.
@@ -112,6 +114,10 @@ async def _state(dependency: Dependency) -> State:
     except Throttled:
         return State.THROTTLED
     except (Unavailable, TimeoutError):
+        return State.UNAVAILABLE
+    except Exception:
+        # A setting that the SDK cannot use, for one: what was known before is no longer true.
+        log.exception("a service could not be looked at")
         return State.UNAVAILABLE
     return State.AVAILABLE
 

@@ -157,6 +157,15 @@ async def test_what_does_not_answer_is_pending_and_holds_nothing_up() -> None:
         task.cancel()
 
 
+async def test_a_check_that_fails_unexpectedly_says_unavailable() -> None:
+    async def broken() -> None:
+        raise ValueError("no endpoint in the connection string")
+
+    works, answer = await Health(dict, {"a": Dependency(broken, needed=True)}).read(seconds=5.0)
+    assert (works, answer["status"]) == (False, "unhealthy")
+    assert answer["dependencies"]["a"]["status"] == "unavailable"
+
+
 def test_an_app_that_does_not_answer_is_a_sentence() -> None:
     [unused] = free_ports(1)
     [trouble] = troubles(unused)
