@@ -143,6 +143,8 @@ def install_node(folder: str) -> None:
     fingerprint = _fingerprint([f"{folder}/package.json", f"{folder}/package-lock.json"])
     if _is_stamped(stamp, fingerprint):
         return
+    # One of the packages reports that it is installed, unless this says no.
+    os.environ.setdefault("SCARF_ANALYTICS", "false")
     # npm ci removes node_modules, and the stamp with it, before it starts.
     _step(
         f"Installing {NPM_PACKAGES[folder]} from npm into {folder}/node_modules",
