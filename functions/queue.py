@@ -27,4 +27,4 @@ async def update_readiness_status(msg: func.ServiceBusMessage) -> None:
         properties=msg.application_properties or {},
         body=msg.get_body(),
     )
-    await bootstrap.readiness().receive(message)
+    await bootstrap.receiver().receive(message)

@@ -26,9 +26,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local.config import HOST, LocalConfig
+from shared.domain.context import LOCAL_TENANT
+from shared.domain.ids import as_guid
 
 # Made up for this stack; no such tenant, API or client exists in Entra ID.
-LOCAL_TENANT: Final = "10ca1000-0000-4000-8000-000000000001"
 LOCAL_AUDIENCE: Final = "api://industry-data-local"
 LOCAL_CLIENT: Final = "10ca1000-0000-4000-8000-000000000002"
 LOCAL_SERVICE_PRINCIPAL: Final = "10ca1000-0000-4000-8000-000000000003"
@@ -111,6 +112,7 @@ def claims(
     roles: Sequence[str] = (),
     scopes: Sequence[str] = (),
     lifetime: int = 3600,
+    tenant: str = LOCAL_TENANT,
 ) -> dict[str, Any]:
     """The claims of a version 2 access token that is valid from now, for `lifetime` seconds.
 
@@ -127,8 +129,8 @@ def claims(
     held = {"roles": list(roles)} if roles else {}
     return {
         "aud": LOCAL_AUDIENCE,
-        "iss": f"{issued_by}/{LOCAL_TENANT}/v2.0",
-        "tid": LOCAL_TENANT,
+        "iss": f"{issued_by}/{tenant}/v2.0",
+        "tid": tenant,
         "ver": "2.0",
         "azp": LOCAL_CLIENT,
         "iat": now,
@@ -168,9 +170,10 @@ def _application(state: Path) -> web.Application:
 
 
 def _known_tenant(request: web.Request) -> str:
-    if request.match_info["tenant"] != LOCAL_TENANT:
-        raise web.HTTPNotFound(text=f"The only tenant here is {LOCAL_TENANT}.\n")
-    return LOCAL_TENANT
+    tenant = as_guid(request.match_info["tenant"])
+    if tenant is None:
+        raise web.HTTPNotFound(text="A tenant is named by its id, a GUID.\n")
+    return tenant
 
 
 async def serve(port: int, state: Path) -> None:

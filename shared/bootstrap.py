@@ -1,5 +1,8 @@
 """The composition root: settings are read and SDK clients are built here, once, at first use.
 
+What belongs to a tenant is built once for each, and given out for the tenant being served: there is
+no way to a store but through one.
+
 The SDKs are imported inside the functions: a cold start that answers from memory does not pay for
 them. Tests point the app elsewhere by its settings, never by replacing a client.
 """
@@ -9,8 +12,10 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from shared.domain.context import served_tenant
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,26 +27,52 @@ if TYPE_CHECKING:
     from shared.adapters.catalog_store import CatalogStore
     from shared.adapters.cosmos import Cosmos
     from shared.adapters.dead_letter_queue import DeadLetterQueue
+    from shared.adapters.earlier import EarlierDocuments
     from shared.adapters.entra import Authorizer
     from shared.adapters.flow_store import FlowStore
+    from shared.adapters.keyring import Keyring
+    from shared.adapters.partition import Partition
     from shared.adapters.password_audit import PasswordAudit
     from shared.adapters.readiness_store import ReadinessStore
     from shared.adapters.service_bus import QueueDepth, QueuePublisher
     from shared.contract.printing import Printer
     from shared.services.announcing import Announcer
+    from shared.services.archiving import Archiving
     from shared.services.dead_letters import DeadLetters
     from shared.services.flow_sets import FlowSets
     from shared.services.health import Health
     from shared.services.overview import Overview
     from shared.services.provisioning_flows import ProvisioningFlows
     from shared.services.readiness import Readiness
-    from shared.services.reconciliation import Reconciler
+    from shared.services.receiving import Receiver
+    from shared.services.reconciliation import Reconciler, Reconciliation
     from shared.services.reference_definitions import ReferenceDefinitions
     from shared.services.repeats import Repeats
     from shared.services.representations import Representations
     from shared.services.role_groups import RoleGroups
     from shared.services.roots import Roots
     from shared.services.rotation import Rotation
+
+
+_Built = TypeVar("_Built")
+
+
+class _PerTenant(Generic[_Built]):
+    """Keeps what a function builds for each tenant; called, it returns that of the one served."""
+
+    def __init__(self, build: Callable[[], _Built]) -> None:
+        self.__doc__ = build.__doc__
+        self._build = build
+        self._built: dict[str, _Built] = {}
+
+    def __call__(self) -> _Built:
+        tenant = served_tenant()
+        if tenant not in self._built:
+            self._built[tenant] = self._build()
+        return self._built[tenant]
+
+    def cache_clear(self) -> None:
+        self._built.clear()
 
 
 # --- settings and adapters ---------------------------------------------------------------------
@@ -60,6 +91,18 @@ def settings() -> Settings:
     ):
         logging.getLogger(sdk).setLevel(logging.WARNING)
     return Settings.read(os.environ)
+
+
+def tenants() -> tuple[str, ...]:
+    """Return the tenants that are served, the one that owns what has no tenant first."""
+    return settings().auth.tenants
+
+
+@_PerTenant
+def _keyring() -> Keyring:
+    from shared.adapters.keyring import Keyring
+
+    return Keyring.read(settings().password_keys, served_tenant())
 
 
 @functools.cache
@@ -127,27 +170,44 @@ def _cosmos() -> Cosmos:
     return Cosmos(client, config.cosmos_database)
 
 
+def _items(container: str) -> Partition:
+    from shared.adapters.partition import Partition
+
+    tenant, cosmos = served_tenant(), _cosmos()
+    before = _earlier_documents().move_all if tenant == tenants()[0] else None
+    return Partition(cosmos, cosmos.container(container), tenant, before)
+
+
 @functools.cache
+def _earlier_documents() -> EarlierDocuments:
+    from shared.adapters.earlier import EarlierDocuments
+
+    return EarlierDocuments(_cosmos(), tenants()[0])
+
+
+@_PerTenant
 def flow_store() -> FlowStore:
     """Return the one store of flow sets."""
     from shared.adapters.flow_store import FlowStore
+    from shared.adapters.partition import FLOW_SETS
 
-    return FlowStore(_cosmos())
+    return FlowStore(_items(FLOW_SETS))
 
 
-@functools.cache
+@_PerTenant
 def _readiness_store() -> ReadinessStore:
     from shared.adapters.readiness_store import ReadinessStore
 
     return ReadinessStore(flow_store())
 
 
-@functools.cache
+@_PerTenant
 def catalog() -> CatalogStore:
     """Return the one store of role groups and reference definitions."""
     from shared.adapters.catalog_store import CatalogStore
+    from shared.adapters.partition import REFERENCE_DEFINITIONS, ROLE_GROUPS
 
-    return CatalogStore(_cosmos())
+    return CatalogStore(_items(ROLE_GROUPS), _items(REFERENCE_DEFINITIONS))
 
 
 @functools.cache
@@ -169,19 +229,20 @@ def _blobs() -> BlobServiceClient:
     return BlobServiceClient(config.storage_blob_uri, _credential(), **patience)
 
 
-@functools.cache
+@_PerTenant
 def archive() -> Archive:
     """Return the archive of dead letters."""
     from shared.adapters.archive import Archive
 
-    return Archive(_blobs())
+    tenant = served_tenant()
+    return Archive(_blobs(), tenant, owns_earlier=tenant == tenants()[0])
 
 
-@functools.cache
+@_PerTenant
 def _password_audit() -> PasswordAudit:
     from shared.adapters.password_audit import PasswordAudit
 
-    return PasswordAudit(_blobs())
+    return PasswordAudit(_blobs(), served_tenant())
 
 
 @functools.cache
@@ -228,7 +289,7 @@ def queue_depth() -> QueueDepth:
 # --- use cases ---------------------------------------------------------------------------------
 
 
-@functools.cache
+@_PerTenant
 def flow_sets() -> FlowSets:
     """Return the use cases of flow sets."""
     from shared.services.flow_sets import FlowSets
@@ -236,7 +297,7 @@ def flow_sets() -> FlowSets:
     return FlowSets(flow_store(), catalog(), _answers(), _repeats())
 
 
-@functools.cache
+@_PerTenant
 def provisioning_flows() -> ProvisioningFlows:
     """Return the use cases of provisioning flows."""
     from shared.services.provisioning_flows import ProvisioningFlows
@@ -247,13 +308,13 @@ def provisioning_flows() -> ProvisioningFlows:
         catalog(),
         _announcer(),
         _answers(),
-        settings().keyring,
+        _keyring(),
         _password_audit,
         _repeats(),
     )
 
 
-@functools.cache
+@_PerTenant
 def role_groups() -> RoleGroups:
     """Return the use cases of role groups."""
     from shared.services.role_groups import RoleGroups
@@ -261,7 +322,7 @@ def role_groups() -> RoleGroups:
     return RoleGroups(catalog(), _announcer(), _answers(), _repeats())
 
 
-@functools.cache
+@_PerTenant
 def reference_definitions() -> ReferenceDefinitions:
     """Return the use cases of reference definitions."""
     from shared.services.reference_definitions import ReferenceDefinitions
@@ -269,7 +330,7 @@ def reference_definitions() -> ReferenceDefinitions:
     return ReferenceDefinitions(catalog(), _announcer(), _answers(), _repeats())
 
 
-@functools.cache
+@_PerTenant
 def roots() -> Roots:
     """Return the use cases of what leads to the collections."""
     from shared.services.roots import Roots
@@ -277,40 +338,64 @@ def roots() -> Roots:
     return Roots(_answers(), flow_sets(), role_groups(), reference_definitions())
 
 
-@functools.cache
+@_PerTenant
 def readiness() -> Readiness:
     """Return what applies the events of the readiness queue."""
     from shared.services.readiness import Readiness
 
-    # Dead letters are rare, and the SDK of Blob Storage takes its time to load.
-    return Readiness(_readiness_store(), catalog(), publisher(), dead_letters)
+    return Readiness(_readiness_store(), catalog(), publisher())
 
 
 @functools.cache
+def receiver() -> Receiver:
+    """Return what takes messages from the readiness queue."""
+    from shared.services.receiving import Receiver
+
+    # Dead letters are rare, and the SDK of Blob Storage takes its time to load.
+    return Receiver(tenants(), readiness, publisher(), archiving)
+
+
+@functools.cache
+def archiving() -> Archiving:
+    """Return what archives messages that cannot be processed."""
+    from shared.services.archiving import Archiving
+
+    return Archiving(tenants(), archive, _dead_letter_queue())
+
+
+@functools.cache
+def reconciliation() -> Reconciliation:
+    """Return what makes good what was lost on the way, in each tenant."""
+    from shared.services.reconciliation import Reconciliation
+
+    return Reconciliation(tenants(), reconciler)
+
+
+@_PerTenant
 def reconciler() -> Reconciler:
-    """Return what makes good what was lost on the way."""
+    """Return what makes good what was lost on the way, in one tenant."""
     from shared.services.reconciliation import Reconciler
 
     return Reconciler(flow_store(), _readiness_store(), catalog(), publisher(), _announcer())
 
 
-@functools.cache
+@_PerTenant
 def dead_letters() -> DeadLetters:
     """Return the use cases of dead letters."""
     from shared.services.dead_letters import DeadLetters
 
-    return DeadLetters(archive(), _dead_letter_queue(), publisher())
+    return DeadLetters(archive(), publisher())
 
 
-@functools.cache
+@_PerTenant
 def rotation() -> Rotation:
     """Return what seals stored passwords with the newest key."""
     from shared.services.rotation import Rotation
 
-    return Rotation(flow_store(), settings().keyring)
+    return Rotation(flow_store(), _keyring())
 
 
-@functools.cache
+@_PerTenant
 def overview() -> Overview:
     """Return what reads the status page's data."""
     from shared.services.overview import Overview
@@ -321,38 +406,39 @@ def overview() -> Overview:
 @functools.cache
 def health() -> Health:
     """Return what says whether the app can work."""
+    from shared.adapters.partition import FLOW_SETS
     from shared.services.health import Dependency, Health
 
     return Health(
         settings,
         {
-            "cosmosDb": Dependency(lambda: flow_store().probe(), needed=True),
+            "cosmosDb": Dependency(lambda: _cosmos().probe(FLOW_SETS), needed=True),
             "serviceBus": Dependency(lambda: queue_depth().probe(), needed=False),
-            "blobStorage": Dependency(lambda: archive().probe(), needed=False),
+            "blobStorage": Dependency(lambda: probe_blobs(_blobs()), needed=False),
             "issuer": Dependency(lambda: authorizer().probe(), needed=True),
         },
     )
 
 
-@functools.cache
+@_PerTenant
 def _announcer() -> Announcer:
     from shared.services.announcing import Announcer
 
     return Announcer(publisher(), catalog())
 
 
-@functools.cache
+@_PerTenant
 def _answers() -> Representations:
     from shared.services.representations import Representations
 
-    return Representations(printer(), settings().keyring.signing_key("skiptoken"))
+    return Representations(printer(), _keyring().signing_key("skiptoken"))
 
 
-@functools.cache
+@_PerTenant
 def _repeats() -> Repeats:
     from shared.services.repeats import Repeats
 
-    return Repeats(settings().keyring.signing_key("repeats"))
+    return Repeats(_keyring().signing_key("repeats"))
 
 
 async def close() -> None:
@@ -377,6 +463,9 @@ async def close() -> None:
         dead_letters,
         rotation,
         overview,
+        receiver,
+        archiving,
+        _earlier_documents,
         _announcer,
     ):
         built_on_it.cache_clear()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
 from shared.adapters.entra import AuthSettings
 from shared.adapters.keyring import Keyring
+from shared.domain.context import LOCAL_TENANT
 from shared.domain.errors import SettingsError
 
 _SEE = "See local.settings.example.json and the settings table in README.md."
@@ -35,7 +36,7 @@ class Settings:
     storage_connection: str | None
     storage_blob_uri: str | None
     identity_client_id: str | None
-    keyring: Keyring
+    password_keys: str = field(repr=False)
     graph_root: str
     auth: AuthSettings
     cors_origins: frozenset[str]
@@ -76,13 +77,7 @@ class Settings:
         faults.extend(
             f"CORS_ORIGINS: {fault}" for each in origins for fault in _origin_faults(each)
         )
-        keyring = None
         passwords = required("PASSWORD_KEYS")
-        if passwords:
-            try:
-                keyring = Keyring.read(passwords)
-            except SettingsError as exc:
-                faults.append(str(exc))
         database = required("COSMOS_DATABASE")
         queue = required("READINESS_QUEUE")
         auth = None
@@ -90,7 +85,10 @@ class Settings:
             auth = AuthSettings.read(environ)
         except SettingsError as exc:
             faults.append(str(exc))
-        if faults or keyring is None or auth is None:
+        if passwords:
+            tenants = (LOCAL_TENANT,) if auth is None else auth.tenants
+            faults.extend(_ring_faults(passwords, tenants))
+        if faults or auth is None:
             raise SettingsError(" ".join([*faults, _SEE]))
         return cls(
             cosmos_endpoint=endpoint,
@@ -102,11 +100,21 @@ class Settings:
             storage_connection=storage,
             storage_blob_uri=blobs,
             identity_client_id=values.get("AZURE_CLIENT_ID") or None,
-            keyring=keyring,
+            password_keys=passwords,
             graph_root=graph_root.rstrip("/"),
             auth=auth,
             cors_origins=frozenset(filter(None, origins)),
         )
+
+
+def _ring_faults(password_keys: str, tenants: Sequence[str]) -> list[str]:
+    faults = []
+    for tenant in tenants:
+        try:
+            Keyring.read(password_keys, tenant)
+        except SettingsError as exc:
+            faults.append(str(exc))
+    return list(dict.fromkeys(faults))
 
 
 def _endpoint_faults(endpoint: str, key: str | None) -> list[str]:

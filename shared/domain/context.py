@@ -1,4 +1,4 @@
-"""What is known of the request or event being served: who calls, its trace and its limits.
+"""What is known of the request or event being served: whose it is, its trace and its limits.
 
 Each is a context variable, so that log lines, audit entries and store requests far down the call
 can use it without every function passing it on.
@@ -21,17 +21,42 @@ class Caller:
     """Who calls, for audit logs: GUIDs, never the token.
 
     `object_id` is the user of a delegated token, the service principal of an application's; Entra
-    may omit it. All three are None where kind is "unchecked" (AUTH_MODE=off).
+    may omit it. Where kind is "unchecked" (AUTH_MODE=off), only the tenant is known.
     """
 
     kind: Kind
-    tenant: str | None = None
+    tenant: str
     object_id: str | None = None
     app_id: str | None = None
 
 
 current_caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
 """Whose request is being served; None for an operation that needs no token."""
+
+# --- tenant ------------------------------------------------------------------------------------
+
+LOCAL_TENANT: Final = "10ca1000-0000-4000-8000-000000000001"
+"""Whose everything is where tokens are not checked, and whom the local issuer names.
+
+It is made up: there is no such tenant in Entra ID.
+"""
+MAX_TENANTS: Final = 100
+"""The timers look at each of them in turn."""
+
+current_tenant: ContextVar[str | None] = ContextVar("tenant", default=None)
+"""The tenant, a GUID in lower case, whose request or event is being served; None without one."""
+
+
+def served_tenant() -> str:
+    """Return the tenant being served; raises LookupError where there is none.
+
+    All that belongs to a tenant is reached through this, so that without one nothing is.
+    """
+    tenant = current_tenant.get()
+    if tenant is None:
+        raise LookupError("no tenant is being served")
+    return tenant
+
 
 # --- trace (W3C Trace Context) -----------------------------------------------------------------
 

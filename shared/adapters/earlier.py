@@ -1,0 +1,126 @@
+"""What releases before 1.1 stored, without a tenant: it is moved to the tenant that owns it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any, Final
+
+from azure.core import MatchConditions
+from azure.cosmos.aio import ContainerProxy
+from azure.cosmos.exceptions import (
+    CosmosAccessConditionFailedError,
+    CosmosResourceExistsError,
+    CosmosResourceNotFoundError,
+)
+
+from shared.adapters.cosmos import Cosmos
+from shared.adapters.partition import FLOW_SETS, REFERENCE_DEFINITIONS, ROLE_GROUPS, Partition
+from shared.domain.context import left
+from shared.domain.errors import StoreUnavailable
+from shared.telemetry import log_event
+
+_MOST: Final = 100
+_AT_ONCE: Final = 20
+# Of the ten seconds that a caller waits; the next one continues.
+_SECONDS: Final = 7.0
+# An instance of the release before may have stored something after it was looked for.
+_LOOK_AGAIN_SECONDS: Final = 600.0
+
+
+class EarlierDocuments:
+    """The containers of before, by the members that they are partitioned by.
+
+    The flow sets are the last: as long as one is there, so may be what they refer to.
+    """
+
+    def __init__(self, cosmos: Cosmos, owner: str) -> None:
+        self._cosmos = cosmos
+        self._moves = [
+            (cosmos.container(before), key, Partition(cosmos, cosmos.container(name), owner))
+            for before, key, name in (
+                ("roleGroups", "id", ROLE_GROUPS),
+                ("referenceDefinitions", "referenceType", REFERENCE_DEFINITIONS),
+                ("flowSets", "id", FLOW_SETS),
+            )
+        ]
+        self._moving = asyncio.Lock()
+        self._looked_at = -_LOOK_AGAIN_SECONDS
+
+    async def move_all(self) -> None:
+        """See that nothing is left to move; raises StoreUnavailable while something is.
+
+        The owner's requests wait for it: a list must not lack what is still to be moved.
+        """
+        if time.monotonic() - self._looked_at < _LOOK_AGAIN_SECONDS:
+            return
+        async with self._moving:
+            if time.monotonic() - self._looked_at < _LOOK_AGAIN_SECONDS:
+                return
+            until = time.monotonic() + left(_SECONDS)
+            while await self.move(_MOST):
+                if time.monotonic() > until:
+                    raise StoreUnavailable
+            self._looked_at = time.monotonic()
+
+    async def move(self, most: int, *, dry_run: bool = False) -> int:
+        """Move documents, at most `most` of each kind, and return how many there were.
+
+        With `dry_run` they are only counted. Each is stored in its new place before it is deleted,
+        so that an interruption loses nothing; one that is there already is not written again.
+        """
+        count = 0
+        for container, key, items in self._moves:
+            found = await self._found(container, most)
+            if dry_run:
+                count += len(found)
+                continue
+            for start in range(0, len(found), _AT_ONCE):
+                batch = found[start : start + _AT_ONCE]
+                moved = await asyncio.gather(*(self._move(container, key, items, d) for d in batch))
+                count += sum(moved)
+        if count and not dry_run:
+            log_event("earlierDocumentsMoved", count=count)
+        return count
+
+    async def _found(self, container: ContainerProxy, most: int) -> list[dict[str, Any]]:
+        query = "SELECT TOP @most * FROM c"
+        parameters: list[dict[str, Any]] = [{"name": "@most", "value": most}]
+        try:
+            async with self._cosmos.request(optional=True):
+                found = container.query_items(query, parameters=parameters, max_item_count=most)
+                return [document async for document in found]
+        except CosmosResourceNotFoundError:
+            return []  # a service that began with tenants has no such container
+
+    async def _move(
+        self, container: ContainerProxy, key: str, items: Partition, document: dict[str, Any]
+    ) -> bool:
+        """Move a document; False where it stays, because another one has its place or it changed."""
+        kept = {name: value for name, value in document.items() if name not in _SYSTEM}
+        try:
+            await items.create(kept)
+        except CosmosResourceExistsError:
+            try:
+                await items.read(document["id"])
+            except CosmosResourceNotFoundError:
+                # A definition whose code or sort index another one has by now.
+                log_event("earlierDocumentLeft", logging.WARNING, id=document["id"])
+                return False
+        try:
+            async with self._cosmos.request():
+                await container.delete_item(
+                    document["id"],
+                    document[key],
+                    etag=document["_etag"],
+                    match_condition=MatchConditions.IfNotModified,
+                )
+        except CosmosResourceNotFoundError:
+            return True  # another instance moved it
+        except CosmosAccessConditionFailedError:
+            return False
+        return True
+
+
+_SYSTEM: Final = ("_rid", "_self", "_etag", "_attachments", "_ts")
