@@ -24,21 +24,23 @@ from tests.support.api import (
     CONTENT_TYPE,
     DATE_TIME,
     GUID,
-    NAMES,
-    PAYLOADS,
     UNKNOWN,
     Api,
     Flow,
-    Queue,
     assert_envelope,
-    in_order,
-    request_body,
-    until,
 )
+from tests.support.bodies import NAMES, PAYLOADS, request_body
+from tests.support.queue import Queue
+from tests.support.waiting import until
 
 PUBLISHED_SET = "9ab41255-5364-4c53-e15c-08dc4ab6ee03"
 # "A few seconds": the publisher gives up after three, and a slow machine may add some.
 CALLER_WAITS_SECONDS = 6.0
+
+
+def in_order(text: str) -> Any:
+    """JSON as nested tuples: two are equal only with the same members in the same order."""
+    return json.loads(text, object_pairs_hook=lambda pairs: ("object", *pairs))
 
 
 # --- the published answers ---------------------------------------------------------------------

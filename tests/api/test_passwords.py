@@ -27,8 +27,10 @@ from shared.adapters.archive import Archive
 from shared.adapters.keyring import Keyring
 from shared.domain import permissions
 from shared.domain.permissions import PASSWORD_READ_ROLE
-from tests.support.api import UNKNOWN, Answer, Api, Flow, assert_envelope, request_body, until
+from tests.support.api import UNKNOWN, Answer, Api, Flow, assert_envelope
+from tests.support.bodies import request_body
 from tests.support.sealed import FORMER_KEY
+from tests.support.waiting import until
 
 SIMPLE = "#microsoft.graph.industryData.simplePasswordSettings"
 OLD_KEY = f"old:{base64.b64encode(b'o' * 32).decode()}"

@@ -18,7 +18,8 @@ import pytest
 from azure.servicebus.aio import ServiceBusClient
 
 from local.config import READINESS_QUEUE
-from tests.support.api import DATE_TIME, GUID, NAMES, PAYLOADS, Answer, Api, Flow
+from tests.support.api import DATE_TIME, GUID, Answer, Api, Flow
+from tests.support.bodies import NAMES, PAYLOADS
 
 NAMESPACE = "#microsoft.graph.industryData."
 CONTEXT = "https://graph.microsoft.com/beta/$metadata#external/industryData/"

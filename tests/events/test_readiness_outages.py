@@ -8,7 +8,10 @@ from azure.cosmos.aio import ContainerProxy
 
 from local.stack import Stack
 from tests.emulators.service_bus_fixtures import SDK_LEAKS_SOCKETS
-from tests.support.api import Api, Flow, bound_to, logged, ready_flow_of, until
+from tests.support.api import Api, Flow, ready_flow_of
+from tests.support.bodies import bound_to
+from tests.support.logs import logged
+from tests.support.waiting import until
 
 
 @SDK_LEAKS_SOCKETS

@@ -18,18 +18,10 @@ from local.stack import Stack
 from shared.contract.dead_letters import QueueMessage
 from shared.contract.redaction import HIDDEN
 from shared.domain.flows import HISTORY_ENTRIES
-from tests.support.api import (
-    DATE_TIME,
-    UNKNOWN,
-    Api,
-    Flow,
-    Queue,
-    assert_envelope,
-    bound_to,
-    logged,
-    ready_flow_of,
-    request_body,
-)
+from tests.support.api import DATE_TIME, UNKNOWN, Api, Flow, assert_envelope, ready_flow_of
+from tests.support.bodies import bound_to, request_body
+from tests.support.logs import logged
+from tests.support.queue import Queue
 
 # A role that no published body maps to one side alone, so that a test may disable it.
 ROLE = "faculty"

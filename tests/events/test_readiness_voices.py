@@ -10,7 +10,11 @@ from typing import Any
 from azure.servicebus import ServiceBusMessage
 
 from local.stack import Stack
-from tests.support.api import Api, CosmosFaults, Flow, Queue, bound_to, logged, ready_flow_of
+from tests.support.api import Api, Flow, ready_flow_of
+from tests.support.bodies import bound_to
+from tests.support.cosmos import CosmosFaults
+from tests.support.logs import logged
+from tests.support.queue import Queue
 
 CHECKED = "industryData.provisioningFlow.readinessCheckRequested"
 

@@ -17,7 +17,10 @@ from azure.servicebus import ServiceBusMessage
 from local.config import READINESS_QUEUE
 from local.stack import Stack
 from tests.emulators.service_bus_fixtures import ROOT
-from tests.support.api import Api, Flow, Queue, logged, until
+from tests.support.api import Api, Flow
+from tests.support.logs import logged
+from tests.support.queue import Queue
+from tests.support.waiting import until
 
 SENDERS = Path(__file__).with_name("service_bus_senders.mjs")
 
