@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import json
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusSender
 
@@ -26,6 +30,13 @@ class Queue:
         for message in messages:
             await self.sender.send_messages(message)
 
+    async def outcome(self, report: tuple[str, ServiceBusMessage]) -> str:
+        """Send a report, which is an event's id and its message; return what became of it."""
+        event_id, message = report
+        await self.send(message)
+        [found] = await self.outcomes(event_id)
+        return found
+
     async def outcomes(self, event_id: str, deliveries: int = 1) -> list[str]:
         """What became of each delivery of an event, as the log says."""
         return await event_outcomes(self.stack, event_id, deliveries)
@@ -47,3 +58,29 @@ class Queue:
 
         await until(there, f"{len(message_ids)} messages are archived as dead letters")
         return [letter for letter in found.values() if letter["messageId"] in message_ids]
+
+
+def in_base64(message: ServiceBusMessage) -> ServiceBusMessage:
+    """The same event, its data in base64."""
+    event = json.loads(str(message))
+    data = json.dumps(event.pop("data")).encode()
+    body = json.dumps(event | {"data_base64": base64.b64encode(data).decode()})
+    return ServiceBusMessage(body, message_id=message.message_id)
+
+
+def in_binary_mode(message: ServiceBusMessage) -> ServiceBusMessage:
+    """The same event, its attributes beside the data instead of around it."""
+    event = json.loads(str(message))
+    data = json.dumps(event.pop("data"))
+    return ServiceBusMessage(
+        data,
+        message_id=message.message_id,
+        content_type="application/json",
+        application_properties={f"cloudEvents:{name}": value for name, value in event.items()},
+    )
+
+
+FORMS = pytest.mark.parametrize("form", [in_base64, in_binary_mode])
+
+
+Form = Callable[[ServiceBusMessage], ServiceBusMessage]
