@@ -314,7 +314,7 @@ class Canaries:
     def __init__(self) -> None:
         self.created, self.updated, self.rotated, self.refused = (canary() for _ in range(4))
         # Its sender puts that one into the queue's own file, of which SQLite keeps freed pages for
-        # a while. Nobody may carry it on from there.
+        # a while. No other test may take it over from there.
         self.sent = canary()
 
 

@@ -280,7 +280,7 @@ async def test_the_id_of_a_request_is_neither_logged_nor_stored(
     assert mine not in json.dumps(await stored_sets.read_item(set_id, set_id))
 
 
-# --- who is told apart -------------------------------------------------------------------------
+# --- which callers differ ---------------------------------------------------------------------
 
 
 @pytest.fixture
