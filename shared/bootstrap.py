@@ -173,9 +173,9 @@ def _cosmos() -> Cosmos:
 def _items(container: str) -> Partition:
     from shared.adapters.partition import Partition
 
-    tenant, cosmos = served_tenant(), _cosmos()
+    tenant = served_tenant()
     before = _earlier_documents().move_all if tenant == tenants()[0] else None
-    return Partition(cosmos, cosmos.container(container), tenant, before)
+    return Partition(_cosmos(), container, tenant, before)
 
 
 @functools.cache
@@ -403,6 +403,13 @@ def overview() -> Overview:
     return Overview(flow_store(), archive(), queue_depth())
 
 
+async def _probe_blobs() -> None:
+    from shared.adapters.archive import CONTAINER
+    from shared.adapters.blobs import probe
+
+    await probe(_blobs().get_container_client(CONTAINER))
+
+
 @functools.cache
 def health() -> Health:
     """Return what says whether the app can work."""
@@ -414,7 +421,7 @@ def health() -> Health:
         {
             "cosmosDb": Dependency(lambda: _cosmos().probe(FLOW_SETS), needed=True),
             "serviceBus": Dependency(lambda: queue_depth().probe(), needed=False),
-            "blobStorage": Dependency(lambda: probe_blobs(_blobs()), needed=False),
+            "blobStorage": Dependency(_probe_blobs, needed=False),
             "issuer": Dependency(lambda: authorizer().probe(), needed=True),
         },
     )

@@ -24,6 +24,7 @@ from azure.servicebus.aio import ServiceBusClient
 from fastapi import FastAPI, HTTPException, Request
 
 from bench.peers.models import PREFIX, Flow
+from shared.adapters.partition import FLOW_SETS
 
 
 @asynccontextmanager
@@ -40,7 +41,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service_bus.get_queue_sender(os.environ["READINESS_QUEUE"]) as sender,
     ):
         database = cosmos.get_database_client(os.environ["COSMOS_DATABASE"])
-        app.state.container = database.get_container_client("flowSets")
+        app.state.container = database.get_container_client(FLOW_SETS)
         app.state.sender = sender
         app.state.sending = asyncio.Lock()
         yield

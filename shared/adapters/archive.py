@@ -48,14 +48,6 @@ class Archive:
         )
         return name
 
-    async def probe(self) -> None:
-        """Look at the container; raises StoreUnavailable unless Blob Storage answers this app."""
-        try:
-            with asking():
-                await self._container.get_container_properties()
-        except ResourceNotFoundError:
-            return  # the first dead letter creates it
-
     async def names(self, day: str = "") -> AsyncIterator[str]:
         """Yield the names of all dead letters, or of those of a day (2026/11/24), oldest first."""
         async for name in self._names(_LETTERS, day):

@@ -38,7 +38,7 @@ class EarlierDocuments:
     def __init__(self, cosmos: Cosmos, owner: str) -> None:
         self._cosmos = cosmos
         self._moves = [
-            (cosmos.container(before), key, Partition(cosmos, cosmos.container(name), owner))
+            (cosmos.container(before), key, Partition(cosmos, name, owner))
             for before, key, name in (
                 ("roleGroups", "id", ROLE_GROUPS),
                 ("referenceDefinitions", "referenceType", REFERENCE_DEFINITIONS),
@@ -97,7 +97,7 @@ class EarlierDocuments:
     async def _move(
         self, container: ContainerProxy, key: str, items: Partition, document: dict[str, Any]
     ) -> bool:
-        """Move a document; False where it stays, because another one has its place or it changed."""
+        """Move a document; False where it stays: another has its place, or it changed."""
         kept = {name: value for name, value in document.items() if name not in _SYSTEM}
         try:
             await items.create(kept)

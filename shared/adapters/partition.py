@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from azure.core import MatchConditions
-from azure.cosmos.aio import ContainerProxy
 
 from shared.adapters.cosmos import Cosmos
 from shared.contract.json_body import write_json
@@ -31,12 +30,12 @@ class Partition:
     def __init__(
         self,
         cosmos: Cosmos,
-        container: ContainerProxy,
+        container: str,
         tenant: str,
         before: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._cosmos = cosmos
-        self._container = container
+        self._container = cosmos.container(container)
         self._tenant = tenant
         self._before = before
 

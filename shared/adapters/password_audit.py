@@ -34,8 +34,8 @@ class PasswordAudit:
     async def record(self, set_id: str, flow_id: str, role_groups: Sequence[str]) -> str:
         """Record that the caller is about to be given the passwords of these role groups.
 
-        Returns the blob's name, `<tenant>/2026/11/30/101500-<id>.json`. Raises StoreUnavailable where the
-        record is not known to be written: then no password may be given out.
+        Returns the blob's name, `<tenant>/2026/11/30/101500-<id>.json`. Raises StoreUnavailable
+        where the record is not known to be written: then no password may be given out.
         """
         at = datetime.now(UTC)
         name = f"{self._tenant}/{at:%Y/%m/%d/%H%M%S}-{passing_id()}.json"

@@ -26,10 +26,11 @@ from local.settings import example_values
 from local.stack import Stack
 from shared import bootstrap
 from shared.adapters.cosmos import Cosmos
+from shared.adapters.partition import FLOW_SETS
 from shared.contract import events
-from shared.domain.context import left, within
+from shared.domain.context import LOCAL_TENANT, left, within
 from shared.domain.errors import PublishFailed, StoreUnavailable
-from shared.services.readiness import (
+from shared.services.receiving import (
     MAX_ATTEMPTS,
     PAUSE_SECONDS,
     attempts_of,
@@ -253,14 +254,14 @@ async def test_a_store_request_ends_at_the_deadline_of_its_request(
         stack.config.cosmos_endpoint, COSMOS_EMULATOR_KEY, enable_endpoint_discovery=False
     )
     cosmos = Cosmos(client, "industryData")
-    container = cosmos.container("flowSets")
+    container = cosmos.container(FLOW_SETS)
     async with cosmos.request():
-        await container.read_item(set_id, set_id)
+        await container.read_item(set_id, LOCAL_TENANT)
     began = time.monotonic()
     async with cosmos_faults(operation="read", delayMs=8_000):
         with within(60), within(0.3), pytest.raises(StoreUnavailable):
             async with cosmos.request():
-                await container.read_item(set_id, set_id)
+                await container.read_item(set_id, LOCAL_TENANT)
     assert time.monotonic() - began < 5
     assert left(60) == 60
     await cosmos.close()

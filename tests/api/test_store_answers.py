@@ -13,6 +13,7 @@ from azure.cosmos.exceptions import CosmosHttpResponseError
 
 from local.stack import Stack
 from shared.adapters.cosmos import translated
+from shared.domain.context import LOCAL_TENANT
 from shared.domain.errors import Conflict, StoreRefused, StoreUnavailable, Throttled
 from shared.domain.flows import HISTORY_ENTRIES
 from tests.support.api import Api, Flow, assert_envelope
@@ -201,7 +202,7 @@ async def test_the_largest_set_fits_the_store_with_all_four_flows_and_their_hist
             reports.append(event_id)
         outcomes = await asyncio.gather(*map(queue.outcomes, reports))
         assert outcomes == [["applied"]] * len(flows)
-    stored = await stored_sets.read_item(set_id, set_id)
+    stored = await stored_sets.read_item(set_id, LOCAL_TENANT)
     size = len(json.dumps(stored, ensure_ascii=False).encode())
     assert 900_000 < size < 2 * 1024 * 1024
     # It can still be changed.

@@ -16,11 +16,11 @@ import aiohttp
 import pytest
 
 from local.access_token import READ, all_roles
-from local.issuer import KEY_FILE, LOCAL_TENANT, auth_settings, public_jwk, signing_key
+from local.issuer import KEY_FILE, auth_settings, public_jwk, signing_key
 from shared.adapters.entra import Authorizer, AuthSettings
 from shared.adapters.signing_keys import SigningKeys
 from shared.domain import permissions
-from shared.domain.context import Caller
+from shared.domain.context import LOCAL_TENANT, Caller
 from shared.domain.errors import Forbidden, Unauthenticated
 from shared.domain.permissions import Permission
 

@@ -15,6 +15,7 @@ from azure.storage.blob.aio import BlobServiceClient
 from local.stack import Stack
 from shared.adapters.archive import Archive
 from shared.contract.dead_letters import QueueMessage
+from shared.domain.context import LOCAL_TENANT
 from tests.cli.conftest import Command
 from tests.support.api import Flow
 
@@ -25,7 +26,7 @@ UNKNOWN_NAME = "2001/01/01/000000-1.json"
 @pytest.fixture(scope="module")
 async def archive(stack: Stack) -> AsyncIterator[Archive]:
     async with BlobServiceClient.from_connection_string(stack.config.storage_connection) as storage:
-        yield Archive(storage)
+        yield Archive(storage, LOCAL_TENANT)
 
 
 async def keep(archive: Archive, body: bytes, age: timedelta = timedelta()) -> str:

@@ -14,12 +14,14 @@ from azure.cosmos.aio import ContainerProxy
 
 from local.stack import Stack
 from shared.adapters.cosmos import Cosmos
-from shared.adapters.flow_store import FLOW_SETS, FlowStore
+from shared.adapters.flow_store import FlowStore
 from shared.adapters.keyring import Keyring
+from shared.adapters.partition import FLOW_SETS, Partition
 from shared.adapters.readiness_store import ReadinessStore
 from shared.contract import events
 from shared.contract.printing import Printer, readiness_history
 from shared.domain import flows
+from shared.domain.context import LOCAL_TENANT
 from shared.domain.errors import Conflict, StoreUnavailable
 from shared.domain.ids import microseconds
 from shared.domain.readiness import Check, EventType, Outcome, Position, Report, Status, Verdict
@@ -31,7 +33,7 @@ FILES = Path(__file__).parent / "version_1"
 FLOW_SET: dict[str, Any] = json.loads((FILES / "flow_set.json").read_bytes())
 SET_ID = FLOW_SET["id"]
 DATABASE = "versions"
-RING = Keyring.read(f"k1:{base64.b64encode(b'k' * 32).decode()}")
+RING = Keyring.read(f"k1:{base64.b64encode(b'k' * 32).decode()}", LOCAL_TENANT)
 ADMINISTRATIVE_UNIT, CLASS_GROUP, SECURITY_GROUP, USER = FLOW_SET["flows"]
 READY = {"status": "ready", "reason": None}
 
@@ -125,7 +127,7 @@ async def sets(cosmos: Cosmos) -> ContainerProxy:
     """The container, with the set of version 1 and nothing else."""
     container = cosmos.container(FLOW_SETS)
     for set_id in [document["id"] async for document in container.read_all_items()]:
-        await container.delete_item(set_id, set_id)
+        await container.delete_item(set_id, LOCAL_TENANT)
     await container.create_item(FLOW_SET)
     return container
 
@@ -133,12 +135,12 @@ async def sets(cosmos: Cosmos) -> ContainerProxy:
 @pytest.fixture
 def store(cosmos: Cosmos, sets: ContainerProxy) -> FlowStore:
     """The store of the set of version 1."""
-    return FlowStore(cosmos)
+    return FlowStore(Partition(cosmos, FLOW_SETS, LOCAL_TENANT))
 
 
 async def version(sets: ContainerProxy) -> Any:
     """The version that is stored."""
-    return version_of(await sets.read_item(SET_ID, SET_ID))
+    return version_of(await sets.read_item(SET_ID, LOCAL_TENANT))
 
 
 async def test_reading_writes_nothing(store: FlowStore, sets: ContainerProxy) -> None:
@@ -239,7 +241,7 @@ async def test_a_document_of_a_later_version_is_read_and_not_written(
     assert not await store.write_set(stored, {"displayName": "Renamed"})
     kind, flow = USER, stored["flows"][USER]
     assert not await store.replace_flow(SET_ID, kind, flow, flows.reset_flow(flow))
-    assert (await sets.read_item(SET_ID, SET_ID))["displayName"] == FLOW_SET["displayName"]
+    assert (await sets.read_item(SET_ID, LOCAL_TENANT))["displayName"] == FLOW_SET["displayName"]
 
 
 async def test_a_client_uses_a_set_of_version_1(service: Api, stored_sets: ContainerProxy) -> None:

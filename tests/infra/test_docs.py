@@ -19,6 +19,7 @@ from bench import cost
 from shared.adapters.keyring import Keyring
 from shared.contract.loading import load_flow
 from shared.domain import flows
+from shared.domain.context import LOCAL_TENANT
 from shared.services.provisioning_flows import new_flow
 from tests.infra.plan import INFRA, ROOT, declared, read
 
@@ -226,7 +227,7 @@ def test_the_page_has_no_figure_of_its_own_in_dollars() -> None:
 
 
 def test_a_full_flow_set_is_no_larger_than_computed_with() -> None:
-    keyring = Keyring.read(f"a:{base64.b64encode(bytes(32)).decode()}")
+    keyring = Keyring.read(f"a:{base64.b64encode(bytes(32)).decode()}", LOCAL_TENANT)
     stored = flows.new_flow_set({"displayName": "Contoso schools", "filter": None})
     for path in sorted((ROOT / "shared/contract/examples").glob("*.request.json")):
         kind, values = load_flow(json.loads(path.read_text("utf-8")))

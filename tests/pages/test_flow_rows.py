@@ -17,8 +17,10 @@ from local.stack import Stack
 from shared.adapters.archive import Archive
 from shared.adapters.cosmos import Cosmos
 from shared.adapters.flow_store import FlowStore
+from shared.adapters.partition import FLOW_SETS, Partition
 from shared.adapters.service_bus import QueueDepth
 from shared.domain import flows
+from shared.domain.context import LOCAL_TENANT
 from shared.domain.ids import microseconds
 from shared.services import flow_rows, overview
 from shared.services.flow_rows import STUCK_AFTER
@@ -69,9 +71,9 @@ async def service(
     cosmos = Cosmos(cosmos_client(stack.config.cosmos_endpoint), name)
     connection = stack.config.storage_connection
     async with BlobServiceClient.from_connection_string(connection) as blobs:
-        store = FlowStore(cosmos)
+        store = FlowStore(Partition(cosmos, FLOW_SETS, LOCAL_TENANT))
         depth = QueueDepth(service_bus_client, READINESS_QUEUE)
-        made = Service(store, Overview(store, Archive(blobs), depth))
+        made = Service(store, Overview(store, Archive(blobs, LOCAL_TENANT), depth))
         query_items = ContainerProxy.query_items
 
         def counted(*args: Any, **options: Any) -> Any:

@@ -24,8 +24,10 @@ from local.stack import Stack
 from shared.adapters.archive import Archive
 from shared.adapters.cosmos import Cosmos
 from shared.adapters.flow_store import FlowStore
+from shared.adapters.partition import FLOW_SETS, Partition
 from shared.adapters.service_bus import QueueDepth
 from shared.contract.dead_letters import QueueMessage
+from shared.domain.context import LOCAL_TENANT
 from shared.services.overview import DEAD_LETTER_DAYS, Overview
 
 
@@ -151,7 +153,7 @@ async def store(stack: Stack) -> AsyncIterator[FlowStore]:
         stack.config.cosmos_endpoint, COSMOS_EMULATOR_KEY, enable_endpoint_discovery=False
     )
     cosmos = Cosmos(client, COSMOS_DATABASE)
-    yield FlowStore(cosmos)
+    yield FlowStore(Partition(cosmos, FLOW_SETS, LOCAL_TENANT))
     await cosmos.close()
 
 
@@ -165,7 +167,7 @@ async def test_dead_letters_of_the_last_days_are_counted_until_they_are_put_back
 ) -> None:
     connection = stack.config.storage_connection
     async with BlobServiceClient.from_connection_string(connection) as client:
-        archive = Archive(client)
+        archive = Archive(client, LOCAL_TENANT)
         await archive.keep(letter(timedelta(days=DEAD_LETTER_DAYS + 1)))
         before = await dead_letters(archive, store, depth)
         first = await archive.keep(letter(timedelta()))
@@ -181,4 +183,4 @@ async def test_an_archive_out_of_reach_is_unknown_and_not_empty(
 ) -> None:
     connection = LocalConfig(azurite_blob_port=free_ports(1)[0]).storage_connection
     async with BlobServiceClient.from_connection_string(connection, retry_total=0) as client:
-        assert await dead_letters(Archive(client), store, depth) is None
+        assert await dead_letters(Archive(client, LOCAL_TENANT), store, depth) is None

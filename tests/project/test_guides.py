@@ -15,7 +15,7 @@ from local.config import ROOT, LocalConfig
 from local.stack import Stack
 from shared.adapters import entra
 from shared.domain import errors
-from shared.domain.context import Caller
+from shared.domain.context import LOCAL_TENANT, Caller
 
 DOCS = ROOT / "docs"
 SDKS = DOCS / "graph-sdks.md"
@@ -95,7 +95,7 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
         entra.NOT_IN_TIME,
         entra.WRONG_AUDIENCE,
         entra.REFUSED,
-        str(errors.Forbidden(Caller("unchecked"))),
+        str(errors.Forbidden(Caller("unchecked", LOCAL_TENANT))),
         str(errors.UnknownPath("…")).replace("'", ""),
         str(errors.NotFound("…"))[:27],
     ],

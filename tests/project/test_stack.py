@@ -27,6 +27,7 @@ from local.components import StackError, free_ports
 from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, HOST, READINESS_QUEUE, LocalConfig
 from local.stack import Stack, throwaway_config
 from local.stack_command import curl_line, emulators_banner, read_on, run_banner, token_line
+from shared.adapters.partition import FLOW_SETS
 from tests.support.commands import DEADLINE_SECONDS, environment, is_alive, ps, run, wait_until
 
 
@@ -250,7 +251,7 @@ async def test_what_the_emulators_store_survives_a_restart_of_the_stack(
             config.cosmos_endpoint, COSMOS_EMULATOR_KEY, enable_endpoint_discovery=False
         ) as client:
             database = client.get_database_client(COSMOS_DATABASE)
-            container = database.get_container_client("flowSets")
+            container = database.get_container_client(FLOW_SETS)
             for item in new:
                 await container.create_item(item)
             return [item["id"] async for item in container.read_all_items()]

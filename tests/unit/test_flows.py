@@ -19,6 +19,7 @@ from shared.contract.schemas import FLOW_SCHEMAS
 from shared.contract.stored import flow_set_members
 from shared.domain import flows
 from shared.domain.catalog import BUILT_IN_ROLE_GROUPS, ROLE_CODES
+from shared.domain.context import LOCAL_TENANT
 from shared.domain.ids import as_guid
 from shared.domain.readiness import Check, Outcome, Status, Verdict, effect
 from shared.domain.secrets import MASKED_PASSWORD
@@ -27,7 +28,7 @@ from shared.services.provisioning_flows import new_flow as stored_form
 PAYLOADS = Path(__file__).parents[2] / "shared" / "contract" / "examples"
 NAMES = ("administrative_unit", "class_group", "security_group", "user")
 PUBLISHED_SET = "9ab41255-5364-4c53-e15c-08dc4ab6ee03"
-RING = Keyring.read(f"k1:{base64.b64encode(b'k' * 32).decode()}")
+RING = Keyring.read(f"k1:{base64.b64encode(b'k' * 32).decode()}", LOCAL_TENANT)
 ROOT = "https://graph.microsoft.com/beta"
 PRINTER = Printer(ROOT)
 USER = "userProvisioningFlow"

@@ -14,8 +14,9 @@ import pytest
 from local.config import ROOT, LocalConfig
 from local.settings import example_values
 from shared.adapters.entra import IN_AZURE
+from shared.adapters.keyring import Keyring
+from shared.domain.context import LOCAL_TENANT
 from shared.domain.errors import SettingsError
-from shared.domain.secrets import Secret
 from shared.settings import Settings
 from tests.support.sources import parsed
 
@@ -104,8 +105,8 @@ def test_without_a_client_id_the_identity_is_the_system_assigned_one() -> None:
 
 
 def test_the_password_keys_are_read() -> None:
-    sealed = Settings.read(LOCAL).keyring.seal(Secret("x"), "flow", "staff")
-    assert sealed["keyId"] == "k1"
+    keys = Settings.read(LOCAL).password_keys
+    assert Keyring.read(keys, LOCAL_TENANT).current == "k1"
 
 
 def test_contexts_name_graph_unless_a_setting_names_another_root() -> None:
@@ -286,7 +287,7 @@ def test_every_setting_of_the_example_is_read(name: str) -> None:
     full = Settings.read(values)
     del values[name]
     try:
-        assert dataclasses.replace(Settings.read(values), keyring=full.keyring) != full
+        assert dataclasses.replace(Settings.read(values), password_keys=full.password_keys) != full
     except SettingsError as refused:
         assert name in str(refused)  # noqa: PT017 - either it is missed, or it changed something
 
