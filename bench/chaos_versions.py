@@ -103,7 +103,7 @@ async def _of_first(run: Run, set_ids: list[str]) -> int:
 
 
 async def _store(run: Run, document: dict[str, Any]) -> None:
-    await run.container.create_item(document)
+    await run.container.create_item({**document, "tenantId": LOCAL_TENANT})
 
 
 async def _version(run: Run, set_id: str) -> Any:

@@ -30,7 +30,7 @@ from shared.contract.json_body import read_json
 from shared.contract.loading import load_flow
 from shared.contract.printing import SETS
 from shared.domain import flows
-from shared.domain.context import LOCAL_TENANT
+from shared.domain.context import LOCAL_TENANT, current_tenant
 from shared.domain.ids import new_id
 from shared.services.provisioning_flows import new_flow
 
@@ -70,7 +70,7 @@ async def measure(token: str) -> None:
     prepared = []
     for body in bodies:
         kind, values = load_flow(read_json(body, "application/json"))
-        prepared.append((kind, new_flow(kind, values, bootstrap._keyring())))
+        prepared.append((kind, new_flow(kind, values, bootstrap.keyring())))
     messages = [events.check_request(new_id(), *each).body for each in prepared]
 
     async def by_handler(set_id: str) -> None:
@@ -98,11 +98,11 @@ async def measure(token: str) -> None:
 
     config = bootstrap.settings()
     async with (
-        bootstrap._service_bus() as service_bus,
+        bootstrap.service_bus() as service_bus,
         service_bus.get_queue_sender(config.readiness_queue) as sender,
         CosmosClient(config.cosmos_endpoint, config.cosmos_key or "") as plain,
     ):
-        same = by_sdk(bootstrap._cosmos().container(FLOW_SETS), sender, no_response=True)
+        same = by_sdk(bootstrap.cosmos().container(FLOW_SETS), sender, no_response=True)
         database = plain.get_database_client(config.cosmos_database)
         usual = by_sdk(database.get_container_client(FLOW_SETS), sender)
         for what, theirs, at_once in [
@@ -136,6 +136,7 @@ async def cpu_of(way: Way, at_once: int) -> float:
 
 def main() -> None:
     """Run on emulators of its own."""
+    current_tenant.set(LOCAL_TENANT)
     logging.basicConfig(level=logging.INFO, handlers=[logging.NullHandler()])
     with stack() as running:
         asyncio.run(measure(application_token(running.config)))

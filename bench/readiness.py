@@ -34,7 +34,7 @@ from shared.contract import events
 from shared.contract.json_body import read_json
 from shared.contract.loading import load_flow
 from shared.domain import flows
-from shared.domain.context import LOCAL_TENANT
+from shared.domain.context import LOCAL_TENANT, current_tenant
 from shared.domain.ids import microseconds
 from shared.services.provisioning_flows import new_flow
 
@@ -80,7 +80,7 @@ class Clocks:
 async def new_flows() -> list[Stored]:
     """Store sets with all four flows; no check is requested."""
     prepared = [load_flow(read_json(body, "application/json")) for body in seed_bodies()]
-    keyring = bootstrap._keyring()
+    keyring = bootstrap.keyring()
     stored = [
         (set_id, kind, new_flow(kind, values, keyring))
         for set_id in await new_sets(SETS)
@@ -110,7 +110,7 @@ async def until_empty(receiver: ServiceBusReceiver) -> None:
 
 def receiver() -> ServiceBusReceiver:
     """A receiver of the readiness queue; it opens a connection of its own."""
-    return bootstrap._service_bus().get_queue_receiver(bootstrap.settings().readiness_queue)
+    return bootstrap.service_bus().get_queue_receiver(bootstrap.settings().readiness_queue)
 
 
 async def requests_of(running: Stack, method: str) -> int:
@@ -159,7 +159,7 @@ async def _applied_at(stored: Stored) -> int:
 
 async def drained_by_sdk(running: Stack) -> Drained:
     """Have bare loops of the SDK make the calls that each message needs."""
-    container = bootstrap._cosmos().container(FLOW_SETS)
+    container = bootstrap.cosmos().container(FLOW_SETS)
     stored = await new_flows()
     flow_of = await fill(stored)
     receivers = [receiver() for _ in range(SLOTS)]
@@ -236,6 +236,7 @@ async def measure(running: Stack, app: str) -> None:
 
 def main() -> None:
     """Run on emulators of its own."""
+    current_tenant.set(LOCAL_TENANT)
     with stack() as running, app_folder("queue_only") as app:
         asyncio.run(measure(running, app))
 

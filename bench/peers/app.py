@@ -25,6 +25,7 @@ from fastapi import FastAPI, HTTPException, Request
 
 from bench.peers.models import PREFIX, Flow
 from shared.adapters.partition import FLOW_SETS
+from shared.domain.context import LOCAL_TENANT
 
 
 @asynccontextmanager
@@ -80,7 +81,7 @@ async def create(set_id: uuid.UUID, flow: Flow, request: Request) -> dict[str, A
     try:
         await request.app.state.container.patch_item(
             str(set_id),
-            str(set_id),
+            LOCAL_TENANT,
             [{"op": "add", "path": f"/flows/{kind}", "value": stored}],
             filter_predicate=f"FROM c WHERE NOT IS_DEFINED(c.flows.{kind})",
             no_response=True,

@@ -31,14 +31,7 @@ from functions.http.paths import is_qualified, path_segments, without_casts
 from functions.http.requests import client_request_id
 from shared import bootstrap
 from shared.description.operations import Contract, Operation
-from shared.domain.context import (
-    Caller,
-    continued,
-    current_caller,
-    current_tenant,
-    current_trace,
-    within,
-)
+from shared.domain.context import Caller, continued, current_trace, serve, within
 from shared.domain.errors import (
     MAX_FAULTS,
     Fault,
@@ -209,8 +202,7 @@ async def answered(route: Route, req: func.HttpRequest) -> func.HttpResponse:
         if route.needs is not None:
             authorization = req.headers.get("authorization")
             caller = await bootstrap.authorizer().authorize(authorization, route.needs)
-            current_tenant.set(caller.tenant)
-        current_caller.set(caller)
+        serve(caller)
         _check(route, req)
         with within(DEADLINE_SECONDS):
             response = await route.handler(req)

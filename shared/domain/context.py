@@ -58,6 +58,12 @@ def served_tenant() -> str:
     return tenant
 
 
+def serve(caller: Caller | None) -> None:
+    """Make this caller the one being served, and the caller's tenant."""
+    current_caller.set(caller)
+    current_tenant.set(None if caller is None else caller.tenant)
+
+
 # --- trace (W3C Trace Context) -----------------------------------------------------------------
 
 current_trace: ContextVar[str | None] = ContextVar("traceparent", default=None)

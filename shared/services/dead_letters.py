@@ -14,7 +14,6 @@ from shared.contract.administration import ReplayDeadLetters
 from shared.contract.discards import read_discard, read_name, read_page
 from shared.contract.events import Message, read_event
 from shared.contract.loading import load
-from shared.domain.context import served_tenant
 from shared.domain.errors import (
     Conflict,
     InvalidEvent,
@@ -45,6 +44,7 @@ class DeadLetters:
 
     archive: Archive
     publisher: QueuePublisher
+    tenant: str
 
     async def read(self, name: str) -> dict[str, Any]:
         """Return what is kept of a dead letter, and why it was discarded; raises NotFound."""
@@ -58,7 +58,7 @@ class DeadLetters:
         Raises NotFound; Conflict where it was put back or discarded before; InvalidEvent where it
         would only be refused again; StoreUnavailable and PublishFailed.
         """
-        body = _body_to_send(await self.archive.read(name))
+        body = _body_to_send(await self.archive.read(name), self.tenant)
         if not again and await self.archive.discard_of(name) is not None:
             raise Conflict("It was discarded; `again` sends it all the same.")
         claimed = await self.archive.claim(name)
@@ -211,7 +211,7 @@ def replay_id(name: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"replay {name}"))
 
 
-def _body_to_send(letter: dict[str, Any]) -> bytes:
+def _body_to_send(letter: dict[str, Any], tenant: str) -> bytes:
     """Return the event of a dead letter; raises InvalidEvent where it would be refused again."""
     event = letter["body"]
     if not isinstance(event, dict):
@@ -219,7 +219,7 @@ def _body_to_send(letter: dict[str, Any]) -> bytes:
             "It is not one JSON object, so only what tells which event it was is kept; have its "
             "sender send it."
         )
-    if event.setdefault("tenantid", served_tenant()) != served_tenant():
+    if event.setdefault("tenantid", tenant) != tenant:
         raise InvalidEvent("It names another tenant; have its sender send it with the right one.")
     data = event.get("data")
     if isinstance(data, dict) and event.get("type") == EventType.CHECK_REQUESTED:

@@ -219,7 +219,7 @@ async def nothing_answers(monkeypatch: pytest.MonkeyPatch, stack: Stack) -> Asyn
     for each in cached:
         each.cache_clear()
     yield
-    await bootstrap._cosmos().close()
+    await bootstrap.cosmos().close()
     await bootstrap.publisher().close()
     for each in cached:
         each.cache_clear()

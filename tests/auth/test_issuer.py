@@ -169,10 +169,10 @@ async def test_the_metadata_leads_to_the_key(
 
 
 @pytest.mark.parametrize("path", ["discovery/v2.0/keys", "v2.0/.well-known/openid-configuration"])
-async def test_there_is_one_tenant(http: aiohttp.ClientSession, port: int, path: str) -> None:
-    other = LOCAL_TENANT.replace("1", "2")
-
-    async with http.get(f"http://127.0.0.1:{port}/{other}/{path}") as response:
+async def test_a_tenant_is_named_by_its_id(
+    http: aiohttp.ClientSession, port: int, path: str
+) -> None:
+    async with http.get(f"http://127.0.0.1:{port}/common/{path}") as response:
         assert response.status == 404
 
 

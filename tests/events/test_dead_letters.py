@@ -114,7 +114,9 @@ async def parts(bus: Emulator, stack: Stack) -> AsyncIterator[World]:
     ):
         archive = Archive(storage, LOCAL_TENANT)
         archiving = Archiving([LOCAL_TENANT], lambda: archive, queue)
-        yield World(archiving, DeadLetters(archive, publisher), client, sender, receiver, dead)
+        yield World(
+            archiving, DeadLetters(archive, publisher, LOCAL_TENANT), client, sender, receiver, dead
+        )
     await publisher.close()
 
 

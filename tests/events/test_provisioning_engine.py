@@ -103,7 +103,7 @@ def members(value: dict[str, Any], before: tuple[str, ...] = ()) -> Iterator[lis
             yield from members(inner, (*before, name))
 
 
-OPTIONAL = {"revision", "reason", "subject", "datacontenttype", "traceparent", "fresh"}
+OPTIONAL = {"revision", "reason", "subject", "datacontenttype", "traceparent", "fresh", "tenantid"}
 
 
 @pytest.mark.parametrize("path", list(members(REPORT)), ids=".".join)

@@ -42,7 +42,7 @@ class World:
             whole = {**flows.first_revision(FLOW_ID, configuration), **flow}
             whole["history"][0]["readinessStatus"] = whole["readinessStatus"]
             document["flows"] = {KIND: whole}
-        await self.sets.create_item(document)
+        await self.sets.create_item({**document, "tenantId": LOCAL_TENANT})
         return str(document["id"])
 
     async def flow(self, set_id: str) -> dict[str, Any]:

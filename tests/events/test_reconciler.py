@@ -85,7 +85,7 @@ class World:
         _, values = load_flow(body)
         document = flows.new_flow_set({"displayName": "Contoso schools", "filter": None})
         document["flows"] = {KIND: {**stored_form(KIND, values, self.keyring), **members}}
-        await self.sets.create_item(document)
+        await self.sets.create_item({**document, "tenantId": LOCAL_TENANT})
         return str(document["id"])
 
     async def flow(self, set_id: str) -> dict[str, Any]:

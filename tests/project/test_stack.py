@@ -28,6 +28,7 @@ from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, HOST, READINESS_Q
 from local.stack import Stack, throwaway_config
 from local.stack_command import curl_line, emulators_banner, read_on, run_banner, token_line
 from shared.adapters.partition import FLOW_SETS
+from shared.domain.context import LOCAL_TENANT
 from tests.support.commands import DEADLINE_SECONDS, environment, is_alive, ps, run, wait_until
 
 
@@ -253,7 +254,7 @@ async def test_what_the_emulators_store_survives_a_restart_of_the_stack(
             database = client.get_database_client(COSMOS_DATABASE)
             container = database.get_container_client(FLOW_SETS)
             for item in new:
-                await container.create_item(item)
+                await container.create_item({**item, "tenantId": LOCAL_TENANT})
             return [item["id"] async for item in container.read_all_items()]
 
     first = await asyncio.to_thread(Stack(config, names=names).__enter__)
