@@ -59,28 +59,25 @@ class EarlierDocuments:
             if time.monotonic() - self._looked_at < _LOOK_AGAIN_SECONDS:
                 return
             until = time.monotonic() + left(_SECONDS)
-            while await self.move(_MOST):
+            while await self._move_some(_MOST):
                 if time.monotonic() > until:
                     raise StoreUnavailable
             self._looked_at = time.monotonic()
 
-    async def move(self, most: int, *, dry_run: bool = False) -> int:
-        """Move documents, at most `most` of each kind, and return how many there were.
+    async def _move_some(self, most: int) -> int:
+        """Move documents, at most `most` of each kind, and return how many were.
 
-        With `dry_run` they are only counted. Each is stored in its new place before it is deleted,
-        so that an interruption loses nothing; one that is there already is not written again.
+        Each is stored in its new place before it is deleted, so that an interruption loses nothing;
+        one that is there already is not written again.
         """
         count = 0
         for container, key, items in self._moves:
             found = await self._found(container, most)
-            if dry_run:
-                count += len(found)
-                continue
             for start in range(0, len(found), _AT_ONCE):
                 batch = found[start : start + _AT_ONCE]
                 moved = await asyncio.gather(*(self._move(container, key, items, d) for d in batch))
                 count += sum(moved)
-        if count and not dry_run:
+        if count:
             log_event("earlierDocumentsMoved", count=count)
         return count
 
