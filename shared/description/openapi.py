@@ -176,7 +176,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
     if contract.takes is not None and contract.entity is not None:
         options = option_names(_OPTIONS[contract.takes], ENTITY_TYPES[contract.entity])
     found = [
-        *re.findall(r"\{([^}]+)\}", path_template(operation.path)),
+        *re.findall(r"\{([^{}]+)\}", path_template(operation.path)),
         *options,
         *contract.headers,
         *(("$format",) if operation.method == "GET" and _in_api(operation) else ()),

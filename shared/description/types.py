@@ -153,7 +153,7 @@ class Types:
         if schema.declared_abstract and not (form is Form.UPDATE and is_flow):
             required.append(TYPE_MEMBER)
         if schema.declared_abstract:
-            # Generated clients write it without being told. A const instead of the pattern is what
+            # Generated clients write it of their own accord. A const instead of the pattern is what
             # openapi-python-client cannot merge with the text that it is in the base.
             properties[TYPE_MEMBER] = {**kind, "default": declared}
         elif form is not Form.ANSWER:
