@@ -39,6 +39,8 @@ MAX_SEARCH: Final = 256
 # the requests. A request waits for it only where what was read before is older than SEEN_SECONDS.
 COUNTED_SECONDS: Final = 10.0
 SEEN_SECONDS: Final = 30.0
+# For what waits in the queue and the archive a request waits no longer than this.
+LOOK_SECONDS: Final = 0.3
 DEAD_LETTER_DAYS: Final = 7
 _OPTIONS: Final = ("search", "skip", "status", "top")
 
@@ -103,7 +105,7 @@ class Overview:
         return [shown(found[each]) for each in ids if each in found]
 
     async def _totals(self) -> tuple[dict[str, Any], Rows]:
-        rows = await self._counted()
+        rows, waiting = await asyncio.gather(self._counted(), self._waiting())
         totals = {
             "flowSets": len(rows.rows),
             "complete": rows.complete,
@@ -111,7 +113,7 @@ class Overview:
             "sets": rows.sets,
             "stuck": rows.stuck,
         }
-        return {**totals, **await self._waiting()}, rows
+        return {**totals, **waiting}, rows
 
     async def _counted(self) -> Rows:
         """Return all sets as they were counted last; only the first caller in a while waits."""
@@ -134,17 +136,17 @@ class Overview:
             self._counting = None
 
     async def _waiting(self) -> dict[str, Any]:
-        """Return what waits in the queue and the archive, as it was when it was last looked at.
+        """Return what waits in the queue and the archive, None for what is not known (yet).
 
-        Service Bus takes a second for it, and an outage of either takes many: only the first caller
-        in a while waits until both were looked at.
+        Service Bus takes a second for it, and an outage of either takes many.
         """
         if self._looking is None and time.monotonic() - self._looked_at >= COUNTED_SECONDS:
             self._looked_at = time.monotonic()
             self._looking = asyncio.create_task(self._look())
         if self._looking is not None and time.monotonic() - self._seen_at > SEEN_SECONDS:
-            await asyncio.shield(self._looking)
-        return self._seen
+            await asyncio.wait([self._looking], timeout=LOOK_SECONDS)
+        is_known = time.monotonic() - self._seen_at <= SEEN_SECONDS
+        return self._seen if is_known else {"queue": None, "deadLetters": None}
 
     async def _look(self) -> None:
         try:
