@@ -11,6 +11,7 @@ NAMES = (
     "path",
     "validation",
     "cold_start",
+    "first_create",
     "requests",
     "create_cpu",
     "http",

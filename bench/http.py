@@ -9,23 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-import shutil
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import aiohttp
 
 from bench.create_cpu import new_sets
-from bench.measure import Compared, seed_bodies, stack
+from bench.measure import Compared, app_folder, process, seed_bodies, stack
 from local.access_token import application_token
 from local.components import free_ports
-from local.config import ROOT
 from shared import bootstrap
 from shared.contract.printing import SETS
 
@@ -43,29 +35,6 @@ class Server:
     name: str
     prefix: str
     headers: dict[str, str]
-
-
-@contextmanager
-def app_folder() -> Iterator[str]:
-    """Make an app of the HTTP functions alone (bench/http_only.py)."""
-    with tempfile.TemporaryDirectory(prefix="bench-app-") as folder:
-        for name in ("functions", "shared", "host.json"):
-            Path(folder, name).symlink_to(ROOT / name)
-        shutil.copy(ROOT / "bench" / "http_only.py", Path(folder, "function_app.py"))
-        yield folder
-
-
-@contextmanager
-def process(*command: str) -> Iterator[None]:
-    """Run a server."""
-    running = subprocess.Popen(
-        [sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        yield
-    finally:
-        running.terminate()
-        running.wait()
 
 
 async def create(http: aiohttp.ClientSession, server: Server, set_id: str, body: bytes) -> float:
@@ -143,7 +112,7 @@ def main() -> None:
         )
         theirs = Server("FastAPI", f"http://127.0.0.1:{their_port}/sets", json_type)
         with (
-            app_folder() as app,
+            app_folder("http_only") as app,
             process("-m", "local.host", "--app", app, "--port", str(our_port)),
             process(
                 *("-m", "uvicorn", "bench.peers.app:app", "--port", str(their_port)),

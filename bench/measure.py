@@ -9,18 +9,22 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import shutil
+import signal
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from local.config import ROOT
 from local.settings import example_values
 from local.stack import EMULATORS, Stack, throwaway_config
 
-PAYLOADS = Path(__file__).resolve().parent.parent / "shared" / "contract" / "examples"
+PAYLOADS = ROOT / "shared" / "contract" / "examples"
 
 
 def seed_bodies() -> list[bytes]:
@@ -115,3 +119,43 @@ def memory_of(pid: int) -> float:
         ["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True
     ).stdout
     return int(kib) / 1024
+
+
+def cpu_ms(pid: int) -> float:
+    """Return the milliseconds of CPU that a process has used; Linux only."""
+    return time.clock_gettime(~pid << 3 | 2) * 1e3  # as clock_getcpuclockid(3) makes its clock
+
+
+def child_of(pid: int) -> int:
+    """Return the id of the one process that a process has started: a host's worker."""
+    listing = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=True
+    )
+    return int(listing.stdout.split()[0])
+
+
+@contextlib.contextmanager
+def app_folder(name: str) -> Iterator[str]:
+    """Make an app of some of the functions: bench/NAME.py is its function_app.py."""
+    with tempfile.TemporaryDirectory(prefix="bench-app-") as folder:
+        for part in ("functions", "shared", "host.json"):
+            Path(folder, part).symlink_to(ROOT / part)
+        shutil.copy(ROOT / "bench" / f"{name}.py", Path(folder, "function_app.py"))
+        yield folder
+
+
+@contextlib.contextmanager
+def process(*command: str) -> Iterator[int]:
+    """Run a Python program in a process group of its own; gives its process id."""
+    running = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        process_group=0,
+    )
+    try:
+        yield running.pid
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()

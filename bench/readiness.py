@@ -1,9 +1,13 @@
-"""How fast the readiness queue is drained, against receiving alone: `python -m bench.readiness`.
+"""What draining the readiness queue costs, against the SDK calls it needs.
 
-Ours is the Functions host with the app: it receives, checks a flow's configuration, writes its
-status to Cosmos DB, logs and completes. Each message is about a flow of its own, so that every one
-is written. Theirs is the SDK in this process, which receives and completes; and, in the second
-line, which makes all three calls that the host must make for a message: receive, PATCH, complete.
+`python -m bench.readiness`. Ours is the local host with the queue's function: it receives, checks a
+flow's configuration, writes its status to Cosmos DB, logs and completes. Each message is about a
+flow of its own, so that every one is written. Theirs is bare loops of the SDK in this process that
+make the same calls for a message, receive, PATCH and complete, as many at once as the host makes;
+they read no event, check nothing, decide nothing and log nothing.
+
+Besides the rate: the CPU that each process takes for a message, and the requests to Cosmos DB. Of
+the local host and its worker, only the worker runs in Azure; there the host is Microsoft's.
 """
 
 from __future__ import annotations
@@ -12,14 +16,17 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
 from azure.servicebus import ServiceBusReceivedMessage
 from azure.servicebus.aio import ServiceBusReceiver
 
 from bench.create_cpu import new_sets
-from bench.measure import Compared, seed_bodies, stack
+from bench.measure import Compared, app_folder, child_of, cpu_ms, process, seed_bodies, stack
+from local.components import free_ports
 from local.stack import Stack
 from shared import bootstrap
 from shared.contract import events
@@ -30,7 +37,7 @@ from shared.domain.ids import microseconds
 from shared.services.provisioning_flows import new_flow
 
 TARGET = ">= 0.8"
-ROUNDS = 5
+ROUNDS = 7
 SETS = 150
 WARM_UP = 64
 # As many calls at once as host.json allows.
@@ -38,6 +45,34 @@ SLOTS = 16
 SECONDS = 120.0
 
 Stored = tuple[str, str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Drained:
+    """A queue that was drained: messages a second, and for each the CPU of processes in ms."""
+
+    rate: float
+    cpu: dict[str, float]
+    requests: float
+
+    @classmethod
+    def of(cls, count: int, seconds: float, cpu: dict[str, float], requests: int) -> Drained:
+        """Divide what was measured by the number of messages."""
+        each = {name: spent / count for name, spent in cpu.items()}
+        return cls(count / seconds, each, requests / count)
+
+
+class Clocks:
+    """Reads what the processes of a stack, and those named besides, spend from now on."""
+
+    def __init__(self, running: Stack, **others: int) -> None:
+        self._pids = {"cosmos": running.pid("cosmos"), "service_bus": running.pid("service_bus")}
+        self._pids |= others
+        self._began = {name: cpu_ms(pid) for name, pid in self._pids.items()}
+
+    def spent(self) -> dict[str, float]:
+        """Return the milliseconds of CPU by process."""
+        return {name: cpu_ms(pid) - self._began[name] for name, pid in self._pids.items()}
 
 
 async def new_flows() -> list[Stored]:
@@ -76,25 +111,40 @@ def receiver() -> ServiceBusReceiver:
     return bootstrap._service_bus().get_queue_receiver(bootstrap.settings().readiness_queue)
 
 
-async def drained_by_host(running: Stack) -> float:
-    """Return the messages a second that the host takes.
+async def requests_of(running: Stack, method: str) -> int:
+    """Count the requests about items since the last DELETE, which begins anew."""
+    url = f"{running.config.cosmos_endpoint}/_emulator/requests"
+    async with aiohttp.ClientSession() as http, http.request(method, url) as response:
+        if method == "DELETE":
+            return 0
+        log = (await response.json())["log"]
+    return sum(entry["operation"] != "other" for entry in log)
+
+
+async def drained_by_host(running: Stack, app: str, port: int) -> Drained:
+    """Have the host take all messages.
 
     It is warm, and held while the queue is filled; the time ends with the last write.
     """
     stored = await new_flows()
-    running.start("host")
-    async with receiver() as looking:
-        await fill(stored[:WARM_UP])
-        await until_empty(looking)
-        os.killpg(running.pid("host"), signal.SIGSTOP)
-        await fill(stored[WARM_UP:])
-        os.killpg(running.pid("host"), signal.SIGCONT)
-        started = microseconds()
-        await until_empty(looking)
-    running.stop("host")
+    with process("-m", "local.host", "--app", app, "--port", str(port)) as host:
+        async with receiver() as looking:
+            await fill(stored[:WARM_UP])
+            await until_empty(looking)
+            worker = child_of(host)
+            os.killpg(host, signal.SIGSTOP)
+            await fill(stored[WARM_UP:])
+            await requests_of(running, "DELETE")
+            clocks = Clocks(running, host=host, own=worker)
+            os.killpg(host, signal.SIGCONT)
+            started = microseconds()
+            await until_empty(looking)
+            cpu = clocks.spent()
+            requests = await requests_of(running, "GET")
     ended = [await _applied_at(each) for each in stored]
     assert all(ended), f"{ended.count(0)} were not applied"
-    return (len(stored) - WARM_UP) / (max(ended) - started) * 1e6
+    count = len(stored) - WARM_UP
+    return Drained.of(count, (max(ended) - started) / 1e6, cpu, requests)
 
 
 async def _applied_at(stored: Stored) -> int:
@@ -105,24 +155,8 @@ async def _applied_at(stored: Stored) -> int:
     return int(latest["appliedAt"]) if latest["readinessStatus"] != "notReady" else 0
 
 
-async def drained_by_sdk() -> float:
-    """Return the messages a second that a bare loop of the SDK receives and completes."""
-    stored = await new_flows()
-    await fill(stored)
-    async with receiver() as receiving:
-        started, count = time.perf_counter(), 0
-        while count < len(stored):
-            # Asked for more than there are, the SDK waits 0.2 s for them.
-            most = min(SLOTS, len(stored) - count)
-            batch = await receiving.receive_messages(max_message_count=most, max_wait_time=5)
-            for message in batch:
-                await receiving.complete_message(message)
-            count += len(batch)
-        return count / (time.perf_counter() - started)
-
-
-async def written_by_sdk() -> float:
-    """Return the messages a second for which bare loops also write to Cosmos DB."""
+async def drained_by_sdk(running: Stack) -> Drained:
+    """Have bare loops of the SDK make the calls that each message needs."""
     container = bootstrap.flow_store()._container
     stored = await new_flows()
     flow_of = await fill(stored)
@@ -147,7 +181,8 @@ async def written_by_sdk() -> float:
                 {"op": "remove", "path": f"{path}/history/{flows.HISTORY_ENTRIES - 1}"},
                 {"op": "add", "path": f"{path}/history/0", "value": entry},
             ],
-            filter_predicate=f"FROM c WHERE c.flows.{kind}.id = '{flow['id']}'",
+            filter_predicate=f"FROM c WHERE c.version = {flows.VERSION} "
+            f"AND c.flows.{kind}.id = '{flow['id']}' AND IS_NULL(c.flows.{kind}.check)",
             no_response=True,
         )
 
@@ -161,36 +196,46 @@ async def written_by_sdk() -> float:
                 ended = time.perf_counter()
         return ended
 
-    started = time.perf_counter()
+    await requests_of(running, "DELETE")
+    clocks, started = Clocks(running, own=os.getpid()), time.perf_counter()
     ended = max(await asyncio.gather(*(slot(each) for each in receivers)))
+    cpu = clocks.spent()
     await asyncio.gather(*(each.close() for each in receivers))
-    return len(stored) / (ended - started)
+    requests = await requests_of(running, "GET")
+    return Drained.of(len(stored), ended - started, cpu, requests)
 
 
-async def measure(running: Stack) -> None:
-    """Print both ratios."""
-    ways: list[Callable[[], Awaitable[float]]] = [
-        lambda: drained_by_host(running),
-        drained_by_sdk,
-        written_by_sdk,
-    ]
-    rates = []
+async def measure(running: Stack, app: str) -> None:
+    """Print the ratio of the rates, and what a message costs each process."""
+    [port] = free_ports(1)
+    pairs = []
     for turn in range(ROUNDS + 1):
-        measured = [await way() for way in ways]
+        ours, theirs = await drained_by_host(running, app, port), await drained_by_sdk(running)
         if turn:  # the first is a warm-up
-            rates.append(measured)
-    bare = Compared.of([(ours, theirs) for ours, theirs, _ in rates])
-    print(bare.line("messages drained", "1/s", TARGET))
-    must = Compared.of([(ours, theirs) for ours, _, theirs in rates])
-    print(must.line("the same, against SDK calls with the PATCH", "1/s", "none"))
+            pairs.append((ours, theirs))
+
+    def compared(figure: Callable[[Drained], float]) -> Compared:
+        return Compared.of([(figure(ours), figure(theirs)) for ours, theirs in pairs])
+
+    def cpu(*parts: str) -> Compared:
+        return compared(lambda each: sum(each.cpu.get(part, 0) for part in parts))
+
+    print(compared(lambda each: each.rate).line("messages drained", "1/s", TARGET))
+    for what, found in {
+        "CPU of a message, worker against loops": cpu("own"),
+        "the same, host and worker against loops": cpu("own", "host"),
+        "CPU of a message, emulators": cpu("cosmos", "service_bus"),
+    }.items():
+        print(found.line(what, "ms", "none"))
+    requests = compared(lambda each: each.requests)
+    print(requests.line("requests to Cosmos DB for a message", "", "1"))
     await bootstrap.close()
 
 
 def main() -> None:
-    """Run on a stack of its own."""
-    with stack(host=True) as running:
-        running.stop("host")
-        asyncio.run(measure(running))
+    """Run on emulators of its own."""
+    with stack() as running, app_folder("queue_only") as app:
+        asyncio.run(measure(running, app))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import argparse
 import asyncio
 import itertools
 import json
-import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -33,7 +32,7 @@ from yarl import URL
 import function_app
 from bench.hostile import Hostile, hostile
 from bench.hostile_bodies import events
-from bench.measure import seed_bodies, stack
+from bench.measure import child_of, cpu_ms, seed_bodies, stack
 from local.access_token import application_token
 from local.config import READINESS_QUEUE
 from local.stack import Stack
@@ -73,18 +72,7 @@ class Meter:
     @property
     def pid(self) -> int:
         """The worker's process id: the host starts another one after a call that took too long."""
-        listing = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(self._running.pid("host"))],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return int(listing.stdout.split()[0])
-
-    @staticmethod
-    def cpu(pid: int) -> float:
-        """Return the milliseconds of CPU that a process has used."""
-        return time.clock_gettime(~pid << 3 | 2) * 1e3  # as clock_getcpuclockid(3) makes its clock
+        return child_of(self._running.pid("host"))
 
     @staticmethod
     def forget_peak(pid: int) -> float:
@@ -146,11 +134,11 @@ class Bench:
 
     async def _once(self, request: Hostile, headers: dict[str, str], *, beside: bool) -> Cost:
         pid = self._meter.pid
-        held, before = Meter.forget_peak(pid), Meter.cpu(pid)
+        held, before = Meter.forget_peak(pid), cpu_ms(pid)
         sending = asyncio.create_task(self.send(request, headers))
         waited = await self._waited(sending) if beside else 0.0
         status, answered = await sending
-        cpu, memory = Meter.cpu(pid) - before, Meter.peak(pid) - held
+        cpu, memory = cpu_ms(pid) - before, Meter.peak(pid) - held
         return Cost(request, status, cpu, waited, memory, answered)
 
     async def _waited(self, sending: asyncio.Task[Any]) -> float:
@@ -166,12 +154,12 @@ class Bench:
     async def event_cost(self, sender: ServiceBusSender, kind: str, body: bytes) -> Cost:
         """Measure a message of the readiness queue, until the process is quiet again."""
         pid = self._meter.pid
-        held, before = Meter.forget_peak(pid), Meter.cpu(pid)
+        held, before = Meter.forget_peak(pid), cpu_ms(pid)
         await sender.send_messages(ServiceBusMessage(body, content_type=EVENT_TYPE))
         cpu, quiet = before, 0
         for _ in range(QUIET * 100):
             await asyncio.sleep(0.05)
-            cpu, last = Meter.cpu(pid), cpu
+            cpu, last = cpu_ms(pid), cpu
             quiet = quiet + 1 if cpu - last < 1 and cpu - before > 1 else 0
             if quiet == QUIET:
                 break

@@ -22,7 +22,7 @@ param allowedTenants string[] = [tenant().tenantId]
 @description('Optional. Tags put on every resource, beside the one that azd looks for.')
 param tags { *: string } = {}
 
-@description('Optional. Object id of a user or group that may read flow sets and dead letters. Empty: nobody.')
+@description('Optional. Object id of a user or group that may read flow sets and dead letters. Empty: no one.')
 param developerPrincipalId string = ''
 
 @description('Optional. What developerPrincipalId is.')

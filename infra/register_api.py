@@ -14,7 +14,7 @@ applications, under any name, and their owner decides what they publish. For any
 --grant assigns a role to a user, a group or an application. --allow-azure-cli lets `az` ask for
 tokens without consent, to try things by hand; a run without it takes that back.
 
-Needs the Azure CLI, signed in as somebody who may register applications. Exit code 1 says that
+Needs the Azure CLI, signed in as a user who may register applications. Exit code 1 says that
 Entra ID or the Azure CLI refused something.
 """
 

@@ -148,7 +148,7 @@ def run(service: Service, patience: float) -> int:
 
 
 def azure_cli_token(audience: str) -> str:
-    """Return a token of whoever is signed in to the Azure CLI; raises TokenError."""
+    """Return a token of the user who is signed in to the Azure CLI; raises TokenError."""
     az = shutil.which("az")
     if az is None:
         raise TokenError("There is no `az` on PATH: install the Azure CLI, or give --token-file.")

@@ -19,7 +19,9 @@ from local.stack import Stack, throwaway_config
 from shared.adapters.archive import Archive
 from shared.adapters.flow_store import FLOW_SETS
 from shared.adapters.keyring import Keyring
-from tests.support.api import Api, CosmosFaults, CosmosRequests, Counted, Flow, Queue
+from tests.support.api import Api, Flow
+from tests.support.cosmos import CosmosFaults, CosmosRequests, Counted
+from tests.support.queue import Queue
 from tests.support.sealed import FORMER_KEY
 
 NOT_COPIED = (".git", ".venv*", "node_modules", ".local", "local.settings.json", ".*_cache")

@@ -26,6 +26,8 @@ bp = func.Blueprint()
 FLOWS = SET + "/provisioningFlows"
 FLOW = FLOWS + "/{flow_id}"
 NOUN = Noun("Provisioning flows", "provisioningFlow")
+_HISTORY = NOUN.act({200: "readinessChangeCollectionResponse"})
+_PASSWORDS = NOUN.act({200: "initialPasswordCollectionResponse"}).failing(409)
 _RESET = NOUN.conditional_act({202: None})
 
 
@@ -57,9 +59,7 @@ async def get_provisioning_flow(req: func.HttpRequest) -> func.HttpResponse:
     return entity(req, await bootstrap.provisioning_flows().get(set_id, flow_id, asked(req)))
 
 
-@operation(
-    bp, "GET", FLOW + "/readinessHistory", OUTBOUND_FLOW_READ, NOUN.act({200: "readinessHistory"})
-)
+@operation(bp, "GET", FLOW + "/readinessHistory", OUTBOUND_FLOW_READ, _HISTORY)
 async def list_readiness_history(req: func.HttpRequest) -> func.HttpResponse:
     """Return what has happened to a flow's readiness, newest first."""
     set_id, flow_id = guid_param(req, "set_id"), guid_param(req, "flow_id")
@@ -100,9 +100,7 @@ async def reset_provisioning_flow_by_full_name(req: func.HttpRequest) -> func.Ht
     return await _reset(req)
 
 
-@operation(
-    bp, "POST", FLOW + "/readPasswords", PASSWORD_READ, NOUN.act({200: "passwords"}).failing(409)
-)
+@operation(bp, "POST", FLOW + "/readPasswords", PASSWORD_READ, _PASSWORDS)
 async def read_passwords(req: func.HttpRequest) -> func.HttpResponse:
     """Return the initial passwords of a flow's users in clear, to the provisioning engine.
 

@@ -7,8 +7,9 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -18,7 +19,6 @@ from local.host.errors import HostError
 from local.host.http import HOST_ADDRESS, HttpHost
 from local.host.index import App
 from local.host.layer import Layer
-from local.host.service_bus import QueueListener
 from local.host.settings import HostSettings, apply_local_settings, read_host_json
 from local.host.supervisor import Supervisor
 from local.host.timers import Timer
@@ -27,6 +27,9 @@ from local.host.worker_checks import (
     SERVICE_BUS_TRIGGER,
     TIMER_TRIGGER,
 )
+
+if TYPE_CHECKING:
+    from local.host.service_bus import QueueListener
 
 #: how long running functions may take to end once the host is stopped (seconds): what Azure gives
 #: them when it replaces an instance; functionTimeout ends most of them before
@@ -116,10 +119,7 @@ class _Parts:
         self.timers = {
             f.name: Timer(f, worker, os.environ, state) for f in app.of_kind(TIMER_TRIGGER)
         }
-        self.queues = {
-            f.name: QueueListener(f, worker, settings.service_bus, os.environ, layer)
-            for f in app.of_kind(SERVICE_BUS_TRIGGER)
-        }
+        self.queues = _listeners(app, settings, worker)
         self._grace = drain + _LATE
         self._http = HttpHost(app, settings, worker, self.timers, os.environ, layer)
         self._runner = web.ServerRunner(
@@ -153,6 +153,16 @@ class _Parts:
             *(listener.stop(self._grace) for listener in self.queues.values()),
             *(timer.stop() for timer in self.timers.values()),
         )
+
+
+def _listeners(app: App, settings: HostSettings, worker: Supervisor) -> Mapping[str, QueueListener]:
+    """The listeners of the app's queues; one without queues does not load the SDK."""
+    functions = app.of_kind(SERVICE_BUS_TRIGGER)
+    if not functions:
+        return {}
+    from local.host.service_bus import QueueListener
+
+    return {f.name: QueueListener(f, worker, settings.service_bus, os.environ) for f in functions}
 
 
 def _announce(app: App, parts: _Parts, prefix: str) -> None:

@@ -10,7 +10,6 @@ from typing import NamedTuple, Protocol
 
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
-from azure.servicebus import ServiceBusReceivedMessage
 
 from local.host.invocation import HttpAnswer
 
@@ -36,13 +35,10 @@ Run = Callable[[Asked], Awaitable[HttpAnswer]]
 
 
 class Layer(Protocol):
-    """Sees every request to a function, and every message."""
+    """Sees every request to a function."""
 
     async def endpoint(self, request: BaseRequest, method: str, path: str) -> web.Response | None:
         """Return the layer's own answer, None for what it leaves to the functions."""
 
     async def around(self, asked: Asked, run: Run) -> HttpAnswer | Cut:
         """Answer a request; `run` has the function serve it, and answers a failure with 500."""
-
-    async def takes(self, message: ServiceBusReceivedMessage) -> bool:
-        """Whether the layer has dealt with a message, so that it is completed unprocessed."""

@@ -7,12 +7,13 @@ import json
 import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from azure.functions.meta import Datum
 from azure.functions.servicebus import ServiceBusMessageInConverter
-from azure.servicebus import ServiceBusReceivedMessage
-from azure.servicebus.amqp import AmqpMessageBodyType
+
+if TYPE_CHECKING:
+    from azure.servicebus import ServiceBusReceivedMessage
 
 _EPOCH = datetime(1970, 1, 1)
 #: the largest .NET time, which means "never"
@@ -65,6 +66,9 @@ class UnreadableBody(Exception):
 
 def read_body(message: ServiceBusReceivedMessage) -> bytes:
     """The bytes of a message; raises UnreadableBody."""
+    # Not above: the worker process uses this module too, and starts without the SDK.
+    from azure.servicebus.amqp import AmqpMessageBodyType
+
     if message.body_type == AmqpMessageBodyType.DATA:
         return b"".join(message.body)
     value = message.body if message.body_type == AmqpMessageBodyType.VALUE else None

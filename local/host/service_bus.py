@@ -24,7 +24,6 @@ from azure.servicebus.exceptions import MessageLockLostError
 from local.host import messages as wire
 from local.host.index import service_bus_connection
 from local.host.invocation import InvocationFailed, Invoker
-from local.host.layer import Layer
 from local.host.logs import HOST
 from local.host.settings import ServiceBusSettings, expand
 from local.host.worker_checks import IndexedFunction
@@ -69,9 +68,7 @@ class QueueListener:
         worker: Invoker,
         settings: ServiceBusSettings,
         environ: Mapping[str, str],
-        layer: Layer | None = None,
     ) -> None:
-        self._layer = layer
         trigger = function.trigger
         self._function, self._worker, self._settings = function, worker, settings
         self._connection = service_bus_connection(str(trigger.get("connection") or ""), environ)
@@ -198,8 +195,6 @@ class QueueListener:
         """Run the function; False when it failed."""
         reason = f"{self.queue}, message {message.message_id}, sequence {message.sequence_number}"
         try:
-            if self._layer is not None and await self._layer.takes(message):
-                return True
             value, metadata = wire.one(message, self._binary)
             await self._worker.invoke(
                 self._function,

@@ -76,7 +76,7 @@ def record(letter: QueueMessage, archived: datetime) -> dict[str, Any]:
     Values of members with a telling name and texts that look like keys or tokens are hidden, and so
     is what is nested very deep. `body` is the JSON object or the array of objects that the message
     has, inside a JSON string and in binary mode, too. A body that is neither cannot be searched for
-    secrets: `readable` has the few members of an event that can be told in it, and else its size
+    secrets: `readable` has the few members of an event that are recognised in it, and else its size
     and its SHA-256 are kept.
     """
     properties = dict(letter.properties)
@@ -160,7 +160,7 @@ def _plain(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def _readable(body: bytes) -> dict[str, str]:
-    """Return members of an event that can be told in a text that is broken, each as it was last."""
+    """Return members of an event that can be recognised in a broken text, each as it was last."""
     found = _TELLING.finditer(body[:_MAX_SEARCHED].decode("utf-8", errors="replace"))
     return {match[1]: match[2].strip('"') for match in found}
 

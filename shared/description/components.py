@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from shared.description.json_schema import GUID, TEXT, a_reference
-from shared.odata.model import ENTITY_TYPES, EntityType
+from shared.description.json_schema import ERROR, GUID, TEXT, a_reference
+from shared.odata.model import (
+    ENTITY_TYPES,
+    FLOW_SET,
+    PROVISIONING_FLOW,
+    REFERENCE_DEFINITION,
+    ROLE_GROUP,
+    EntityType,
+)
 from shared.odata.options import COLLECTION, ITEM, MAX_SKIP, MAX_TOP
 from shared.services.flow_rows import FILTERS, MOST
 from shared.services.overview import MAX_SETS
@@ -14,13 +21,38 @@ from shared.services.overview import MAX_SETS
 JSON: Final = "application/json"
 
 
+# Of these options, each entity type has its own form; the others are of all.
+_OF_ENTITIES: Final = frozenset({"select", "expand", "orderby"})
+
+
 def component(name: str) -> str:
     """Return the name of a parameter's component: only some characters are allowed there."""
     return name.replace("$", "")
 
 
-def _path(name: str, text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": name, "in": "path", "required": True, "description": text, "schema": schema}
+def option_names(names: Collection[str], entity: EntityType) -> list[str]:
+    """Return the components that are the query options of an entity type."""
+    return [
+        f"{entity.name}-{name}" if name in _OF_ENTITIES else name
+        for name in sorted(names)
+        if name != "search" or entity.searchable
+    ]
+
+
+def error_name(status: int) -> str:
+    """Return the name of an error's component."""
+    return f"error{status}"
+
+
+def _key(entity: EntityType, schema: Mapping[str, Any], text: str = "") -> dict[str, Any]:
+    return {
+        "name": f"{entity.name}-id",
+        "in": "path",
+        "required": True,
+        "description": f"The unique identifier of {entity.name}{text}.",
+        "schema": schema,
+        "x-ms-docs-key-type": entity.name,
+    }
 
 
 def _query(name: str, text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,14 +66,15 @@ def _header(name: str, text: str) -> dict[str, Any]:
 _SOME_TEXT: Final = {**TEXT, "minLength": 1}
 
 _FIXED_PARAMETERS: Final = {
-    "set_id": _path("set_id", "The flow set.", GUID),
-    "flow_id": _path("flow_id", "The flow, inside its set.", GUID),
-    "group_id": _path(
-        "group_id", "A GUID, or the word of a built-in group, such as staff.", {"type": "string"}
-    ),
-    "definition_id": _path(
-        "definition_id", "The list and the code, such as RefRole-teacher.", {"type": "string"}
-    ),
+    **{
+        each["name"]: each
+        for each in (
+            _key(FLOW_SET, GUID),
+            _key(PROVISIONING_FLOW, GUID, ", inside its set"),
+            _key(ROLE_GROUP, TEXT, ": a GUID, or the word of a built-in one, such as staff"),
+            _key(REFERENCE_DEFINITION, TEXT, ": list and code, such as RefRole-teacher"),
+        )
+    },
     "$format": _query("$format", "`json`, or the media type with a level of metadata.", _SOME_TEXT),
     "client-request-id": _header(
         "client-request-id",
@@ -84,9 +117,9 @@ def parameters() -> dict[str, Any]:
     return {
         **{component(name): parameter for name, parameter in _FIXED_PARAMETERS.items()},
         **{
-            f"{entity.name}-{name}": _option(name, entity)
+            component_name: _option(component_name.rpartition("-")[2], entity)
             for entity in ENTITY_TYPES.values()
-            for name in sorted(COLLECTION if entity.listed else ITEM)
+            for component_name in option_names(COLLECTION if entity.listed else ITEM, entity)
         },
     }
 
@@ -103,9 +136,7 @@ def _option(name: str, entity: EntityType) -> dict[str, Any]:
         "filter": ("An OData condition, such as `id eq '...'`.", text),
         "orderby": (f"Keys of the order, each with asc or desc: {orders}.", text),
         "search": (
-            "Words or quoted phrases in the display name, with AND, OR, NOT and parentheses."
-            if entity.searchable
-            else "Not possible here: these have no display name.",
+            "Words or quoted phrases in the display name, with AND, OR, NOT and parentheses.",
             text,
         ),
         "top": (
@@ -181,14 +212,14 @@ _ERROR_HEADERS: Final = {
 
 def error_responses(codes: Mapping[int, Collection[str]]) -> dict[str, Any]:
     return {
-        str(status): {
+        error_name(status): {
             "description": f"{text} Code: {_listed(codes[status])}.",
             "headers": {
                 name: {"$ref": f"#/components/headers/{name}"}
                 for name in (*COMMON_HEADERS, _ERROR_HEADERS.get(status))
                 if name is not None
             },
-            "content": {JSON: {"schema": a_reference("error")}},
+            "content": {JSON: {"schema": a_reference(ERROR)}},
         }
         for status, text in MEANINGS.items()
         if status >= 400

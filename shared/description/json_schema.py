@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from shared.contract.names import NAMESPACE
+
 ANY: Final[dict[str, Any]] = {}
 TEXT: Final = {"type": "string"}
 NULLABLE_TEXT: Final = {"type": ["string", "null"]}
@@ -12,12 +14,28 @@ NULLABLE_TEXT: Final = {"type": ["string", "null"]}
 GUID: Final = {"type": "string", "pattern": "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"}
 TIME: Final = {"type": "string", "format": "date-time"}
 COUNT: Final = {"type": "integer", "minimum": 0}
+NAVIGATION: Final = {"x-ms-navigationProperty": True}
 SCHEMAS: Final = "#/components/schemas/"
 CONTEXT: Final = {"@odata.context": {"type": "string", "format": "uri"}}
+# Names as in Graph's own document: of all pages the base, and what ends the name of each.
+PAGE: Final = "BaseCollectionPaginationCountResponse"
+COLLECTION: Final = "CollectionResponse"
+NUMBER: Final = "ODataCountResponse"
+ERROR: Final = "microsoft.graph.ODataErrors.ODataError"
+
+
+def short(name: str) -> str:
+    """Return a type's name without its namespace."""
+    return name.rpartition(".")[2]
 
 
 def a_reference(name: str) -> dict[str, Any]:
     return {"$ref": SCHEMAS + name}
+
+
+def of_graph(name: str) -> dict[str, Any]:
+    """Return a reference to a type of industryData."""
+    return a_reference(NAMESPACE + name)
 
 
 def an_object(

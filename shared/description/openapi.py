@@ -1,8 +1,9 @@
 """The API as an OpenAPI 3.1 document, written from the schemas and the declared operations.
 
 Types are written from the schemas, in up to three forms: as answered, as sent to create
-(`...Create`) and as sent to update (`...Update`). The document says less than the service accepts:
-names match in any case, and annotations are ignored; the forms show the declared names.
+(`...Create`) and as sent to update (`...Update`). What Graph has is named as in Graph's own
+document; what is this service's own has plain names. The document says less than the service
+accepts: names match in any case, and annotations are ignored; the forms show the declared names.
 """
 
 from __future__ import annotations
@@ -18,21 +19,26 @@ from shared.description.components import (
     JSON,
     MEANINGS,
     component,
+    error_name,
     error_responses,
+    option_names,
     parameters,
 )
 from shared.description.examples import examples
+from shared.description.json_schema import NUMBER, TEXT, a_reference, short
+from shared.description.names import Names, names, path_template
 from shared.description.operations import Contract, Operation
 from shared.description.types import Types
+from shared.domain.permissions import Permission
+from shared.odata.model import ENTITY_TYPES
 from shared.odata.options import COLLECTION, COUNT, ITEM
 
 OPENAPI: Final = "3.1.1"
+_OWN: Final = "service"
 _TAGS: Final = {
-    "Flow sets": "Provisioning configurations, each for all organisations or for some.",
-    "Provisioning flows": "What a set provisions: at most one flow of each kind.",
-    "Role groups": "Named groups of roles, built in or made here.",
-    "Reference definitions": "The entries of the lists of values.",
-    "Service": "What is about the service itself: its description, batches, health, operation.",
+    "external.industryDataRoot": "Flow sets, their flows, role groups and reference definitions.",
+    "external.external": "What leads to industryData.",
+    _OWN: "What is about the service itself: its description, batches, health, operation.",
 }
 # As in Graph's own document: generators make iterators of it.
 _PAGEABLE: Final = {
@@ -47,11 +53,11 @@ def document(
     operations: Sequence[Operation], codes: Mapping[int, Collection[str]]
 ) -> dict[str, Any]:
     """Return the document; `codes` has the error codes that a status comes with."""
-    types = Types()
-    types.write()
+    writer = _Operations({each.path for each in operations})
     paths: dict[str, dict[str, Any]] = {}
     for each in operations:
-        paths.setdefault(each.path, {})[each.method.lower()] = _operation(each, types)
+        path = paths.setdefault(path_template(each.path), {})
+        path[each.method.lower()] = writer.write(each)
     return {
         "openapi": OPENAPI,
         "info": {
@@ -67,16 +73,16 @@ def document(
             ),
         },
         "servers": [{"url": "/", "description": "The service that gave this document."}],
-        "tags": [
-            {"name": name, "description": _TAGS[name]}
-            for name in dict.fromkeys(each.contract.tag for each in operations)
-        ],
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": paths,
         "components": {
-            "schemas": dict(sorted(types.schemas.items())),
+            "schemas": {
+                name: {"title": short(name), **schema}
+                for name, schema in sorted(writer.types.schemas.items())
+            },
             "parameters": parameters(),
             "headers": HEADERS,
-            "responses": error_responses(codes),
+            "responses": {**writer.answers, **error_responses(codes)},
             "securitySchemes": {
                 "entra": {
                     "type": "http",
@@ -94,57 +100,103 @@ def document(
     }
 
 
-def _operation(operation: Operation, types: Types) -> dict[str, Any]:
-    contract, needs = operation.contract, operation.needs
+class _Operations:
+    """Writes operations, and what they refer to: types, and the answers that have names."""
+
+    def __init__(self, known: Collection[str]) -> None:
+        self._known = known
+        self.types = Types()
+        self.types.write()
+        self.answers: dict[str, Any] = {}
+
+    def write(self, operation: Operation) -> dict[str, Any]:
+        contract = operation.contract
+        named = names(operation.method, operation.path, self._known)
+        described = _own(operation) if named is None else _as_in_graph(operation, named)
+        if contract.takes == "collection":
+            described["x-ms-pageable"] = _PAGEABLE
+        described["parameters"] = _parameters(operation)
+        if contract.body is not None:
+            shown = examples(contract.body, "request")
+            schema = self.types.reference(contract.body)
+            described["requestBody"] = {
+                "required": True,
+                "content": {JSON: _content(schema, shown)},
+            }
+        described["responses"] = {
+            **{
+                str(status): self._answer(status, schema, contract)
+                for status, schema in contract.answers.items()
+            },
+            **{
+                str(status): {"$ref": f"#/components/responses/{error_name(status)}"}
+                for status in sorted(_errors(operation))
+            },
+        }
+        return {**described, **_security(operation.needs)}
+
+    def _answer(self, status: int, schema: str | None, contract: Contract) -> dict[str, Any]:
+        answer = _answer(status, schema, contract, self.types)
+        if contract.takes not in ("collection", "count") or schema is None:
+            return answer
+        reference = a_reference(NUMBER) if "/" in schema else self.types.reference(schema)
+        name = reference["$ref"].rpartition("/")[2]
+        self.answers[name] = answer
+        return {"$ref": f"#/components/responses/{name}"}
+
+
+def _own(operation: Operation) -> dict[str, Any]:
+    """Return what an operation of this service's own is called."""
     summary, _, rest = operation.text.strip().partition("\n")
     described: dict[str, Any] = {
         "operationId": operation.name,
-        "tags": [contract.tag],
+        "tags": [_OWN],
         "summary": summary.rstrip("."),
     }
     if rest.strip():
         described["description"] = " ".join(rest.split())
-    if contract.takes == "collection":
-        described["x-ms-pageable"] = _PAGEABLE
-    options = _OPTIONS[contract.takes] if contract.takes else ()
-    names = [
-        *re.findall(r"\{(\w+)\}", operation.path),
-        *(f"{contract.entity}-{name}" for name in sorted(options)),
+    return described
+
+
+def _as_in_graph(operation: Operation, named: Names) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": named.operation_id,
+        "tags": [named.tag],
+        "summary": named.summary,
+        "description": " ".join(operation.text.split()),
+    }
+    if named.kind is not None:
+        described["x-ms-docs-operation-type"] = named.kind
+    return described
+
+
+def _parameters(operation: Operation) -> list[dict[str, Any]]:
+    contract = operation.contract
+    options: list[str] = []
+    if contract.takes is not None and contract.entity is not None:
+        options = option_names(_OPTIONS[contract.takes], ENTITY_TYPES[contract.entity])
+    found = [
+        *re.findall(r"\{([^}]+)\}", path_template(operation.path)),
+        *options,
         *contract.headers,
         *(("$format",) if operation.method == "GET" and _in_api(operation) else ()),
         "client-request-id",
     ]
-    described["parameters"] = [
-        {"$ref": f"#/components/parameters/{component(name)}"} for name in names
-    ]
-    if contract.body is not None:
-        described["requestBody"] = {
-            "required": True,
-            "content": {
-                JSON: _content(types.reference(contract.body), examples(contract.body, "request"))
-            },
-        }
-    described["responses"] = {
-        **{
-            str(status): _answer(status, schema, contract, types)
-            for status, schema in contract.answers.items()
-        },
-        **{
-            str(status): {"$ref": f"#/components/responses/{status}"}
-            for status in sorted(_errors(operation))
-        },
-    }
+    return [{"$ref": f"#/components/parameters/{component(name)}"} for name in found]
+
+
+def _security(needs: Permission | None) -> dict[str, Any]:
     if needs is None:
-        described["security"] = []
-    else:
-        either = dict.fromkeys((*needs.delegated, *needs.application))
-        described["security"] = [{"entra": [name]} for name in either] or [{"entra": []}]
-        described["x-permissions"] = {
+        return {"security": []}
+    either = dict.fromkeys((*needs.delegated, *needs.application))
+    return {
+        "security": [{"entra": [name]} for name in either] or [{"entra": []}],
+        "x-permissions": {
             "delegated": list(needs.delegated),
             "application": list(needs.application),
             "assignedToUser": list(needs.assigned),
-        }
-    return described
+        },
+    }
 
 
 def _in_api(operation: Operation) -> bool:
@@ -182,7 +234,7 @@ def _answer(status: int, schema: str | None, contract: Contract, types: Types) -
     if schema is None:
         return answer
     if "/" in schema:
-        kind = {"type": "integer", "minimum": 0} if schema == "text/plain" else {"type": "string"}
+        kind = a_reference(NUMBER) if schema == "text/plain" else TEXT
         answer["content"] = {schema: {"schema": kind}}
     else:
         shown = examples(schema, "response") if status == 201 else {}

@@ -73,7 +73,7 @@ class Noun:
         """A page of the collection."""
         return Contract(
             self.tag,
-            {200: f"{self.schema}Collection"},
+            {200: f"{self.schema}CollectionResponse"},
             takes="collection",
             entity=self.schema,
             headers=("Prefer-page",),

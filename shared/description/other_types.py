@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import Any, Final
 
 from shared.contract.discards import MAX_NAMES, MAX_REASON, NAME
+from shared.contract.names import NAMESPACE
 from shared.contract.schemas import FLOW_SCHEMAS
 from shared.description.json_schema import (
     ANY,
+    COLLECTION,
     CONTEXT,
     COUNT,
+    ERROR,
     GUID,
+    NAVIGATION,
     NULLABLE_TEXT,
+    NUMBER,
+    PAGE,
     TEXT,
     TIME,
     a_closed_object,
@@ -21,63 +27,65 @@ from shared.description.json_schema import (
     an_enum,
     an_object,
     given,
+    of_graph,
 )
 from shared.domain.readiness import Status
 
-STATUS: Final = a_reference("readinessStatus")
+STATUS: Final = of_graph("readinessStatus")
+_ERRORS: Final = ERROR.removesuffix("ODataError")
 _FAULT: Final = {"code": TEXT, "message": TEXT}
 _LETTER_NAME: Final = {"type": "string", "pattern": f"^{NAME}$"}
 _HEADER_MAP: Final = {"type": "object", "additionalProperties": TEXT}
 
 OTHER_TYPES: Final[dict[str, Any]] = {
-    "readinessStatus": an_enum(Status),
-    "error": an_object(
-        {
-            "error": an_object(
-                {
-                    "code": TEXT,
-                    # Kiota's clients show it as the text of the exception.
-                    "message": {**TEXT, "x-ms-primary-error-message": True},
-                    "details": an_array(
-                        an_object(
-                            {
-                                **_FAULT,
-                                "target": {
-                                    **NULLABLE_TEXT,
-                                    "description": "A JSONPath into the body, or a query option.",
-                                },
-                            },
-                            ["code", "message"],
-                        )
-                    ),
-                    "innerError": an_object(
-                        {"date": TEXT, "request-id": TEXT, "client-request-id": TEXT},
-                        ["date", "request-id", "client-request-id"],
-                    ),
-                },
-                ["code", "message"],
-            )
-        },
+    f"{NAMESPACE}readinessStatus": an_enum(Status),
+    ERROR: an_object(
+        {"error": a_reference(f"{_ERRORS}MainError")},
         ["error"],
         description="Graph's error envelope.",
     ),
-    "readinessHistory": an_object(
+    f"{_ERRORS}MainError": an_object(
         {
-            **CONTEXT,
-            "value": an_array(
-                an_object(
-                    {
-                        "readinessStatus": STATUS,
-                        "reason": NULLABLE_TEXT,
-                        "revision": {"type": ["integer", "null"]},
-                        "eventId": NULLABLE_TEXT,
-                        "eventDateTime": TIME,
-                        "appliedDateTime": TIME,
-                    },
-                    ["readinessStatus", "reason", "appliedDateTime"],
-                )
-            ),
+            "code": TEXT,
+            # Kiota's clients show it as the text of the exception.
+            "message": {**TEXT, "x-ms-primary-error-message": True},
+            "details": an_array(a_reference(f"{_ERRORS}ErrorDetails")),
+            "innerError": a_reference(f"{_ERRORS}InnerError"),
         },
+        ["code", "message"],
+    ),
+    f"{_ERRORS}ErrorDetails": an_object(
+        {
+            **_FAULT,
+            "target": {
+                **NULLABLE_TEXT,
+                "description": "A JSONPath into the body, or a query option.",
+            },
+        },
+        ["code", "message"],
+    ),
+    f"{_ERRORS}InnerError": an_object(
+        {"date": TEXT, "request-id": TEXT, "client-request-id": TEXT},
+        ["date", "request-id", "client-request-id"],
+    ),
+    PAGE: an_object(
+        {"@odata.count": COUNT, "@odata.nextLink": {"type": "string", "format": "uri"}},
+        description="What all pages may have.",
+    ),
+    NUMBER: COUNT,
+    f"{NAMESPACE}readinessChange": an_object(
+        {
+            "readinessStatus": STATUS,
+            "reason": NULLABLE_TEXT,
+            "revision": {"type": ["integer", "null"]},
+            "eventId": NULLABLE_TEXT,
+            "eventDateTime": TIME,
+            "appliedDateTime": TIME,
+        },
+        ["readinessStatus", "reason", "appliedDateTime"],
+    ),
+    f"{NAMESPACE}readinessChange{COLLECTION}": an_object(
+        {**CONTEXT, "value": an_array(of_graph("readinessChange"))},
         ["value"],
         description="What has happened to a flow's readiness, newest first.",
     ),
@@ -131,30 +139,30 @@ OTHER_TYPES: Final[dict[str, Any]] = {
         },
         ["value"],
     ),
-    "external": an_object(
-        {**CONTEXT, "industryData": a_reference("industryDataRoot")},
+    "microsoft.graph.externalConnectors.external": an_object(
+        {**CONTEXT, "industryData": {**of_graph("industryDataRoot"), **NAVIGATION}},
         description="What leads to industryData, which `$expand` puts inside.",
     ),
-    "industryDataRoot": an_object(
+    f"{NAMESPACE}industryDataRoot": an_object(
         {
             **CONTEXT,
             "id": TEXT,
-            "outboundProvisioningFlowSets": an_array(a_reference("outboundProvisioningFlowSet")),
-            "referenceDefinitions": an_array(a_reference("referenceDefinition")),
-            "roleGroups": an_array(a_reference("roleGroup")),
+            **{
+                name: {**an_array(of_graph(entity)), **NAVIGATION}
+                for name, entity in (
+                    ("outboundProvisioningFlowSets", "outboundProvisioningFlowSet"),
+                    ("referenceDefinitions", "referenceDefinition"),
+                    ("roleGroups", "roleGroup"),
+                )
+            },
         },
         description="What leads to the collections; `$expand` puts their first pages inside.",
     ),
-    "passwords": an_object(
-        {
-            **CONTEXT,
-            "value": an_array(
-                an_object(
-                    {"roleGroup": TEXT, "password": TEXT},
-                    ["roleGroup", "password"],
-                )
-            ),
-        },
+    f"{NAMESPACE}initialPassword": an_object(
+        {"roleGroup": TEXT, "password": TEXT}, ["roleGroup", "password"]
+    ),
+    f"{NAMESPACE}initialPassword{COLLECTION}": an_object(
+        {**CONTEXT, "value": an_array(of_graph("initialPassword"))},
         ["value"],
         description="The initial password of each role group's new users, in clear.",
     ),

@@ -31,9 +31,12 @@ from shared.contract.schemas import FLOW_SCHEMAS, FlowSet, ProvisioningFlow
 from shared.contract.wire import OneOf, Wire, instance
 from shared.description.json_schema import (
     ANY,
+    COLLECTION,
     CONTEXT,
     COUNT,
     GUID,
+    NAVIGATION,
+    PAGE,
     TEXT,
     TIME,
     a_closed_object,
@@ -44,6 +47,8 @@ from shared.description.json_schema import (
     an_object,
     given,
     nullable,
+    of_graph,
+    short,
 )
 from shared.description.other_types import OTHER_TYPES, STATUS
 from shared.domain.secrets import MASKED_PASSWORD
@@ -86,24 +91,18 @@ class Types:
             "roleGroup",
             "referenceDefinition",
         ):
-            self.schemas[f"{name}Collection"] = self._collection(name)
+            page = an_object({**CONTEXT, "value": an_array(self.reference(name))}, ["value"])
+            self.schemas[f"{NAMESPACE}{name}{COLLECTION}"] = {"allOf": [a_reference(PAGE), page]}
         self.schemas.update(OTHER_TYPES)
 
-    def _collection(self, name: str) -> dict[str, Any]:
-        properties = {
-            **CONTEXT,
-            "@odata.count": {"type": "integer", "minimum": 0},
-            "@odata.nextLink": {"type": "string", "format": "uri"},
-            "value": an_array(self.reference(name)),
-        }
-        return an_object(properties, ["value"])
-
-    def reference(self, component: str) -> dict[str, Any]:
+    def reference(self, name: str) -> dict[str, Any]:
         """Return a reference to a written type; to the base of several, with what it may be.
 
-        Generated clients have the base as a class and its kinds as classes derived from it, and
-        look at `$ref` only. Validators find beside it that one of the kinds has to fit.
+        `name` is without a namespace. Generated clients have the base as a class and its kinds as
+        classes derived from it, and look at `$ref` only. Validators find beside it that one of the
+        kinds has to fit.
         """
+        [component] = [each for each in self.schemas if short(each) == name]
         reference = a_reference(component)
         mapping = self.schemas[component].get("discriminator", {}).get("mapping", {})
         kinds = [{"$ref": kind} for kind in mapping.values()]
@@ -111,7 +110,7 @@ class Types:
 
     def _abstract(self, name: str, kinds: Mapping[str, type[Wire]], form: Form) -> dict[str, Any]:
         """Write a type whose @odata.type says which of its kinds a value has."""
-        component = name + form
+        component = f"{NAMESPACE}{name}{form}"
         if component not in self.schemas:
             self.schemas[component] = {}
             first = next(iter(kinds.values()))
@@ -127,17 +126,21 @@ class Types:
                 description="What all of its kinds have.",
                 discriminator={"propertyName": TYPE_MEMBER, "mapping": mapping},
             )
-        return self.reference(component)
+        return self.reference(name + form)
 
     def _type(self, schema: type[Wire], form: Form, base: str | None = None) -> dict[str, Any]:
         """Write a type in one form unless it is there; return a reference to it."""
-        component = schema.odata_name + form
+        component = f"{NAMESPACE}{schema.odata_name}{form}"
         if component not in self.schemas:
             self.schemas[component] = {}  # it may name itself further down
             written = self._members(schema, form)
             if base is not None:
                 text = written.pop("description")
-                written = {"description": text, "allOf": [a_reference(base), written]}
+                written = {
+                    "description": text,
+                    "x-ms-discriminator-value": f"#{NAMESPACE}{schema.odata_name}",
+                    "allOf": [a_reference(base), written],
+                }
             self.schemas[component] = written
         return a_reference(component)
 
@@ -150,7 +153,7 @@ class Types:
         if schema.declared_abstract and not (form is Form.UPDATE and is_flow):
             required.append(TYPE_MEMBER)
         if schema.declared_abstract:
-            # Generated clients write it without being told. A const instead of the pattern is what
+            # Generated clients write it of their own accord. A const instead of the pattern is what
             # openapi-python-client cannot merge with the text that it is in the base.
             properties[TYPE_MEMBER] = {**kind, "default": declared}
         elif form is not Form.ANSWER:
@@ -185,7 +188,7 @@ class Types:
         if isinstance(declared, RoleGroupBind):
             if answered:
                 yield "roleGroup@odata.context", TEXT
-                yield "roleGroup", nullable(self._type(RoleGroup, form))
+                yield "roleGroup", {**nullable(self._type(RoleGroup, form)), **NAVIGATION}
             else:
                 yield name, {"type": "string", "format": "uri-reference"}
             return
@@ -194,11 +197,11 @@ class Types:
                 if answered:
                     yield "provisioningFlows@odata.context", TEXT
                     yield "provisioningFlows@odata.count", COUNT
-                    yield name, an_array(self.reference("provisioningFlow"))
+                    yield name, {**an_array(self.reference("provisioningFlow")), **NAVIGATION}
                 else:
                     yield name, {"type": ["array", "null"], "items": ANY, "maxItems": 0}
             elif answered and name == _VALUE_BIND:
-                yield "value", self._type(ReferenceDefinition, form)
+                yield "value", {**self._type(ReferenceDefinition, form), **NAVIGATION}
             elif not answered:
                 yield name, dict(_LOAD_ONLY.get(name, ANY))
             return
@@ -233,8 +236,8 @@ class Types:
                 # No enum of Graph: lists that cannot be added to are answered as well.
                 written = TEXT if answered else {**TEXT, "enum": list(declared.members)}
             case EnumMember():
-                self.schemas[declared.enum_type] = an_enum(declared.members)
-                written = a_reference(declared.enum_type)
+                self.schemas[NAMESPACE + declared.enum_type] = an_enum(declared.members)
+                written = of_graph(declared.enum_type)
             case OneOf():
                 written = self._abstract(declared.abstract, declared.schemas, form)
             case fields.Nested(schema=Wire() as inner_schema):

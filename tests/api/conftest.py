@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.support.api import NAMES, Api, Flow, sort_index
+from tests.support.api import Api, Flow, sort_index
+from tests.support.bodies import NAMES
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from urllib.parse import quote
 import pytest
 
 from local.config import ROOT
-from tests.support.api import NAMES, Api
+from tests.support.api import Api
+from tests.support.bodies import NAMES
 
 GUIDE = (ROOT / "docs" / "api.md").read_text("utf-8").partition("## What requests may say")[2]
 TYPE = "microsoft.graph.industryData."

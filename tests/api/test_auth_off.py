@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from local.stack import Stack
-from tests.support.api import Api, assert_envelope, until
+from tests.support.api import Api, assert_envelope
 from tests.support.hosts import host
+from tests.support.waiting import until
 
 
 async def assert_shut(api: Api, token: str) -> None:

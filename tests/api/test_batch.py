@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from functions.http.batch import MAX_ANSWER_BYTES
-from tests.support.api import UNKNOWN, Answer, Api, assert_envelope, request_body
+from tests.support.api import UNKNOWN, Answer, Api, assert_envelope
+from tests.support.bodies import request_body
 
 SETS = "/external/industryData/outboundProvisioningFlowSets"
 JSON = {"Content-Type": "application/json"}

@@ -8,7 +8,8 @@ from azure.servicebus.aio import ServiceBusClient
 
 from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, READINESS_QUEUE
 from local.stack import Stack
-from tests.support.api import Api, until
+from tests.support.api import Api
+from tests.support.waiting import until
 
 
 async def published_about(client: ServiceBusClient, group: str) -> bool:

@@ -9,17 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.api import (
-    Answer,
-    Api,
-    CosmosFaults,
-    Flow,
-    assert_envelope,
-    bound_to,
-    ready_flow_of,
-    sort_index,
-    until,
-)
+from tests.support.api import Answer, Api, Flow, assert_envelope, ready_flow_of, sort_index
+from tests.support.bodies import bound_to
+from tests.support.cosmos import CosmosFaults
+from tests.support.waiting import until
 
 FULL = "application/json;odata.metadata=full"
 RENAMED = {"displayName": "Renamed"}

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.api import NAMES, Api, Flow
+from tests.support.api import Api, Flow
+from tests.support.bodies import NAMES
 
 TYPE = "microsoft.graph.industryData."
 USER = f"{TYPE}userProvisioningFlow"

@@ -15,7 +15,9 @@ from local.stack import Stack
 from shared.adapters.catalog_store import ROLE_GROUPS
 from shared.adapters.flow_store import MAX_PAGE_BYTES
 from shared.domain.errors import MAX_FAULTS
-from tests.support.api import Api, CosmosRequests, assert_envelope, request_body
+from tests.support.api import Api, assert_envelope
+from tests.support.bodies import request_body
+from tests.support.cosmos import CosmosRequests
 
 SETS = "/external/industryData/outboundProvisioningFlowSets"
 GROUPS = "/external/industryData/roleGroups"

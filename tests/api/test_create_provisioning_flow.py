@@ -4,41 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
-import time
-import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from azure.cosmos.aio import CosmosClient
-from azure.servicebus import ServiceBusMessage
-from azure.servicebus.aio import ServiceBusClient
 
-from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, HOST, READINESS_QUEUE
-from local.stack import Stack
+from local.config import HOST
 from tests.support import wire
 from tests.support.api import (
     CONTENT_TYPE,
     DATE_TIME,
     GUID,
-    NAMES,
-    PAYLOADS,
     UNKNOWN,
     Api,
     Flow,
-    Queue,
     assert_envelope,
-    in_order,
-    request_body,
-    until,
 )
+from tests.support.bodies import NAMES, PAYLOADS, request_body
 
 PUBLISHED_SET = "9ab41255-5364-4c53-e15c-08dc4ab6ee03"
-# "A few seconds": the publisher gives up after three, and a slow machine may add some.
-CALLER_WAITS_SECONDS = 6.0
+
+
+def in_order(text: str) -> Any:
+    """JSON as nested tuples: two are equal only with the same members in the same order."""
+    return json.loads(text, object_pairs_hook=lambda pairs: ("object", *pairs))
 
 
 # --- the published answers ---------------------------------------------------------------------
@@ -394,170 +384,4 @@ async def test_the_four_kinds_never_collide(service: Api) -> None:
 # --- the queue ---------------------------------------------------------------------------------
 
 
-@pytest.fixture
-async def ready_flow(service: Api) -> Flow:
-    """A flow whose first check was applied."""
-    flow = await service.new_flow("class_group")
-    await flow.until_status("ready")
-    return flow
-
-
-async def test_a_newer_report_is_applied(queue: Queue, ready_flow: Flow) -> None:
-    event_id, message = ready_flow.report("failed", datetime.now(UTC))
-    await queue.send(message)
-    assert await queue.outcomes(event_id) == ["applied"]
-    assert await ready_flow.status() == "failed"
-
-
-async def test_the_same_event_twice_is_a_duplicate(queue: Queue, ready_flow: Flow) -> None:
-    now = datetime.now(UTC)
-    event_id, first = ready_flow.report("failed", now)
-    await queue.send(first)
-    await ready_flow.until_status("failed")
-    _, again = ready_flow.report("failed", now, event_id=event_id)
-    await queue.send(again)
-
-    assert await queue.outcomes(event_id, deliveries=2) == ["applied", "duplicate"]
-    assert await ready_flow.status() == "failed"
-
-
-async def test_an_older_report_is_stale(queue: Queue, ready_flow: Flow) -> None:
-    newer_id, newer = ready_flow.report("disabled", datetime.now(UTC))
-    older_id, older = ready_flow.report("failed", datetime.now(UTC) - timedelta(minutes=5))
-    await queue.send(newer)
-    assert await queue.outcomes(newer_id) == ["applied"]
-    await queue.send(older)
-    assert await queue.outcomes(older_id) == ["stale"]
-    assert await ready_flow.status() == "disabled"
-
-
-@pytest.mark.parametrize("revision", [2, 7])
-async def test_a_report_about_another_revision_is_stale(
-    queue: Queue, ready_flow: Flow, revision: int
-) -> None:
-    event_id, message = ready_flow.report("failed", datetime.now(UTC), revision=revision)
-    await queue.send(message)
-    assert await queue.outcomes(event_id) == ["stale"]
-    assert await ready_flow.status() == "ready"
-
-
-async def test_a_report_about_a_flow_that_is_not_there_is_set_aside(
-    queue: Queue, ready_flow: Flow
-) -> None:
-    event_id, message = ready_flow.report("failed", datetime.now(UTC), flow_id=str(uuid.uuid4()))
-    nowhere = Flow(ready_flow.api, str(uuid.uuid4()), ready_flow.id, ready_flow.kind)
-    other_id, other = nowhere.report("failed", datetime.now(UTC))
-    await queue.send(message, other)
-    assert await queue.outcomes(event_id) == ["gone"]
-    assert await queue.outcomes(other_id) == ["gone"]
-    assert await ready_flow.status() == "ready"
-
-
-async def test_reports_out_of_order_end_in_the_newest(queue: Queue, ready_flow: Flow) -> None:
-    start = datetime.now(UTC) - timedelta(seconds=1)
-    first, second, third = (
-        ready_flow.report(status, start + timedelta(milliseconds=order))
-        for order, status in enumerate(["failed", "disabled", "expired"])
-    )
-    await queue.send(third[1], first[1], second[1])
-    for event_id, _ in (first, second, third):
-        assert await queue.outcomes(event_id) in (["applied"], ["stale"])
-    assert await ready_flow.status() == "expired"
-
-
-async def test_an_illegal_step_is_archived_and_changes_nothing(
-    queue: Queue, ready_flow: Flow
-) -> None:
-    _, message = ready_flow.report("notReady", datetime.now(UTC) + timedelta(seconds=1))
-    await queue.send(message)
-    [dead] = await queue.dead_lettered(message.message_id)
-    assert "readinessStatus" in dead["fault"]
-    assert await ready_flow.status() == "ready"
-
-
-async def test_what_is_no_event_is_archived_and_holds_nothing_up(
-    service: Api, queue: Queue
-) -> None:
-    broken = [
-        ServiceBusMessage(body, message_id=str(uuid.uuid4()))
-        for body in (b"not an event", b"\xff\xfe", b"{}", b"[" * 100_000, b"null") * 4
-    ]
-    await queue.send(*broken)
-    flow = await service.new_flow()
-    await flow.until_status("ready")
-    dead = await queue.dead_lettered(*(message.message_id for message in broken))
-    assert {letter["deliveryCount"] for letter in dead} == {1}
-    assert all(letter["fault"].startswith("The message is not") for letter in dead)
-
-
 # --- failures (last, since they stop parts of the stack) ---------------------------------------
-
-
-async def create_without_the_queue(service: Api, set_ids: list[str]) -> None:
-    """Create a flow in each set; each is stored, soon answered for, and not ready."""
-    for set_id in set_ids:
-        began = time.monotonic()
-        answer = await service.create(set_id)
-        took = time.monotonic() - began
-        assert answer.status == 201
-        assert took < CALLER_WAITS_SECONDS
-        read = await service.send("GET", answer.headers["Location"])
-        assert read.json()["readinessStatus"] == "notReady"
-
-
-async def until_flows_become_ready(service: Api) -> None:
-    """Wait until the service publishes again; it lets the queue rest after a failure."""
-
-    async def one_becomes_ready() -> bool:
-        flow = await service.new_flow()
-        await asyncio.sleep(0.2)
-        return await flow.status() == "ready"
-
-    await until(one_becomes_ready, "a flow created after the outage is ready")
-
-
-async def test_without_service_bus_flows_are_created_and_later_ones_become_ready(
-    service: Api, stack: Stack
-) -> None:
-    set_ids = [await service.new_set() for _ in range(3)]
-    await asyncio.to_thread(stack.kill, "service_bus")
-    try:
-        await create_without_the_queue(service, set_ids)
-    finally:
-        await asyncio.to_thread(stack.start, "service_bus")
-    await until_flows_become_ready(service)
-
-
-async def test_a_service_bus_that_does_not_answer_keeps_no_caller_waiting(
-    service: Api, stack: Stack
-) -> None:
-    set_ids = [await service.new_set() for _ in range(3)]
-    os.kill(stack.pid("service_bus"), signal.SIGSTOP)
-    try:
-        await create_without_the_queue(service, set_ids)
-    finally:
-        os.kill(stack.pid("service_bus"), signal.SIGCONT)
-    await until_flows_become_ready(service)
-
-
-async def test_events_outlive_the_host(
-    service: Api, stack: Stack, service_bus_client: ServiceBusClient
-) -> None:
-    # Events before ours keep the host busy, so that it is killed with ours still in the queue.
-    nowhere = Flow(service, str(uuid.uuid4()), str(uuid.uuid4()), "userProvisioningFlow")
-    async with service_bus_client.get_queue_sender(READINESS_QUEUE) as sender:
-        await sender.send_messages(
-            [nowhere.report("ready", datetime.now(UTC))[1] for _ in range(250)]
-        )
-        flow = await service.new_flow("user")
-        await asyncio.to_thread(stack.kill, "host")
-    try:
-        async with CosmosClient(
-            stack.config.cosmos_endpoint, COSMOS_EMULATOR_KEY, enable_endpoint_discovery=False
-        ) as client:
-            container = client.get_database_client(COSMOS_DATABASE).get_container_client("flowSets")
-            stored = await container.read_item(flow.set_id, flow.set_id)
-        assert stored["flows"][flow.kind]["readinessStatus"] == "notReady"
-    finally:
-        await asyncio.to_thread(stack.start, "host")
-    await flow.until_status("ready")

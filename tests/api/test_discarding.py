@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from shared.contract.dead_letters import QueueMessage
-from tests.support.api import Answer, Api, Queue, assert_envelope
+from tests.support.api import Answer, Api, assert_envelope
+from tests.support.queue import Queue
 
 NAME = "2001/01/01/000000-1.json"
 

@@ -12,7 +12,8 @@ from shared.domain.errors import InvalidRequest
 from shared.odata.model import FLOW_SET
 from shared.odata.options import ITEM, QueryOptions
 from shared.services.representations import Expansion
-from tests.support.api import NAMES, Api, Flow, assert_envelope
+from tests.support.api import Api, Flow, assert_envelope
+from tests.support.bodies import NAMES
 
 TYPE = "microsoft.graph.industryData."
 USER = f"{TYPE}userProvisioningFlow"

@@ -27,7 +27,7 @@ import function_app  # noqa: F401 - its import registers the operations
 from functions.http.operations import operations
 from functions.http.pages import description
 from local.stack import Stack
-from tests.support.api import request_body
+from tests.support.bodies import request_body
 
 EACH = 2
 """Examples of either kind for an operation."""

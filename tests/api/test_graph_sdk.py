@@ -90,8 +90,9 @@ import function_app  # noqa: F401 - fills ROUTES
 from functions.http.operations import ROUTES
 from local.config import HOST
 from shared.adapters.keyring import Keyring
-from tests.support.api import GUID, UNKNOWN, sort_index, until
+from tests.support.api import GUID, UNKNOWN, sort_index
 from tests.support.stored import stored_passwords
+from tests.support.waiting import until
 
 # The client's own classes warn of each other when they are imported, at the first use of each.
 pytestmark = pytest.mark.filterwarnings(

@@ -17,7 +17,8 @@ from local.stack import Stack
 from shared import VERSION, bootstrap
 from shared.services.health import CHECK_SECONDS, KEPT_SECONDS, Dependency, Health
 from tests.emulators.service_bus_fixtures import SDK_LEAKS_SOCKETS
-from tests.support.api import Api, CosmosFaults, CosmosRequests
+from tests.support.api import Api
+from tests.support.cosmos import CosmosFaults, CosmosRequests
 
 ALL = ("cosmosDb", "serviceBus", "blobStorage", "issuer")
 pytestmark = SDK_LEAKS_SOCKETS

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from shared.odata.prefer import MAX_LENGTH, parse_prefer
-from tests.support.api import Api, CosmosRequests, assert_envelope, request_body
+from tests.support.api import Api, assert_envelope
+from tests.support.bodies import request_body
+from tests.support.cosmos import CosmosRequests
 
 
 @pytest.mark.parametrize(

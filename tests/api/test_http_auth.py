@@ -20,7 +20,8 @@ from shared.contract.json_body import MAX_BODY_BYTES
 from shared.domain.permissions import DEFINITION_READ, FLOW_READ, READ_BASIC
 from tests.auth.bad_tokens import BAD, LACKING, Bad, Forge, Lacking
 from tests.host.test_function_app import triggers
-from tests.support.api import UNKNOWN, Answer, Api, assert_envelope, until
+from tests.support.api import UNKNOWN, Answer, Api, assert_envelope
+from tests.support.waiting import until
 from tests.support.wire import exchange, split
 
 WITHOUT_TOKEN = {

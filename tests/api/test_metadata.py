@@ -13,7 +13,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from local.config import ROOT
-from tests.support.api import NAMES, Api, Flow
+from tests.support.api import Api, Flow
+from tests.support.bodies import NAMES
 
 READER = Path(__file__).with_name("read_metadata.cjs")
 NAMESPACE = "microsoft.graph.industryData"

@@ -36,19 +36,12 @@ from shared.services.readiness import (
     put_back_delay,
 )
 from tests.emulators.service_bus_fixtures import SDK_LEAKS_SOCKETS
-from tests.support.api import (
-    Answer,
-    Api,
-    CosmosFaults,
-    Flow,
-    Queue,
-    assert_envelope,
-    event_outcomes,
-    logged,
-    request_body,
-    sort_index,
-    until,
-)
+from tests.support.api import Answer, Api, Flow, assert_envelope, sort_index
+from tests.support.bodies import request_body
+from tests.support.cosmos import CosmosFaults
+from tests.support.logs import event_outcomes, logged
+from tests.support.queue import Queue
+from tests.support.waiting import until
 
 pytestmark = SDK_LEAKS_SOCKETS
 # A caller is answered within that; a slow machine may add some.

@@ -27,8 +27,10 @@ from shared.adapters.archive import Archive
 from shared.adapters.keyring import Keyring
 from shared.domain import permissions
 from shared.domain.permissions import PASSWORD_READ_ROLE
-from tests.support.api import UNKNOWN, Answer, Api, Flow, assert_envelope, request_body, until
+from tests.support.api import UNKNOWN, Answer, Api, Flow, assert_envelope
+from tests.support.bodies import request_body
 from tests.support.sealed import FORMER_KEY
+from tests.support.waiting import until
 
 SIMPLE = "#microsoft.graph.industryData.simplePasswordSettings"
 OLD_KEY = f"old:{base64.b64encode(b'o' * 32).decode()}"
@@ -312,7 +314,7 @@ class Canaries:
     def __init__(self) -> None:
         self.created, self.updated, self.rotated, self.refused = (canary() for _ in range(4))
         # Its sender puts that one into the queue's own file, of which SQLite keeps freed pages for
-        # a while. Nobody may carry it on from there.
+        # a while. No other test may take it over from there.
         self.sent = canary()
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.api import NAMES, UNKNOWN, Api, Flow, assert_envelope
+from tests.support.api import UNKNOWN, Api, Flow, assert_envelope
+from tests.support.bodies import NAMES
 
 TYPE = "microsoft.graph.industryData."
 KINDS = {

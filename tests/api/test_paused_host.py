@@ -18,8 +18,9 @@ from local.config import ROOT
 from local.settings import example_values
 from local.stack import Stack
 from tests.host.host_process import HostProcess
-from tests.support.api import Api, CosmosFaults, assert_envelope
+from tests.support.api import Api, assert_envelope
 from tests.support.commands import ps
+from tests.support.cosmos import CosmosFaults
 
 # Longer than the service lets a request take, and shorter than the test stops the host.
 FUNCTION_TIMEOUT_SECONDS = DEADLINE_SECONDS + 1

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import Stored
-from tests.support.api import NAMES, Api, assert_envelope
+from tests.support.api import Api, assert_envelope
+from tests.support.bodies import NAMES
 
 NAMESPACE = "#microsoft.graph.industryData."
 TYPE = "microsoft.graph.industryData."

@@ -21,18 +21,10 @@ from shared.contract.stored import new_role_group
 from shared.domain.context import Caller, current_caller
 from shared.domain.ids import as_guid
 from shared.services.repeats import Repeats
-from tests.support.api import (
-    GUID,
-    Answer,
-    Api,
-    CosmosFaults,
-    CosmosRequests,
-    assert_envelope,
-    bound_to,
-    logged,
-    request_body,
-    sort_index,
-)
+from tests.support.api import GUID, Answer, Api, assert_envelope, sort_index
+from tests.support.bodies import bound_to, request_body
+from tests.support.cosmos import CosmosFaults, CosmosRequests
+from tests.support.logs import logged
 
 SETS = "/external/industryData/outboundProvisioningFlowSets"
 
@@ -288,7 +280,7 @@ async def test_the_id_of_a_request_is_neither_logged_nor_stored(
     assert mine not in json.dumps(await stored_sets.read_item(set_id, set_id))
 
 
-# --- who is told apart -------------------------------------------------------------------------
+# --- which callers differ ---------------------------------------------------------------------
 
 
 @pytest.fixture

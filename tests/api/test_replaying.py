@@ -12,7 +12,9 @@ import pytest
 
 from local.stack import Stack
 from shared.contract.dead_letters import QueueMessage
-from tests.support.api import Answer, Api, Flow, Queue, assert_envelope, event_outcomes
+from tests.support.api import Answer, Api, Flow, assert_envelope
+from tests.support.logs import event_outcomes
+from tests.support.queue import Queue
 
 NAME = "2001/01/01/000000-1.json"
 

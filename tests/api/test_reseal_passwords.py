@@ -12,7 +12,8 @@ from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY
 from local.stack import Stack
 from shared.adapters.cosmos import Cosmos
 from shared.adapters.flow_store import FlowStore
-from tests.support.api import UNKNOWN, Api, Flow, assert_envelope, request_body
+from tests.support.api import UNKNOWN, Api, Flow, assert_envelope
+from tests.support.bodies import request_body
 from tests.support.sealed import LOST_KEY, Sealed, entries
 
 PATH = "resealPasswords"

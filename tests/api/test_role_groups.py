@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.api import GUID, UNKNOWN, Api, Flow, assert_envelope, request_body
+from tests.support.api import GUID, UNKNOWN, Api, Flow, assert_envelope
+from tests.support.bodies import request_body
 
 NAMESPACE = "microsoft.graph.industryData"
 

@@ -15,15 +15,11 @@ from local.stack import Stack
 from shared.adapters.cosmos import translated
 from shared.domain.errors import Conflict, StoreRefused, StoreUnavailable, Throttled
 from shared.domain.flows import HISTORY_ENTRIES
-from tests.support.api import (
-    Api,
-    CosmosFaults,
-    Flow,
-    Queue,
-    assert_envelope,
-    logged,
-    request_body,
-)
+from tests.support.api import Api, Flow, assert_envelope
+from tests.support.bodies import request_body
+from tests.support.cosmos import CosmosFaults
+from tests.support.logs import logged
+from tests.support.queue import Queue
 
 MANY = 1000
 LOST = {"drop": True, "after": True}

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.api import ONE_QUERY, Api, Counted, Flow, until
+from tests.support.api import Api, Flow
+from tests.support.cosmos import ONE_QUERY, Counted
+from tests.support.waiting import until
 
 
 async def test_creating_a_set_is_one_request(service: Api, counted: Counted) -> None:

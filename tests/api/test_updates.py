@@ -11,18 +11,9 @@ import pytest
 from azure.cosmos.aio import ContainerProxy
 
 from shared.adapters.keyring import Keyring
-from tests.support.api import (
-    NAMES,
-    UNKNOWN,
-    Answer,
-    Api,
-    Flow,
-    Queue,
-    assert_envelope,
-    bound_to,
-    ready_flow_of,
-    request_body,
-)
+from tests.support.api import UNKNOWN, Answer, Api, Flow, assert_envelope, ready_flow_of
+from tests.support.bodies import NAMES, bound_to, request_body
+from tests.support.queue import Queue
 from tests.support.stored import stored_passwords
 
 MASK = "*" * 15

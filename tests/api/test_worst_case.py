@@ -32,7 +32,9 @@ from shared import bootstrap
 from shared.contract.events import read_event
 from shared.domain.context import MAX_STEPS, steps, within
 from shared.domain.errors import InvalidEvent
-from tests.support.api import UNKNOWN, Api, CosmosRequests, request_body
+from tests.support.api import UNKNOWN, Api
+from tests.support.bodies import request_body
+from tests.support.cosmos import CosmosRequests
 
 KEYS = {
     "set_id": UNKNOWN,

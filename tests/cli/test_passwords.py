@@ -9,8 +9,9 @@ import pytest
 from azure.cosmos.aio import ContainerProxy
 
 from tests.cli.conftest import COMMAND, Command
-from tests.support.api import Api, until
+from tests.support.api import Api
 from tests.support.sealed import LOST_KEY, Sealed
+from tests.support.waiting import until
 
 ROTATE = ("passwords", "rotate")
 

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import COMMAND, Command, Ran, example
-from tests.support.api import UNKNOWN, CosmosFaults
+from tests.support.api import UNKNOWN
+from tests.support.cosmos import CosmosFaults
 
 Answers = Callable[[BaseHTTPRequestHandler, int], None]
 

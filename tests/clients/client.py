@@ -14,19 +14,27 @@ from collections.abc import Callable
 from typing import Any
 
 from industry_data_client import AuthenticatedClient, models
-from industry_data_client.api.flow_sets import (
-    create_flow_set,
-    delete_flow_set,
-    get_flow_set,
-    update_flow_set,
+from industry_data_client.api.external_industry_data_root import (
+    external_industry_data_create_outbound_provisioning_flow_sets,
+    external_industry_data_delete_outbound_provisioning_flow_sets,
+    external_industry_data_get_outbound_provisioning_flow_sets,
+    external_industry_data_outbound_provisioning_flow_sets_create_provisioning_flows,
+    external_industry_data_outbound_provisioning_flow_sets_delete_provisioning_flows,
+    external_industry_data_outbound_provisioning_flow_sets_get_provisioning_flows,
+    external_industry_data_outbound_provisioning_flow_sets_list_provisioning_flows,
+    external_industry_data_outbound_provisioning_flow_sets_update_provisioning_flows,
+    external_industry_data_update_outbound_provisioning_flow_sets,
 )
-from industry_data_client.api.provisioning_flows import (
-    create_provisioning_flow,
-    delete_provisioning_flow,
-    get_provisioning_flow,
-    list_provisioning_flows,
-    update_provisioning_flow,
-)
+
+create_set = external_industry_data_create_outbound_provisioning_flow_sets
+delete_set = external_industry_data_delete_outbound_provisioning_flow_sets
+get_set = external_industry_data_get_outbound_provisioning_flow_sets
+update_set = external_industry_data_update_outbound_provisioning_flow_sets
+create_flow = external_industry_data_outbound_provisioning_flow_sets_create_provisioning_flows
+delete_flow = external_industry_data_outbound_provisioning_flow_sets_delete_provisioning_flows
+get_flow = external_industry_data_outbound_provisioning_flow_sets_get_provisioning_flows
+list_flows = external_industry_data_outbound_provisioning_flow_sets_list_provisioning_flows
+update_flow = external_industry_data_outbound_provisioning_flow_sets_update_provisioning_flows
 
 STAFF = "https://graph.microsoft.com/beta/external/industryData/roleGroups/staff"
 NEW = (
@@ -115,7 +123,7 @@ def run(client: AuthenticatedClient) -> dict[str, Any]:
     organisations = models.BasicFilterCreate(
         attribute=models.FilterOptions.ORGEXTERNALID, in_=["7001"]
     )
-    flow_set = create_flow_set.sync(
+    flow_set = create_set.sync(
         client=client,
         body=models.OutboundProvisioningFlowSetCreate(
             display_name="Python",
@@ -124,24 +132,24 @@ def run(client: AuthenticatedClient) -> dict[str, Any]:
         ),
     )
     new_name = models.OutboundProvisioningFlowSetUpdate(display_name="Generated")
-    update_flow_set.sync_detailed(flow_set.id, client=client, body=new_name)
-    created = [create_provisioning_flow.sync(flow_set.id, client=client, body=body) for body in NEW]
-    first = list_provisioning_flows.sync(flow_set.id, client=client, top=3, count=True)
-    listed = list_provisioning_flows.sync(flow_set.id, client=client).value
+    update_set.sync_detailed(flow_set.id, client=client, body=new_name)
+    created = [create_flow.sync(flow_set.id, client=client, body=body) for body in NEW]
+    first = list_flows.sync(flow_set.id, client=client, top=3, count=True)
+    listed = list_flows.sync(flow_set.id, client=client).value
     patched = {}
     for flow in listed:
         [change] = [each for each in CHANGES if kind(each) == kind(flow)]
-        changed = update_provisioning_flow.sync(
+        changed = update_flow.sync(
             flow_set.id, flow.id, client=client, body=change, prefer="return=representation"
         )
         patched[kind(flow)] = [own(flow), own(changed), changed.readiness_status]
     for flow in listed:
-        gone = delete_provisioning_flow.sync_detailed(flow_set.id, flow.id, client=client)
+        gone = delete_flow.sync_detailed(flow_set.id, flow.id, client=client)
         assert gone.status_code == 204
-    left = list_provisioning_flows.sync(flow_set.id, client=client).value
-    error = get_provisioning_flow.sync(flow_set.id, listed[0].id, client=client)
-    name = get_flow_set.sync(flow_set.id, client=client).display_name
-    delete_flow_set.sync_detailed(flow_set.id, client=client)
+    left = list_flows.sync(flow_set.id, client=client).value
+    error = get_flow.sync(flow_set.id, listed[0].id, client=client)
+    name = get_set.sync(flow_set.id, client=client).display_name
+    delete_set.sync_detailed(flow_set.id, client=client)
     return {
         "statuses": [flow.readiness_status for flow in created],
         "page": [len(first.value), first.odata_count, bool(first.odata_next_link)],

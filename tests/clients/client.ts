@@ -4,13 +4,17 @@
 import createClient from "openapi-fetch";
 import type { components, paths } from "./api.js";
 
-type Schemas = components["schemas"];
+type All = components["schemas"];
+// Names as in Graph's own description, without the namespace.
+type Short<T> = T extends `microsoft.graph.industryData.${infer Name}` ? Name : never;
+type Schemas = { [Name in Short<keyof All>]: All[`microsoft.graph.industryData.${Name}`] };
+type ODataError = All["microsoft.graph.ODataErrors.ODataError"];
 declare const process: { env: { ORIGIN: string; TOKEN: string } };
 
 const SETS = "/beta/external/industryData/outboundProvisioningFlowSets";
-const SET = `${SETS}/{set_id}` as const;
+const SET = `${SETS}/{outboundProvisioningFlowSet-id}` as const;
 const FLOWS = `${SET}/provisioningFlows` as const;
-const FLOW = `${FLOWS}/{flow_id}` as const;
+const FLOW = `${FLOWS}/{provisioningFlow-id}` as const;
 const STAFF = "https://graph.microsoft.com/beta/external/industryData/roleGroups/staff";
 const NAMESPACE = "#microsoft.graph.industryData.";
 
@@ -19,7 +23,7 @@ const client = createClient<paths>({
   headers: { Authorization: `Bearer ${process.env.TOKEN}` },
 });
 
-function taken<T>(result: { data?: T; error?: Schemas["error"] }): NonNullable<T> {
+function taken<T>(result: { data?: T; error?: ODataError }): NonNullable<T> {
   // All errors are of one type.
   if (result.error) throw new Error(result.error.error.message);
   if (!result.data) throw new Error("There is no body");
@@ -32,7 +36,7 @@ const filter: Schemas["basicFilterCreate"] = {
   in: ["7001"],
 };
 const set = taken(await client.POST(SETS, { body: { displayName: "TypeScript", filter } }));
-const inSet = { path: { set_id: set.id! } };
+const inSet = { path: { "outboundProvisioningFlowSet-id": set.id! } };
 await client.PATCH(SET, { params: inSet, body: { displayName: "Generated" } });
 
 const unit: Schemas["administrativeUnitProvisioningFlowCreate"] = {
@@ -110,7 +114,7 @@ for (const flow of listed) {
   const kind = flow["@odata.type"];
   const before = own(flow as Kind);
   const params = {
-    path: { ...inSet.path, flow_id: flow.id! },
+    path: { ...inSet.path, "provisioningFlow-id": flow.id! },
     header: { Prefer: "return=representation" },
   };
   const changed = taken(await client.PATCH(FLOW, { params, body: changes[kind]! }));
@@ -118,13 +122,13 @@ for (const flow of listed) {
 }
 
 for (const flow of listed) {
-  const params = { path: { ...inSet.path, flow_id: flow.id! } };
+  const params = { path: { ...inSet.path, "provisioningFlow-id": flow.id! } };
   const { response } = await client.DELETE(FLOW, { params });
   if (response.status !== 204) throw new Error(`DELETE was answered with ${response.status}`);
 }
 const left = taken(await client.GET(FLOWS, { params: inSet })).value;
 const again = await client.GET(FLOW, {
-  params: { path: { ...inSet.path, flow_id: listed[0]!.id! } },
+  params: { path: { ...inSet.path, "provisioningFlow-id": listed[0]!.id! } },
 });
 console.log(
   JSON.stringify({

@@ -1,4 +1,4 @@
-"""Documented requests with their documented answers, as one story told to the running service.
+"""Documented requests with their documented answers, as one story with the running service.
 
 The facts are those of Microsoft's pages on the outbound API: which members a request has, what its
 answer prints and in which order. Names, codes and SKUs are examples. In the answers, <plain> is the
@@ -18,7 +18,8 @@ import pytest
 from azure.servicebus.aio import ServiceBusClient
 
 from local.config import READINESS_QUEUE
-from tests.support.api import DATE_TIME, GUID, NAMES, PAYLOADS, Answer, Api, Flow
+from tests.support.api import DATE_TIME, GUID, Answer, Api, Flow
+from tests.support.bodies import NAMES, PAYLOADS
 
 NAMESPACE = "#microsoft.graph.industryData."
 CONTEXT = "https://graph.microsoft.com/beta/$metadata#external/industryData/"
@@ -783,11 +784,11 @@ class Story:
 
 @pytest.fixture(scope="module")
 async def story(service: Api, service_bus_client: ServiceBusClient) -> Story:
-    """The whole story, told."""
-    told = Story(service, service_bus_client)
+    """The whole story, with its answers."""
+    story = Story(service, service_bus_client)
     for pair in PAIRS:
-        await told.tell(pair)
-    return told
+        await story.tell(pair)
+    return story
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.title)

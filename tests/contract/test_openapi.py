@@ -22,7 +22,6 @@ from tests.support.description import (
     Described,
     answer_faults,
     body,
-    component,
     description,
     faults,
     operations,
@@ -37,6 +36,16 @@ NOT_DESCRIBED = {
     "page_library",
     "z_any_other_request",
 }
+
+
+def nameless(path: str) -> str:
+    """A path without the names of its parameters: those of functions may have no hyphens."""
+    return re.sub(r"\{[^}]*\}", "{}", path)
+
+
+def errors() -> Mapping[str, Any]:
+    found = description()["components"]["responses"].items()
+    return {name: each for name, each in found if name.startswith("error")}
 
 
 # --- the document ------------------------------------------------------------------------------
@@ -56,18 +65,18 @@ def test_it_has_every_operation_of_the_app_and_no_other() -> None:
         if binding["type"] == "httpTrigger"
         for method in binding["methods"]
     }
-    assert {(each.method, each.path) for each in operations()} == served
-
-
-def test_operations_are_named_as_their_functions() -> None:
-    names = {each.name for each in registry.operations()}
-    assert {each.content["operationId"] for each in operations()} == names
+    assert {(each.method, nameless(each.path)) for each in operations()} == {
+        (method, nameless(path)) for method, path in served
+    }
 
 
 @pytest.mark.parametrize("described", list(operations()), ids=str)
 def test_each_operation_says_which_permissions_suffice(described: Described) -> None:
     (registered,) = [
-        each for each in registry.operations() if each.name == described.content["operationId"]
+        each
+        for each in registry.operations()
+        if each.method.lower() == described.method
+        and nameless(each.path) == nameless(described.path)
     ]
     asked = {name for one in described.content["security"] for name in one["entra"]}
     needs = registered.needs
@@ -85,27 +94,28 @@ def test_each_operation_names_the_parameters_of_its_path(described: Described) -
         parameters[each["$ref"].rpartition("/")[2]] for each in described.content["parameters"]
     ]
     in_path = [each["name"] for each in named if each["in"] == "path"]
-    assert in_path == re.findall(r"\{(\w+)\}", described.path)
+    assert in_path == re.findall(r"\{([\w-]+)\}", described.path)
 
 
 def test_every_error_of_the_service_is_described() -> None:
-    responses = description()["components"]["responses"]
     # A method that a path does not have is no operation, so none of them answers 405.
-    assert set(responses) == {str(status) for status, _ in (*STATUSES.values(), UNEXPECTED)} - {
-        "405"
-    }
+    answered = {status for status, _ in (*STATUSES.values(), UNEXPECTED)} - {405}
+    assert errors().keys() == {f"error{status}" for status in answered}
     for status, code in STATUSES.values():
         if status != 405:
-            assert f"`{code}`" in responses[str(status)]["description"]
+            assert f"`{code}`" in errors()[f"error{status}"]["description"]
 
 
 def test_every_error_has_the_one_type_whose_message_clients_show() -> None:
-    responses = description()["components"]["responses"].values()
-    assert [each["content"]["application/json"]["schema"] for each in responses] == (
-        [component("error")] * len(responses)
-    )
-    error = description()["components"]["schemas"]["error"]["properties"]["error"]
-    assert error["properties"]["message"]["x-ms-primary-error-message"] is True
+    namespace = "microsoft.graph.ODataErrors."
+    one = {"$ref": f"#/components/schemas/{namespace}ODataError"}
+    for each in errors().values():
+        assert each["content"]["application/json"]["schema"] == one
+    schemas = description()["components"]["schemas"]
+    main = schemas[f"{namespace}ODataError"]["properties"]["error"]
+    assert main == {"$ref": f"#/components/schemas/{namespace}MainError"}
+    message = schemas[f"{namespace}MainError"]["properties"]["message"]
+    assert message["x-ms-primary-error-message"] is True
 
 
 # --- examples ----------------------------------------------------------------------------------
@@ -170,7 +180,7 @@ class Checked:
             each
             for each in operations()
             if each.method == method.lower()
-            and re.fullmatch(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(each.path)), path)
+            and re.fullmatch(re.escape(nameless(each.path)).replace(r"\{\}", "[^/]+"), path)
         ]
         # A literal segment comes before a parameter.
         return min(fits, key=lambda each: each.path.count("{")).content

@@ -55,7 +55,7 @@ def test_it_has_no_warning_about_the_description(reader: Any, served_description
 @pytest.mark.parametrize("reader", [redocly, spectral])
 def test_it_finds_what_is_wrong(reader: Any, served_description: Path, tmp_path: Path) -> None:
     described = json.loads(served_description.read_bytes())
-    described["paths"]["/health"]["get"]["operationId"] = "list_flow_sets"
+    described["paths"]["/health"]["get"]["operationId"] = "openapi"
     broken = tmp_path / "broken.json"
     broken.write_text(json.dumps(described))
 

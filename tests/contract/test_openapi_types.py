@@ -17,6 +17,7 @@ from tests.support.description import (
     faults,
     flow_to_create,
     operations,
+    schema,
 )
 
 PAYLOADS = ROOT / "shared" / "contract" / "examples"
@@ -24,13 +25,13 @@ PAYLOADS = ROOT / "shared" / "contract" / "examples"
 
 @pytest.mark.parametrize("form", ["", "Create", "Update"])
 def test_flows_have_a_base_whose_kinds_generated_clients_write(form: str) -> None:
-    schemas = description()["components"]["schemas"]
-    base = schemas[f"provisioningFlow{form}"]
+    base = schema(f"provisioningFlow{form}")
     assert base["discriminator"]["propertyName"] == "@odata.type"
     targets = base["discriminator"]["mapping"]
     assert len(targets) == 4
     for odata_type, reference in targets.items():
-        kind = schemas[reference.rpartition("/")[2]]
+        kind = schema(reference.rpartition(".")[2])
+        assert kind["x-ms-discriminator-value"] == odata_type
         assert kind["allOf"][0] == component(f"provisioningFlow{form}")
         written = kind["allOf"][1]["properties"]["@odata.type"]
         assert written["default"] == odata_type
@@ -41,26 +42,26 @@ def test_flows_have_a_base_whose_kinds_generated_clients_write(form: str) -> Non
 
 
 def test_what_holds_a_flow_refers_to_the_base() -> None:
-    schemas = description()["components"]["schemas"]
+    page = schema("provisioningFlowCollectionResponse")["allOf"][1]
     for holder, member in (
-        ("provisioningFlowCollection", "value"),
-        ("outboundProvisioningFlowSet", "provisioningFlows"),
+        (page, "value"),
+        (schema("outboundProvisioningFlowSet"), "provisioningFlows"),
     ):
-        items = schemas[holder]["properties"][member]["items"]
+        items = holder["properties"][member]["items"]
         assert items["$ref"] == component("provisioningFlow")["$ref"]
     assert flow_to_create()["$ref"] == component("provisioningFlowCreate")["$ref"]
 
 
 def test_ids_are_of_one_type_in_paths_and_bodies() -> None:
-    parts = description()["components"]
-    for schema, parameter in (
-        ("outboundProvisioningFlowSet", "set_id"),
-        ("provisioningFlow", "flow_id"),
-        ("roleGroup", "group_id"),
-        ("referenceDefinition", "definition_id"),
+    parameters = description()["components"]["parameters"]
+    for name in (
+        "outboundProvisioningFlowSet",
+        "provisioningFlow",
+        "roleGroup",
+        "referenceDefinition",
     ):
-        in_body = parts["schemas"][schema]["properties"]["id"]
-        assert in_body == parts["parameters"][parameter]["schema"]
+        in_body = schema(name)["properties"]["id"]
+        assert in_body == parameters[f"{name}-id"]["schema"]
         assert "format" not in in_body  # with it, generators have a type of their own
 
 
@@ -88,15 +89,13 @@ def test_no_object_is_a_choice_as_well() -> None:
 
 
 def test_answers_are_open_and_what_is_sent_is_not() -> None:
-    schemas = description()["components"]["schemas"]
     for name in ("outboundProvisioningFlowSet", "roleGroup", "referenceDefinition"):
-        assert "additionalProperties" not in schemas[name]
-        assert schemas[f"{name}Create"]["additionalProperties"] is False
-        assert schemas[f"{name}Update"]["additionalProperties"] is False
+        assert "additionalProperties" not in schema(name)
+        assert schema(f"{name}Create")["additionalProperties"] is False
+        assert schema(f"{name}Update")["additionalProperties"] is False
 
 
 def test_enums_are_evolvable_types() -> None:
-    schemas = description()["components"]["schemas"]
     for name in (
         "readinessStatus",
         "filterOptions",
@@ -104,7 +103,7 @@ def test_enums_are_evolvable_types() -> None:
         "additionalUserAttributes",
         "additionalClassGroupAttributes",
     ):
-        assert schemas[name]["enum"][-1] == "unknownFutureValue"
+        assert schema(name)["enum"][-1] == "unknownFutureValue"
 
 
 def test_lists_say_how_their_pages_are_linked() -> None:

@@ -10,15 +10,10 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
-from tests.support.api import (
-    Api,
-    CosmosFaults,
-    CosmosRequests,
-    Flow,
-    Queue,
-    assert_envelope,
-    logged,
-)
+from tests.support.api import Api, Flow, assert_envelope
+from tests.support.cosmos import CosmosFaults, CosmosRequests
+from tests.support.logs import logged
+from tests.support.queue import Queue
 
 # README: a caller waits ten seconds; a slow machine may add some.
 CALLER_WAITS_SECONDS = 12.0

@@ -17,7 +17,7 @@ from shared.adapters.flow_store import FLOW_SETS, FlowStore
 from shared.adapters.readiness_store import ReadinessStore
 from shared.domain import flows
 from shared.domain.readiness import Check, Outcome, Position, Report, Status, Verdict, effect
-from tests.support.api import CosmosRequests
+from tests.support.cosmos import CosmosRequests
 from tests.support.stored import cosmos_client, create_database
 from tests.unit.test_readiness_voices import FLOW_ID, KIND, TABLE, check, report, stored
 

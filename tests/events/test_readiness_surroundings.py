@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import secrets
 import uuid
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-from azure.servicebus import ServiceBusMessage
-
 from local.stack import Stack
-from shared.contract.dead_letters import QueueMessage
-from shared.contract.redaction import HIDDEN
 from shared.domain.flows import HISTORY_ENTRIES
-from tests.support.api import (
-    DATE_TIME,
-    UNKNOWN,
-    Api,
-    Flow,
-    Queue,
-    assert_envelope,
-    bound_to,
-    logged,
-    ready_flow_of,
-    request_body,
-)
+from tests.support.api import DATE_TIME, UNKNOWN, Api, Flow, assert_envelope, ready_flow_of
+from tests.support.bodies import bound_to, request_body
+from tests.support.logs import logged
+from tests.support.queue import Queue
 
 # A role that no published body maps to one side alone, so that a test may disable it.
 ROLE = "faculty"
@@ -51,40 +35,6 @@ async def reported(queue: Queue, flow: Flow, status: str, **about: Any) -> str:
     await queue.send(flow.event("readinessReported", event_id, datetime.now(UTC), data))
     assert await queue.outcomes(event_id) == ["applied"]
     return event_id
-
-
-def in_base64(message: ServiceBusMessage) -> ServiceBusMessage:
-    """The same event, its data in base64."""
-    event = json.loads(str(message))
-    data = json.dumps(event.pop("data")).encode()
-    body = json.dumps(event | {"data_base64": base64.b64encode(data).decode()})
-    return ServiceBusMessage(body, message_id=message.message_id)
-
-
-def in_binary_mode(message: ServiceBusMessage) -> ServiceBusMessage:
-    """The same event, its attributes beside the data instead of around it."""
-    event = json.loads(str(message))
-    data = json.dumps(event.pop("data"))
-    return ServiceBusMessage(
-        data,
-        message_id=message.message_id,
-        content_type="application/json",
-        application_properties={f"cloudEvents:{name}": value for name, value in event.items()},
-    )
-
-
-FORMS = pytest.mark.parametrize("form", [in_base64, in_binary_mode])
-Form = Callable[[ServiceBusMessage], ServiceBusMessage]
-
-
-@FORMS
-async def test_a_report_counts_in_each_form_of_a_cloudevent(
-    queue: Queue, ready_flow: Flow, form: Form
-) -> None:
-    event_id, message = ready_flow.report("failed", datetime.now(UTC))
-    await queue.send(form(message))
-    assert await queue.outcomes(event_id) == ["applied"]
-    await ready_flow.until_status("failed")
 
 
 # --- the history -------------------------------------------------------------------------------
@@ -151,25 +101,6 @@ async def test_a_flow_that_is_not_there_has_no_history(service: Api, set_id: str
 
 
 # --- reports -----------------------------------------------------------------------------------
-
-
-async def test_a_report_may_leave_the_revision_open(queue: Queue, ready_flow: Flow) -> None:
-    await reported(queue, ready_flow, "disabled")
-    assert await ready_flow.status() == "disabled"
-
-
-async def test_a_report_without_a_revision_from_before_a_reset_is_stale(
-    queue: Queue, ready_flow: Flow
-) -> None:
-    seen = datetime.now(UTC)
-    answer = await ready_flow.api.send("POST", f"{ready_flow.url}/reset")
-    assert answer.status == 202, answer.text
-    await ready_flow.until_status("ready")
-    event_id = str(uuid.uuid4())
-    about = {"readinessStatus": "failed"}
-    await queue.send(ready_flow.event("readinessReported", event_id, seen, about))
-    assert await queue.outcomes(event_id) == ["stale"]
-    assert await ready_flow.status() == "ready"
 
 
 # --- role groups and reference definitions -----------------------------------------------------
@@ -306,90 +237,3 @@ async def test_an_event_that_changes_nothing_is_logged_as_well(
 
 
 # --- dead letters ------------------------------------------------------------------------------
-
-
-def poison(flow: Flow, **data: Any) -> ServiceBusMessage:
-    """A report that the service refuses whenever it comes."""
-    about: Mapping[str, Any] = {"readinessStatus": "sideways", **data}
-    return flow.event("readinessReported", str(uuid.uuid4()), datetime.now(UTC), dict(about))
-
-
-async def test_what_can_never_succeed_is_kept_with_its_reason(
-    queue: Queue, ready_flow: Flow
-) -> None:
-    message = poison(ready_flow)
-    message.application_properties = {"sender": "test"}
-    message.content_type = "application/cloudevents+json"
-    before = datetime.now(UTC)
-    await queue.send(message)
-    [letter] = await queue.dead_lettered(message.message_id)
-    body = str(message)
-    assert letter["body"] == json.loads(body)
-    assert letter["bodySize"] == len(body)
-    assert letter["bodySha256"] == hashlib.sha256(body.encode()).hexdigest()
-    assert letter["contentType"] == "application/cloudevents+json"
-    assert letter["properties"]["sender"] == "test"
-    assert (letter["deliveryCount"], letter["deadLetterReason"]) == (1, None)
-    assert '"readinessStatus"' in letter["fault"]
-    archived = datetime.fromisoformat(letter["archivedDateTime"])
-    assert before < archived <= datetime.now(UTC)
-
-
-async def test_the_archive_keeps_no_secret(queue: Queue, ready_flow: Flow) -> None:
-    secret = secrets.token_urlsafe(18)
-    about = {"password": secret, "note": f"Endpoint=sb://a/;SharedAccessKey={secret}"}
-    message = poison(ready_flow, **about)
-    message.application_properties = {"accessKey": secret}
-    opaque = ServiceBusMessage(f"not JSON, {secret}", message_id=str(uuid.uuid4()))
-    await queue.send(message, opaque)
-    letters = await queue.dead_lettered(message.message_id, opaque.message_id)
-    assert secret not in json.dumps(letters)
-    bodies = {letter["messageId"]: letter["body"] for letter in letters}
-    assert bodies[opaque.message_id] is None
-    assert bodies[message.message_id]["data"]["note"].startswith("Endpoint=sb://a/;")
-
-
-@FORMS
-async def test_the_archive_keeps_the_event_and_no_secret_in_each_form(
-    queue: Queue, ready_flow: Flow, form: Form
-) -> None:
-    secret = secrets.token_urlsafe(18)
-    plain = poison(ready_flow, password=secret)
-    await queue.send(form(plain))
-    [letter] = await queue.dead_lettered(plain.message_id)
-    hidden = json.loads(str(plain).replace(secret, HIDDEN))
-    assert letter["body"] == hidden
-    assert '"readinessStatus"' in letter["fault"]
-
-
-async def test_a_letter_is_named_by_its_day_and_written_once(queue: Queue) -> None:
-    def delivered(count: int) -> QueueMessage:
-        return QueueMessage(
-            message_id="m",
-            sequence_number=secrets.randbelow(2**50) if count == 1 else number,
-            enqueued=datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC),
-            delivery_count=count,
-            content_type=None,
-            properties={},
-            body=b"{}",
-        )
-
-    first = delivered(1)
-    number = first.sequence_number
-    name = await queue.archive.keep(first)
-    assert name == f"2001/02/03/040506-{number}.json"
-    assert await queue.archive.keep(delivered(2)) == name
-    assert (await queue.archive.read(name))["deliveryCount"] == 1
-
-
-async def test_poison_about_one_set_does_not_hold_up_another(
-    service: Api, queue: Queue, ready_flow: Flow
-) -> None:
-    await queue.sender.send_messages([poison(ready_flow) for _ in range(30)])
-    last = poison(ready_flow)
-    await queue.send(last)
-    flow = await service.new_flow("user")
-    await flow.until_status("ready")
-    # Nor does it hold up what is right about the same set.
-    await reported(queue, ready_flow, "expired")
-    await queue.dead_lettered(last.message_id)

@@ -10,17 +10,13 @@ from typing import Any
 from azure.servicebus import ServiceBusMessage
 
 from local.stack import Stack
-from tests.support.api import Api, CosmosFaults, Flow, Queue, bound_to, logged, ready_flow_of
+from tests.support.api import Api, Flow, ready_flow_of
+from tests.support.bodies import bound_to
+from tests.support.cosmos import CosmosFaults
+from tests.support.logs import logged
+from tests.support.queue import Queue
 
 CHECKED = "industryData.provisioningFlow.readinessCheckRequested"
-
-
-async def outcome(queue: Queue, report: tuple[str, ServiceBusMessage]) -> str:
-    """What becomes of a report: an event's id and its message."""
-    event_id, message = report
-    await queue.send(message)
-    [found] = await queue.outcomes(event_id)
-    return found
 
 
 async def statuses(flow: Flow) -> list[str]:
@@ -41,7 +37,7 @@ async def test_a_changed_role_group_leaves_what_an_engine_reported(
     group_id = await service.new_role_group("teacher")
     flow = await ready_flow_of(service, bound_to(group_id))
     failed = flow.report("failed", datetime.now(UTC))
-    assert await outcome(queue, failed) == "applied"
+    assert await queue.outcome(failed) == "applied"
     await change(service, group_id, roles=[{"code": "coach"}])
     await logged(stack, CHECKED, flow.id, '"unchanged"')
     assert await statuses(flow) == ["failed", "ready", "notReady"]
@@ -53,7 +49,7 @@ async def test_a_report_from_a_clock_that_runs_ahead_holds_up_no_check(
     group_id = await service.new_role_group("teacher")
     flow = await ready_flow_of(service, bound_to(group_id))
     ahead = flow.report("expired", datetime.now(UTC) + timedelta(minutes=4))
-    assert await outcome(queue, ahead) == "applied"
+    assert await queue.outcome(ahead) == "applied"
     assert (await service.delete(f"{service.groups}/{group_id}")).status == 204
     await flow.until_status("failed")
 
@@ -62,10 +58,10 @@ async def test_a_report_from_a_clock_that_runs_ahead_holds_up_no_later_report(
     queue: Queue, ready_flow: Flow
 ) -> None:
     ahead = ready_flow.report("failed", datetime.now(UTC) + timedelta(days=1))
-    assert await outcome(queue, ahead) == "applied"
+    assert await queue.outcome(ahead) == "applied"
     assert await ready_flow.status() == "failed"
     later = ready_flow.report("expired", datetime.now(UTC))
-    assert await outcome(queue, later) == "applied"
+    assert await queue.outcome(later) == "applied"
     assert await ready_flow.status() == "expired"
 
 
@@ -77,7 +73,7 @@ async def test_a_report_put_back_keeps_the_time_at_which_it_came(
         await queue.send(ahead)
         await logged(stack, '"event": "eventPutBack"', event_id)
     meanwhile = ready_flow.report("expired", datetime.now(UTC))
-    assert await outcome(queue, meanwhile) == "applied"
+    assert await queue.outcome(meanwhile) == "applied"
     [line] = await logged(stack, event_id, '"outcome"')
     assert line["outcome"] == "stale"
     assert await ready_flow.status() == "expired"
@@ -93,7 +89,7 @@ async def test_a_report_about_a_flow_that_cannot_run_shows_once_it_can(
         await service.patch(definition, {"isDisabled": True})
         await flow.until_status("failed")
         expired = flow.report("expired", datetime.now(UTC))
-        assert await outcome(queue, expired) == "outweighed"
+        assert await queue.outcome(expired) == "outweighed"
         assert await flow.status() == "failed"
     finally:
         await service.patch(definition, {"isDisabled": False})
@@ -115,7 +111,7 @@ async def test_an_update_forgets_what_was_reported_of_the_revision_before(
     queue: Queue, ready_flow: Flow
 ) -> None:
     failed = ready_flow.report("failed", datetime.now(UTC))
-    assert await outcome(queue, failed) == "applied"
+    assert await queue.outcome(failed) == "applied"
     answer = await ready_flow.api.send("POST", f"{ready_flow.url}/reset")
     assert answer.status == 202, answer.text
     await ready_flow.until_status("ready")
@@ -140,7 +136,7 @@ async def test_an_event_of_a_later_version_waits_in_the_queue(
     assert [line["attempts"] for line in lines[before:]] == [1, 2]
     # Events behind it do not wait for it.
     report = ready_flow.report("disabled", datetime.now(UTC))
-    assert await outcome(queue, report) == "applied"
+    assert await queue.outcome(report) == "applied"
 
 
 async def test_checks_and_reports_at_once_all_count(queue: Queue, service: Api) -> None:

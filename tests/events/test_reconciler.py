@@ -44,8 +44,11 @@ from shared.services.provisioning_flows import new_flow as stored_form
 from shared.services.readiness import Readiness
 from shared.services.reconciliation import Reconciler
 from tests.emulators.service_bus_fixtures import Emulator, running
-from tests.support.api import Api, CosmosFaults, Flow, request_body, until
+from tests.support.api import Api, Flow
+from tests.support.bodies import request_body
+from tests.support.cosmos import CosmosFaults
 from tests.support.stored import cosmos_client, create_database
+from tests.support.waiting import until
 
 DATABASE = "reconciler"
 KIND = "userProvisioningFlow"

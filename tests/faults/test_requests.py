@@ -12,7 +12,8 @@ from local.faults.requests import MOST_REQUESTS, Entry, RequestLog
 from local.host.layer import Asked
 from local.stack import Stack
 from tests.faults.conftest import Faults
-from tests.support.api import Api, request_body
+from tests.support.api import Api
+from tests.support.bodies import request_body
 from tests.support.wire import exchange, split
 
 

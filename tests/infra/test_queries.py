@@ -16,7 +16,10 @@ from azure.servicebus import ServiceBusMessage
 
 from local.stack import Stack
 from tests.infra.plan import ENVIRONMENTS, read
-from tests.support.api import Api, CosmosFaults, Queue, logged
+from tests.support.api import Api
+from tests.support.cosmos import CosmosFaults
+from tests.support.logs import logged
+from tests.support.queue import Queue
 
 # Columns of the tables, those that a query may want:
 # https://learn.microsoft.com/azure/azure-monitor/reference/tables/apptraces (and so on)

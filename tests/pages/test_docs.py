@@ -13,9 +13,10 @@ from local.swagger_ui import FILES, STATIC, digest, folder, shipped
 from tests.pages.browser import Browser, Page
 from tests.pages.looking import KINDS, PHONE, FlowSet, is_wider_than_the_window, violations
 
-CREATE_FLOW = "#operations-Provisioning_flows-create_provisioning_flow"
-CREATE_SET = "#operations-Flow_sets-create_flow_set"
-LIST_SETS = "#operations-Flow_sets-list_flow_sets"
+# The ids of elements end as those of operations do.
+CREATE_FLOW = '.opblock[id$="CreateProvisioningFlows"]'
+CREATE_SET = '.opblock[id$="CreateOutboundProvisioningFlowSets"]'
+LIST_SETS = '.opblock[id$="ListOutboundProvisioningFlowSets"]'
 VERSION, HASHES = shipped()
 LIBRARY = f"/pages/{folder(VERSION).name}"
 
@@ -101,7 +102,9 @@ async def test_the_four_published_examples_can_be_chosen_and_sent(
     async with docs(chromium, origin) as page:
         await authorize(page, token)
         await open_operation(page, CREATE_FLOW)
-        await page.fill(f"{CREATE_FLOW} input[placeholder=set_id]", flow_set.id)
+        await page.fill(
+            f"{CREATE_FLOW} input[placeholder=outboundProvisioningFlowSet-id]", flow_set.id
+        )
         choice = f"document.querySelector('{CREATE_FLOW} .examples-select-element')"
         names = await page.run(f"[...{choice}.options].map(option => option.value)")
         assert sorted(name for name in names if not name.startswith("__")) == sorted(KINDS)
@@ -175,7 +178,9 @@ async def test_the_faults_of_a_body_are_shown(
     async with docs(chromium, origin) as page:
         await authorize(page, token)
         await open_operation(page, CREATE_FLOW)
-        await page.fill(f"{CREATE_FLOW} input[placeholder=set_id]", flow_set.id)
+        await page.fill(
+            f"{CREATE_FLOW} input[placeholder=outboundProvisioningFlowSet-id]", flow_set.id
+        )
         await page.fill(f"{CREATE_FLOW} textarea", '{"@odata.type": "nonsense"}')
         answer = await execute(page, CREATE_FLOW, 400)
         assert "'nonsense' is not a type to use here" in answer

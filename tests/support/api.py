@@ -1,32 +1,24 @@
-"""The service from outside: requests and answers, waiting, and the requests to Cosmos DB."""
+"""The service from outside: requests, answers and flows."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import itertools
 import json
 import re
-import secrets
-import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import aiohttp
 from azure.servicebus import ServiceBusMessage
-from azure.servicebus.aio import ServiceBusSender
 from yarl import URL
 
-from local.stack import Stack
-from shared.adapters.archive import Archive
+from tests.support.bodies import request_body
+from tests.support.waiting import until
 
-PAYLOADS = Path(__file__).parents[2] / "shared" / "contract" / "examples"
-NAMES = ("administrative_unit", "class_group", "security_group", "user")
 GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{0,6}[1-9])?Z")
 CONTENT_TYPE = (
@@ -34,7 +26,6 @@ CONTENT_TYPE = (
     "IEEE754Compatible=false;charset=utf-8"
 )
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
-DEADLINE_SECONDS = 30.0
 
 
 _sort_indexes = itertools.count(1_000_000)
@@ -43,24 +34,6 @@ _sort_indexes = itertools.count(1_000_000)
 def sort_index() -> int:
     """A sortIndex that no other definition has."""
     return next(_sort_indexes)
-
-
-def request_body(name: str) -> bytes:
-    """A published request body, byte for byte."""
-    return (PAYLOADS / f"{name}.request.json").read_bytes()
-
-
-def in_order(text: str) -> Any:
-    """JSON as nested tuples: two are equal only with the same members in the same order."""
-    return json.loads(text, object_pairs_hook=lambda pairs: ("object", *pairs))
-
-
-async def until(happened: Callable[[], Awaitable[bool]], what: str) -> None:
-    """Poll until something happened, fail at the deadline."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not await happened():
-        assert time.monotonic() < deadline, f"not within {DEADLINE_SECONDS:.0f} s: {what}"
-        await asyncio.sleep(0.02)
 
 
 NONE: Mapping[str, object] = {}
@@ -252,33 +225,6 @@ def assert_envelope(answer: Answer, status: int, code: str) -> dict[str, Any]:
     return error
 
 
-async def event_outcomes(stack: Stack, event_id: str, deliveries: int = 1) -> list[str]:
-    """What became of each delivery of an event, as the host's log says."""
-    found: list[str] = []
-
-    async def is_logged() -> bool:
-        log = stack.log_file("host").read_text("utf-8", errors="replace")
-        about = f'"eventId": "{event_id}"'
-        lines = [line for line in log.splitlines() if about in line and '"outcome": ' in line]
-        found[:] = [json.loads(line[line.index("{") :])["outcome"] for line in lines]
-        return len(found) >= deliveries
-
-    await until(is_logged, f"event {event_id} is delivered {deliveries} times")
-    return found
-
-
-def bound_to(group_id: str) -> bytes:
-    """A user flow for one role group."""
-    body = json.loads(request_body("user"))
-    [entry, *_] = body["creationOptions"]["configurations"]
-    entry["roleGroup@odata.bind"] = (
-        f"https://graph.microsoft.com/beta/external/industryData/roleGroups/{group_id}"
-    )
-    entry["defaultPasswordSettings"]["password"] = secrets.token_urlsafe(12)
-    body["creationOptions"]["configurations"] = [entry]
-    return json.dumps(body).encode()
-
-
 async def ready_flow_of(service: Api, body: bytes) -> Flow:
     """Create a flow in a set of its own and wait until it is ready."""
     set_id = await service.new_set()
@@ -288,122 +234,3 @@ async def ready_flow_of(service: Api, body: bytes) -> Flow:
     flow = Flow(service, set_id, made["id"], made["@odata.type"].rpartition(".")[2])
     await flow.until_status("ready")
     return flow
-
-
-async def logged(stack: Stack, *texts: str, lines: int = 1) -> list[dict[str, Any]]:
-    """Wait for log lines of the app that hold all these texts; what they say."""
-    found: list[dict[str, Any]] = []
-
-    async def is_logged() -> bool:
-        log = stack.log_file("host").read_text("utf-8", errors="replace")
-        found[:] = [
-            json.loads(line[line.index("{") :])
-            for line in log[: log.rfind("\n") + 1].splitlines()
-            if '{"event": ' in line and all(text in line for text in texts)
-        ]
-        return len(found) >= lines
-
-    await until(is_logged, f"the log has {lines} lines with {texts}")
-    return found
-
-
-class Queue:
-    """The readiness queue as a provisioning engine and an operator use it."""
-
-    def __init__(self, sender: ServiceBusSender, archive: Archive, stack: Stack) -> None:
-        self.sender = sender
-        self.archive = archive
-        self.stack = stack
-
-    async def send(self, *messages: ServiceBusMessage) -> None:
-        """Send each message by itself, in this order."""
-        for message in messages:
-            await self.sender.send_messages(message)
-
-    async def outcomes(self, event_id: str, deliveries: int = 1) -> list[str]:
-        """What became of each delivery of an event, as the log says."""
-        return await event_outcomes(self.stack, event_id, deliveries)
-
-    async def archived(self, message_id: object) -> list[dict[str, Any]]:
-        """What is kept of a message as a dead letter so far."""
-        letters = [await self.archive.read(name) async for name in self.archive.names()]
-        return [letter for letter in letters if letter["messageId"] == message_id]
-
-    async def dead_lettered(self, *message_ids: object) -> list[dict[str, Any]]:
-        """Wait until messages are archived as dead letters; return what is kept of each."""
-        found: dict[str, dict[str, Any]] = {}
-
-        async def there() -> bool:
-            async for name in self.archive.names():
-                if name not in found:
-                    found[name] = await self.archive.read(name)
-            return {letter["messageId"] for letter in found.values()} >= set(message_ids)
-
-        await until(there, f"{len(message_ids)} messages are archived as dead letters")
-        return [letter for letter in found.values() if letter["messageId"] in message_ids]
-
-
-# What the SDK sends for one query across partitions: a try that the gateway refuses, a request for
-# the plan, and a page of each of the emulator's two ranges. A second page would be one more.
-ONE_QUERY = ["query", "plan", "query", "query"]
-
-
-@dataclass(frozen=True)
-class CosmosRequests:
-    """What reached the Cosmos DB emulator."""
-
-    http: aiohttp.ClientSession
-    url: str
-
-    async def reset(self) -> None:
-        """Forget what came so far."""
-        async with self.http.delete(self.url) as response:
-            response.raise_for_status()
-
-    async def read(self) -> list[dict[str, Any]]:
-        """The requests since the last reset: method, path, operation and status of each."""
-        async with self.http.get(self.url) as response:
-            response.raise_for_status()
-            log: list[dict[str, Any]] = (await response.json())["log"]
-            return log
-
-
-class Counted:
-    """Looks at what one operation asked of Cosmos DB."""
-
-    def __init__(self, requests: CosmosRequests, set_id: str) -> None:
-        self.requests = requests
-        self.set_id = set_id
-
-    async def read(self) -> list[str]:
-        """The methods of all requests but those about documents of other tests.
-
-        Queries do not count: the timer and the delayed events of other tests bring some.
-        """
-        methods = []
-        for entry in await self.requests.read():
-            if entry["operation"] in ("query", "plan"):
-                continue
-            document = re.search(r"/docs/([^/]+)", entry["path"])
-            if document is None or document[1] == self.set_id:
-                methods.append(str(entry["method"]))
-        return methods
-
-
-@dataclass(frozen=True)
-class CosmosFaults:
-    """Makes requests to the Cosmos DB emulator fail, while its block runs."""
-
-    http: aiohttp.ClientSession
-    url: str
-
-    @contextlib.asynccontextmanager
-    async def __call__(self, **fault: Any) -> AsyncIterator[None]:
-        """Have requests fail as local/emulators/cosmos/README.md says, until the block ends."""
-        async with self.http.post(self.url, json=fault) as response:
-            response.raise_for_status()
-        try:
-            yield
-        finally:
-            async with self.http.delete(self.url) as response:
-                response.raise_for_status()

@@ -13,6 +13,7 @@ from openapi_schema_validator import OAS31Validator
 import function_app  # noqa: F401 - its import registers the operations
 from functions.http import pages
 
+NAMESPACE = "microsoft.graph.industryData."
 METHODS = ("get", "post", "patch", "put", "delete", "head", "options")
 
 
@@ -50,7 +51,14 @@ def faults(schema: Mapping[str, Any], value: Any) -> list[str]:
 
 def answer_faults(schema: Mapping[str, Any], value: Any) -> list[str]:
     """What a schema finds wrong with an answer, of which it has to describe every member."""
-    schemas = {name: closed(each) for name, each in description()["components"]["schemas"].items()}
+    described = description()["components"]["schemas"]
+    bases = {
+        part["$ref"].rpartition("/")[2]
+        for each in described.values()
+        for part in each.get("allOf", ())
+        if "$ref" in part
+    }
+    schemas = {name: closed(each, whole=name not in bases) for name, each in described.items()}
     validator = OAS31Validator({**closed(schema), "components": {"schemas": schemas}})
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(value)]
 
@@ -66,23 +74,31 @@ def closed(node: Any, *, whole: bool = True) -> Any:
         for name, each in node.items()
     }
     is_open = (node.get("type") == "object" and "properties" in node) or "allOf" in node
-    if whole and is_open and not {"discriminator", "additionalProperties"} & node.keys():
+    if whole and is_open and "additionalProperties" not in node:
         made |= {"unevaluatedProperties": False, "patternProperties": {"@odata[.]": {}}}
     return made
 
 
+def schema(name: str) -> dict[str, Any]:
+    """The schema of a type of industryData."""
+    found: dict[str, Any] = description()["components"]["schemas"][NAMESPACE + name]
+    return found
+
+
 def component(name: str) -> dict[str, Any]:
-    return {"$ref": f"#/components/schemas/{name}"}
+    """A reference to a type of industryData."""
+    return {"$ref": f"#/components/schemas/{NAMESPACE}{name}"}
 
 
-CREATE_FLOW = "/beta/external/industryData/outboundProvisioningFlowSets/{set_id}/provisioningFlows"
+SETS = "/beta/external/industryData/outboundProvisioningFlowSets"
+CREATE_FLOW = f"{SETS}/{{outboundProvisioningFlowSet-id}}/provisioningFlows"
 
 
 def flow_to_create() -> dict[str, Any]:
     """The schema of the body that creates a flow."""
     content = description()["paths"][CREATE_FLOW]["post"]["requestBody"]["content"]
-    schema: dict[str, Any] = content["application/json"]["schema"]
-    return schema
+    found: dict[str, Any] = content["application/json"]["schema"]
+    return found
 
 
 def body(name: str) -> dict[str, Any]:

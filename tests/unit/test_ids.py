@@ -72,7 +72,7 @@ def test_the_counter_is_ticks_since_year_one_at_the_start_of_the_process() -> No
 def test_group_four_holds_the_low_bits_and_group_five_the_rest(
     counting_from: pytest.MonkeyPatch,
 ) -> None:
-    # The counter of a published id, so that the two groups are told apart.
+    # The counter of a published id, so that the two groups can be distinguished.
     counting_from.setattr(ids, "_counter", itertools.count(0x08DC4AC6FB7F3AC6))
     assert [ids.new_id()[19:] for _ in range(2)] == ["3ac6-08dc4ac6fb7f", "3ac7-08dc4ac6fb7f"]
 

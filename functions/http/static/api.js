@@ -41,13 +41,13 @@ export async function read(path, etag) {
 
 // Say in a sentence what an answer that is an error means.
 export function sentence(response, text) {
-  const told = told_by(text);
-  if (response.status === 401) return `The token was not accepted. ${told || "Paste another."}`;
-  if (response.status === 403) return `This token may not do that. ${told}`.trim();
-  return told || `The service answered ${response.status} without saying why. Try again later.`;
+  const said = explanation_in(text);
+  if (response.status === 401) return `The token was not accepted. ${said || "Paste another."}`;
+  if (response.status === 403) return `This token may not do that. ${said}`.trim();
+  return said || `The service answered ${response.status} without saying why. Try again later.`;
 }
 
-function told_by(text) {
+function explanation_in(text) {
   try {
     const message = JSON.parse(text).error.message;
     return typeof message === "string" ? message : "";
