@@ -9,10 +9,9 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
-from azure.servicebus import ServiceBusReceivedMessage
 
 from functions.http.paths import path_segments
-from local.faults import answers, endpoints
+from local.faults import answers, batches, endpoints
 from local.faults.reading import HEADER, Fault, RulesError
 from local.faults.requests import Entry, RequestLog
 from local.faults.rules import Rules, Target
@@ -72,16 +71,14 @@ class Faults:
             entry.end(status, ids[0] if ids else None, len(sent.body))
         return answer
 
-    async def takes(self, message: ServiceBusReceivedMessage) -> bool:
-        """Leave every message to the app."""
-        return False
-
     async def _answer(self, asked: Asked, entry: Entry, run: Run) -> HttpAnswer | Cut:
         try:
             fault = self._decide(asked, entry.operation)
         except RulesError as exc:
             return answers.refused(asked, exc.sentences)
         entry.fault = fault
+        if fault is None and entry.operation == "batch":
+            return await self._answer_batch(asked, entry, run)
         if fault is None:
             return await _carried_out(asked, entry, run)
         await asyncio.sleep(fault.delay)
@@ -92,6 +89,21 @@ class Faults:
         if fault.status is not None:
             return answers.failed(asked, fault.status, fault)
         return Cut(answer if fault.truncate else None)
+
+    async def _answer_batch(self, asked: Asked, entry: Entry, run: Run) -> HttpAnswer:
+        batch = batches.read(asked, self._operation, self._decide_part)
+        if batch is None:
+            return await _carried_out(asked, entry, run)
+        entry.parts = list(batch.entries)
+        await asyncio.sleep(batch.delay)
+        return batch.answered(await _carried_out(batch.asked, entry, run))
+
+    def _decide_part(self, asked: Asked, operation: str) -> Fault | None:
+        target = Target(asked.method, asked.path, operation, is_part=True)
+        fault = self.rules.decide(target, asked.headers.get(HEADER))
+        if fault is not None and not fault.fits_parts:
+            raise RulesError(["A part has no connection of its own: cut the whole batch."])
+        return fault
 
     def _decide(self, asked: Asked, operation: str) -> Fault | None:
         if path_segments(asked.path)[0].lower() != "beta":
