@@ -13,7 +13,7 @@ from aiohttp.web_request import BaseRequest
 from local.faults.reading import MOST_BYTES, RulesError
 from local.host.http import read_body
 
-#: names of this machine; any other was made to lead here by whoever owns it (DNS rebinding)
+#: names of this machine; another that leads here may be set up by an attacker (DNS rebinding)
 _OWN_HOST: Final = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
