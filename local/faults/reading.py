@@ -126,7 +126,7 @@ class _RuleSchema(_FaultSchema):
 
     @validates_schema
     def _known_operation(self, given: dict[str, Any], **_: Any) -> None:
-        if given.get("operation", "batch") not in self._operations:
+        if "operation" in given and given["operation"] not in self._operations:
             names = ", ".join(sorted(self._operations))
             raise ValidationError(f"Give one of {names}.", "operation")
 
