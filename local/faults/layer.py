@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from aiohttp.web_request import BaseRequest
 
 from functions.http.paths import path_segments
 from local.faults import answers, batches, endpoints
+from local.faults.readiness import Readiness
 from local.faults.reading import HEADER, MOST_BYTES, Fault, RulesError
 from local.faults.requests import Entry, RequestLog
 from local.faults.rules import Rules, Target
@@ -36,6 +38,7 @@ class Faults:
         self._file_state: tuple[int, int] | None = (0, 0)
         self._read_file()
         self._log = RequestLog()
+        self._readiness = Readiness(environ)
         self._served: dict[str, Mapping[str, endpoints.Serve]] = {
             "/local/faults": {
                 "GET": self._get_rules,
@@ -90,6 +93,10 @@ class Faults:
             entry.end(status, ids[0] if ids else None, len(sent.body))
         return answer
 
+    def message(self, body: bytes) -> AbstractAsyncContextManager[None]:
+        """Surround the processing of one message of a queue."""
+        return self._readiness.message(body)
+
     async def _answer(self, asked: Asked, entry: Entry, run: Run) -> HttpAnswer | Cut:
         try:
             fault = self._decide(asked, entry.operation)
@@ -101,6 +108,9 @@ class Faults:
         if fault is None:
             return await _carried_out(asked, entry, run)
         await asyncio.sleep(fault.delay)
+        if fault.readiness_status is not None:
+            entry.carried_out = True
+            return await self._readiness.create(asked, fault, run)
         late = fault.truncate or fault.when == "after"
         if fault.status is None and not fault.cut and not fault.truncate:
             return await _carried_out(asked, entry, run)
@@ -121,6 +131,8 @@ class Faults:
         target = Target(asked.method, asked.path, operation, is_part=True)
         fault = self.rules.decide(target, asked.headers.get(HEADER))
         if fault is not None and not fault.fits_parts:
+            if fault.readiness_status is not None:
+                raise RulesError(["A part gets no readiness: create the flow by itself."])
             raise RulesError(["A part has no connection of its own: cut the whole batch."])
         return fault
 

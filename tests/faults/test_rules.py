@@ -104,7 +104,7 @@ def test_a_preflight_fails_only_by_name() -> None:
 @pytest.mark.parametrize(
     ("rule", "sentence"),
     [
-        ({}, "rules[0]: Give one of status, cut, truncate, or delay alone."),
+        ({}, "rules[0]: Give one of status, cut, truncate, readinessStatus, or delay"),
         ({"status": 429, "cut": True}, "rules[0]: Give one of status, cut,"),
         ({"status": 404}, "rules[0].status: Must be one of: 401, 412, 429,"),
         ({"status": "429"}, "rules[0].status: Not a valid integer."),
