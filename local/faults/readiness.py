@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import azure.functions as func
+import jwt
 from azure.servicebus.aio import ServiceBusClient
 
 from functions.http.requests import json_body
@@ -24,6 +25,7 @@ from local.host.layer import Asked, Run
 from local.host.logs import HOST
 from shared.adapters.service_bus import QueuePublisher
 from shared.contract.events import report
+from shared.domain.context import current_tenant
 from shared.domain.errors import PublishFailed
 from shared.domain.readiness import EventType
 
@@ -88,7 +90,9 @@ class Readiness:
             ),
             self._environ["READINESS_QUEUE"],
         )
+        whose = current_tenant.set(_tenant(asked.headers))
         event = report(set_id, kind, flow_id, fault.readiness_status, reason=fault.reason)
+        current_tenant.reset(whose)
         try:
             await publisher.publish(event)
         except PublishFailed as exc:
@@ -100,6 +104,15 @@ class Readiness:
     def _release(self, flow_id: str) -> None:
         if held := self._held.pop(flow_id, None):
             held.set()
+
+
+def _tenant(headers: Mapping[str, str]) -> str | None:
+    """The tenant of the token that the service has accepted; None without one."""
+    token = headers.get("authorization", "").partition(" ")[2]
+    try:
+        return str(jwt.decode(token, options={"verify_signature": False})["tid"])
+    except (jwt.PyJWTError, KeyError):
+        return None
 
 
 def _about(body: bytes) -> tuple[str, str]:

@@ -20,7 +20,6 @@ from shared.bootstrap.adapters import (
     dead_letter_queue,
     earlier_documents,
     password_audit,
-    printer,
     queue_depth,
     readiness_store,
     tenants,
@@ -36,6 +35,9 @@ from shared.bootstrap.adapters import (
 )
 from shared.bootstrap.adapters import (
     keyring as keyring,
+)
+from shared.bootstrap.adapters import (
+    printer as printer,
 )
 from shared.bootstrap.adapters import (
     publisher as publisher,

@@ -38,6 +38,7 @@ from shared.services.receiving import (
 )
 from tests.emulators.service_bus_fixtures import SDK_LEAKS_SOCKETS
 from tests.support.api import Answer, Api, Flow, assert_envelope, sort_index
+from tests.support.app import forget
 from tests.support.bodies import request_body
 from tests.support.cosmos import CosmosFaults
 from tests.support.logs import event_outcomes, logged
@@ -215,14 +216,11 @@ async def nothing_answers(monkeypatch: pytest.MonkeyPatch, stack: Stack) -> Asyn
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    cached = [each for each in vars(bootstrap).values() if hasattr(each, "cache_clear")]
-    for each in cached:
-        each.cache_clear()
+    forget()
     yield
     await bootstrap.cosmos().close()
     await bootstrap.publisher().close()
-    for each in cached:
-        each.cache_clear()
+    forget()
 
 
 async def test_an_event_that_cannot_even_be_put_back_is_held_before_it_is_given_back(

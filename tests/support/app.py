@@ -1,0 +1,14 @@
+"""The app in the process of a test, with settings of the test's own."""
+
+from __future__ import annotations
+
+from shared import bootstrap
+from shared.bootstrap import adapters
+
+
+def forget() -> None:
+    """Have whatever the app built from its settings built again."""
+    for module in (bootstrap, adapters):
+        for each in vars(module).values():
+            if hasattr(each, "cache_clear"):
+                each.cache_clear()
