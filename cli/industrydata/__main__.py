@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from industrydata import __version__
+from industrydata.commands.assigning import assign_earlier
 from industrydata.commands.completion import completion
 from industrydata.commands.dead_letters import dead_letters
 from industrydata.commands.doctor import doctor
@@ -49,7 +50,7 @@ def main_group(context: click.Context, url: str | None, use_azd: bool) -> None:
     context.obj = Session(url, use_azd)
 
 
-for command in (sets, flows, report, dead_letters, passwords, doctor, completion):
+for command in (sets, flows, report, dead_letters, passwords, assign_earlier, doctor, completion):
     main_group.add_command(command)
 
 

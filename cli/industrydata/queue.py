@@ -36,8 +36,12 @@ def reported(
     status: str,
     reason: str | None,
     revision: int | None,
+    tenant: str | None,
 ) -> Event:
-    """Make the event that reports a flow's status; docs/provisioning-engine.md describes it."""
+    """Make the event that reports a flow's status; docs/provisioning-engine.md describes it.
+
+    `tenant` is whose flow it is, None where that is not known.
+    """
     event_id, now = str(uuid.uuid4()), datetime.now(UTC)
     flow_id = str(flow.get("id"))
     data = {
@@ -56,6 +60,7 @@ def reported(
         "subject": f"outboundProvisioningFlowSets/{set_id}/provisioningFlows/{flow_id}",
         "time": now.isoformat(timespec="microseconds").replace("+00:00", "Z"),
         "datacontenttype": "application/json",
+        **({"tenantid": tenant} if tenant is not None else {}),
         "data": {name: value for name, value in data.items() if value is not None},
     }
     return Event(event_id, now, json.dumps(event, ensure_ascii=False).encode())

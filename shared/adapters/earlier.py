@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import dataclass
 from typing import Any, Final
 
 from azure.core import MatchConditions
@@ -29,6 +30,15 @@ _SECONDS: Final = 7.0
 _LOOK_AGAIN_SECONDS: Final = 600.0
 
 
+@dataclass(frozen=True)
+class Moved:
+    """How many documents were moved, which stay for good, and whether all others are moved."""
+
+    count: int
+    staying: list[str]
+    complete: bool
+
+
 class EarlierDocuments:
     """The containers of before, by the members that they are partitioned by.
 
@@ -47,6 +57,7 @@ class EarlierDocuments:
         ]
         self._moving = asyncio.Lock()
         self._looked_at = -_LOOK_AGAIN_SECONDS
+        self._staying: set[str] = set()
 
     async def move_all(self) -> None:
         """See that nothing is left to move; raises StoreUnavailable while something is.
@@ -58,11 +69,24 @@ class EarlierDocuments:
         async with self._moving:
             if time.monotonic() - self._looked_at < _LOOK_AGAIN_SECONDS:
                 return
-            until = time.monotonic() + left(_SECONDS)
-            while await self._move_some(_MOST):
-                if time.monotonic() > until:
-                    raise StoreUnavailable
-            self._looked_at = time.monotonic()
+            if not (await self._move()).complete:
+                raise StoreUnavailable
+
+    async def move(self) -> Moved:
+        """Move documents for some seconds, however long ago it was looked for them last."""
+        async with self._moving:
+            return await self._move()
+
+    async def _move(self) -> Moved:
+        until = time.monotonic() + left(_SECONDS)
+        self._staying.clear()
+        count = 0
+        while some := await self._move_some(_MOST):
+            count += some
+            if time.monotonic() > until:
+                return Moved(count, sorted(self._staying), complete=False)
+        self._looked_at = time.monotonic()
+        return Moved(count, sorted(self._staying), complete=True)
 
     async def _move_some(self, most: int) -> int:
         """Move documents, at most `most` of each kind, and return how many were.
@@ -75,7 +99,9 @@ class EarlierDocuments:
             found = await self._found(container, most)
             for start in range(0, len(found), _AT_ONCE):
                 batch = found[start : start + _AT_ONCE]
-                moved = await asyncio.gather(*(self._move(container, key, items, d) for d in batch))
+                moved = await asyncio.gather(
+                    *(self._move_one(container, key, items, d) for d in batch)
+                )
                 count += sum(moved)
         if count:
             log_event("earlierDocumentsMoved", count=count)
@@ -91,7 +117,7 @@ class EarlierDocuments:
         except CosmosResourceNotFoundError:
             return []  # a service that began with tenants has no such container
 
-    async def _move(
+    async def _move_one(
         self, container: ContainerProxy, key: str, items: Partition, document: dict[str, Any]
     ) -> bool:
         """Move a document; False where it stays: another has its place, or it changed."""
@@ -104,6 +130,7 @@ class EarlierDocuments:
             except CosmosResourceNotFoundError:
                 # A definition whose code or sort index another one has by now.
                 log_event("earlierDocumentLeft", logging.WARNING, id=document["id"])
+                self._staying.add(document["id"])
                 return False
         try:
             async with self._cosmos.request():

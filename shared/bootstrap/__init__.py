@@ -54,6 +54,7 @@ from shared.domain.context import served_tenant
 if TYPE_CHECKING:
     from shared.services.announcing import Announcer
     from shared.services.archiving import Archiving
+    from shared.services.assigning import Assigning
     from shared.services.dead_letters import DeadLetters
     from shared.services.flow_sets import FlowSets
     from shared.services.health import Health
@@ -177,11 +178,27 @@ def rotation() -> Rotation:
 
 
 @PerTenant
+def assigning() -> Assigning:
+    """Return what assigns the documents of earlier releases."""
+    from shared.services.assigning import Assigning
+
+    return Assigning(earlier_documents(), served_tenant(), tenants()[0])
+
+
+@PerTenant
 def overview() -> Overview:
     """Return what reads the status page's data."""
+    from shared.services.archiving import owner_of
     from shared.services.overview import Overview
 
-    return Overview(flow_store(), archive(), queue_depth())
+    tenant, served = served_tenant(), tenants()
+    return Overview(
+        flow_store(),
+        archive(),
+        queue_depth(),
+        tenant,
+        (lambda message: owner_of(message, served) == tenant) if len(served) > 1 else None,
+    )
 
 
 async def _probe_blobs() -> None:
@@ -250,6 +267,7 @@ async def close() -> None:
         reconciler,
         dead_letters,
         rotation,
+        assigning,
         overview,
         receiver,
         archiving,

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from shared.adapters.keyring import Keyring
     from shared.adapters.partition import Partition
     from shared.adapters.password_audit import PasswordAudit
+    from shared.adapters.queue_depth import QueueDepth
     from shared.adapters.readiness_store import ReadinessStore
-    from shared.adapters.service_bus import QueueDepth, QueuePublisher
+    from shared.adapters.service_bus import QueuePublisher
     from shared.contract.printing import Printer
 
 
@@ -238,6 +239,6 @@ def dead_letter_queue() -> DeadLetterQueue:
 @functools.cache
 def queue_depth() -> QueueDepth:
     """Return what counts the messages of the readiness queue."""
-    from shared.adapters.service_bus import QueueDepth
+    from shared.adapters.queue_depth import QueueDepth
 
     return QueueDepth(service_bus(), settings().readiness_queue)

@@ -32,7 +32,7 @@ _LOGGED_FAULT: Final = 300
 class Archiving:
     """Archives messages; `archive` returns the archive of the tenant being served.
 
-    What names no tenant that is served goes to the first of `tenants`, which is the operator's own.
+    Where `owner_of` finds no other, that is the first of `tenants`, which is the operator's own.
     """
 
     tenants: Sequence[str]
@@ -42,11 +42,10 @@ class Archiving:
 
     async def keep(self, message: QueueMessage) -> None:
         """Archive a message that cannot be processed; raises StoreUnavailable."""
-        named = _tenant_named(message)
         fault = fault_of(message)
         if fault is None:
-            fault = self._wrong_tenant(named)
-        served = current_tenant.set(named if named in self.tenants else self.tenants[0])
+            fault = self._wrong_tenant(message)
+        served = current_tenant.set(owner_of(message, self.tenants))
         try:
             name = await self.archive().keep(message, fault)
             log_event(
@@ -73,13 +72,19 @@ class Archiving:
         if taken:
             log_event("deadLettersCollected", archived=taken, more=full)
 
-    def _wrong_tenant(self, named: str | None) -> str | None:
+    def _wrong_tenant(self, message: QueueMessage) -> str | None:
         """Say what is wrong with the tenant that a well-formed event names."""
         try:
-            tenant_of(named, self.tenants)
+            tenant_of(_tenant_named(message), self.tenants)
         except InvalidEvent as exc:
             return str(exc)
         return None
+
+
+def owner_of(message: QueueMessage, tenants: Sequence[str]) -> str:
+    """Return the tenant that a message names, the first where it names none that is served."""
+    named = _tenant_named(message)
+    return str(named) if named in tenants else tenants[0]
 
 
 def _tenant_named(message: QueueMessage) -> str | None:

@@ -450,6 +450,7 @@ UNCALLED = {
     "readinessHistory",
     "readPasswords",
     "resealPasswords",
+    "assignEarlierDocuments",
     "reset",
     "$batch",
     "$metadata",

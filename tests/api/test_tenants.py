@@ -395,6 +395,18 @@ async def emptied(service: Api) -> None:
 # --- what was stored before ---------------------------------------------------------------------
 
 
+async def test_only_the_first_tenant_has_what_was_stored_before_assigned_to_it(
+    services: dict[str, Api],
+) -> None:
+    url = f"{services[FIRST].industry_data}/assignEarlierDocuments"
+    refused = await services[SECOND].post(url, {})
+    assert (refused.status, refused.json()["error"]["code"]) == (409, "Conflict")
+    answer = await services[FIRST].post(url, {})
+    assert answer.status == 200
+    assert answer.json()["complete"] is True
+    assert (answer.json()["tenantId"], answer.json()["staying"]) == (FIRST, [])
+
+
 async def test_what_was_stored_before_is_the_first_tenants(
     shared_stack: Stack, services: dict[str, Api]
 ) -> None:

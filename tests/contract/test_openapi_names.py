@@ -21,6 +21,7 @@ IDS = {
     ("get", "/beta/external"): "external.external.GetExternal",
     ("get", ROOT): "external.GetIndustryData",
     ("post", f"{ROOT}/resealPasswords"): "external.industryData.resealPasswords",
+    ("post", f"{ROOT}/assignEarlierDocuments"): "external.industryData.assignEarlierDocuments",
     **{
         key: f"external.industryData.{name}"
         for collection, entity, digits in (

@@ -25,7 +25,7 @@ from shared.adapters.archive import Archive
 from shared.adapters.cosmos import Cosmos
 from shared.adapters.flow_store import FlowStore
 from shared.adapters.partition import FLOW_SETS, Partition
-from shared.adapters.service_bus import QueueDepth
+from shared.adapters.queue_depth import QueueDepth
 from shared.contract.dead_letters import QueueMessage
 from shared.domain.context import LOCAL_TENANT
 from shared.services.overview import DEAD_LETTER_DAYS, Overview
@@ -145,7 +145,7 @@ def letter(age: timedelta) -> QueueMessage:
 
 
 async def dead_letters(archive: Archive, store: FlowStore, depth: QueueDepth) -> Any:
-    overview = Overview(store, archive, depth)
+    overview = Overview(store, archive, depth, LOCAL_TENANT)
 
     async def are_looked_at() -> bool:
         return (await overview.read({}))["queue"] is not None

@@ -189,6 +189,7 @@ function sign_out() {
   token.forget();
   shown = { etag: null, path: null, overview: null };
   read_at = "";
+  put(at("tenant"), "");
   at("totals").replaceChildren();
   at("sets").tBodies[0].replaceChildren();
   letters.close();
@@ -221,7 +222,8 @@ function show_pages({ found, value, more }) {
   put(at("place"), value.length ? `${count(first)} to ${count(first + value.length - 1)} of ${count(found)}` : "");
 }
 
-function show_totals({ flowSets, complete, counts, sets, stuck, queue, deadLetters }) {
+function show_totals({ tenantId, flowSets, complete, counts, sets, stuck, queue, deadLetters }) {
+  put(at("tenant"), `Tenant ${tenantId}`);
   const flows = (status) =>
     status === "stuck" ? stuck : Object.values(counts).reduce((sum, kind) => sum + (kind[status] ?? 0), 0);
   const most = queue && !queue.complete ? "+" : "";
