@@ -21,15 +21,18 @@ from tests.support.stored import cosmos_client
 
 @pytest.fixture
 async def earlier(stack: Stack) -> AsyncIterator[dict[str, ContainerProxy]]:
-    """The containers that releases before had, as long as the test runs."""
+    """The containers that releases before had; a test's documents in them are deleted."""
     async with cosmos_client(stack.config.cosmos_endpoint) as client:
         database = client.get_database_client(COSMOS_DATABASE)
-        yield {
-            name: await database.create_container_if_not_exists(name, PartitionKey(path=path))
-            for name, path in (("roleGroups", "/id"), ("referenceDefinitions", "/referenceType"))
+        keys = {"roleGroups": "id", "referenceDefinitions": "referenceType"}
+        containers = {
+            name: await database.create_container_if_not_exists(name, PartitionKey(path=f"/{key}"))
+            for name, key in keys.items()
         }
-        for name in ("roleGroups", "referenceDefinitions"):
-            await database.delete_container(name)
+        yield containers
+        for name, container in containers.items():
+            for left in [each async for each in container.read_all_items()]:
+                await container.delete_item(left["id"], left[keys[name]])
 
 
 async def assign(command: Command, *arguments: str) -> Ran:
