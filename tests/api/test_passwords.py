@@ -178,6 +178,7 @@ async def test_each_reading_leaves_a_record_and_a_line_that_name_the_caller(
         "flowId": flow.id,
         "caller": caller,
         "count": 2,
+        "tenant": LOCAL_TENANT,
         "traceId": trace_id,
     }
     [request] = [line for line in found if line["event"] == "request"]
@@ -186,9 +187,10 @@ async def test_each_reading_leaves_a_record_and_a_line_that_name_the_caller(
     [(name, record)] = await records(stack, flow)
     assert name == recorded
     at = datetime.fromisoformat(record.pop("time"))
-    assert name.startswith(f"{at:%Y/%m/%d/%H%M%S}-")
+    assert name.startswith(f"{LOCAL_TENANT}/{at:%Y/%m/%d/%H%M%S}-")
     assert abs(datetime.now(UTC) - at) < timedelta(minutes=2)
     assert record == {
+        "tenant": LOCAL_TENANT,
         "flowSetId": flow.set_id,
         "flowId": flow.id,
         "roleGroups": ["staff", "students"],

@@ -217,7 +217,7 @@ async def test_an_event_of_a_later_version_is_put_back_for_that_release(world: W
     await world.letters.replay(name)
     back = await world.received()
     await world.receiver.complete_message(back)
-    assert json.loads(b"".join(back.body)) == newer
+    assert json.loads(b"".join(back.body)) == newer | {"tenantid": LOCAL_TENANT}
 
 
 async def test_a_pass_takes_a_bounded_number_and_a_full_one_is_followed_at_once(

@@ -243,7 +243,7 @@ async def test_a_set_of_more_due_flows_than_a_run_requests_does_not_stop_it(worl
     operations = [
         {"op": "add", "path": f"/flows/{kind}", "value": flow} for kind, flow in others.items()
     ]
-    await world.sets.patch_item(set_id, set_id, operations)
+    await world.sets.patch_item(set_id, LOCAL_TENANT, operations)
     assert [await world.reconciler.run(1, SECONDS) for _ in range(4)] == [1, 1, 1, 0]
     assert await world.requested() == [set_id] * 3
 

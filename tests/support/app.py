@@ -10,5 +10,5 @@ def forget() -> None:
     """Have whatever the app built from its settings built again."""
     for module in (bootstrap, adapters):
         for each in vars(module).values():
-            if hasattr(each, "cache_clear"):
+            if hasattr(each, "cache_clear") and not isinstance(each, type):
                 each.cache_clear()
