@@ -23,7 +23,7 @@ from azure.servicebus.aio import ServiceBusSender
 from bench.measure import in_turns_async, seed_bodies, stack
 from functions.http.provisioning_flows import create_provisioning_flow
 from local.access_token import application_token
-from shared import bootstrap
+from shared import bootstrap, connections
 from shared.contract import events
 from shared.contract.json_body import read_json
 from shared.contract.loading import load_flow
@@ -96,7 +96,7 @@ async def measure(token: str) -> None:
 
     config = bootstrap.settings()
     async with (
-        bootstrap._service_bus() as service_bus,
+        connections.service_bus() as service_bus,
         service_bus.get_queue_sender(config.readiness_queue) as sender,
         CosmosClient(config.cosmos_endpoint, config.cosmos_key or "") as plain,
     ):

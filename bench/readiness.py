@@ -28,7 +28,7 @@ from bench.create_cpu import new_sets
 from bench.measure import Compared, app_folder, child_of, cpu_ms, process, seed_bodies, stack
 from local.components import free_ports
 from local.stack import Stack
-from shared import bootstrap
+from shared import bootstrap, connections
 from shared.contract import events
 from shared.contract.json_body import read_json
 from shared.contract.loading import load_flow
@@ -108,7 +108,7 @@ async def until_empty(receiver: ServiceBusReceiver) -> None:
 
 def receiver() -> ServiceBusReceiver:
     """A receiver of the readiness queue; it opens a connection of its own."""
-    return bootstrap._service_bus().get_queue_receiver(bootstrap.settings().readiness_queue)
+    return connections.service_bus().get_queue_receiver(bootstrap.settings().readiness_queue)
 
 
 async def requests_of(running: Stack, method: str) -> int:

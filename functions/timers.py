@@ -19,3 +19,9 @@ async def reconcile_readiness(timer: func.TimerRequest) -> None:
 async def archive_dead_letters(timer: func.TimerRequest) -> None:
     """Archive what is in the dead-letter queue, with the reason."""
     await bootstrap.dead_letters().collect()
+
+
+@bp.timer_trigger(arg_name="timer", schedule="15 * * * * *", use_monitor=True)
+async def watch_subscriptions(timer: func.TimerRequest) -> None:
+    """Remove subscriptions that have ended, and have served those that have something due."""
+    await bootstrap.deliveries().watch()

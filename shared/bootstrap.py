@@ -1,4 +1,4 @@
-"""The composition root: settings are read and SDK clients are built here, once, at first use.
+"""The composition root: everything is built here, once, at first use.
 
 The SDKs are imported inside the functions: a cold start that answers from memory does not pay for
 them. Tests point the app elsewhere by its settings, never by replacing a client.
@@ -7,31 +7,29 @@ them. Tests point the app elsewhere by its settings, never by replacing a client
 from __future__ import annotations
 
 import functools
-import logging
-import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from shared.settings import Settings
+from shared.connections import blobs, cosmos, credential, in_azure, service_bus
+from shared.connections import settings as settings
 
 if TYPE_CHECKING:
-    from azure.core.credentials_async import AsyncTokenCredential
-    from azure.servicebus.aio import ServiceBusClient
-    from azure.storage.blob.aio import BlobServiceClient
-
     from shared.adapters.archive import Archive
     from shared.adapters.catalog_store import CatalogStore
-    from shared.adapters.cosmos import Cosmos
     from shared.adapters.dead_letter_queue import DeadLetterQueue
     from shared.adapters.entra import Authorizer
     from shared.adapters.flow_store import FlowStore
     from shared.adapters.password_audit import PasswordAudit
     from shared.adapters.readiness_store import ReadinessStore
+    from shared.adapters.receivers import Receivers
     from shared.adapters.service_bus import QueueDepth, QueuePublisher
+    from shared.adapters.subscription_store import SubscriptionStore
     from shared.contract.printing import Printer
     from shared.services.announcing import Announcer
     from shared.services.dead_letters import DeadLetters
+    from shared.services.deliveries import Deliveries
     from shared.services.flow_sets import FlowSets
     from shared.services.health import Health
+    from shared.services.notifying import Notifier
     from shared.services.overview import Overview
     from shared.services.provisioning_flows import ProvisioningFlows
     from shared.services.readiness import Readiness
@@ -42,24 +40,10 @@ if TYPE_CHECKING:
     from shared.services.role_groups import RoleGroups
     from shared.services.roots import Roots
     from shared.services.rotation import Rotation
+    from shared.services.subscriptions import Subscriptions
 
 
-# --- settings and adapters ---------------------------------------------------------------------
-
-
-@functools.cache
-def settings() -> Settings:
-    """Return the app settings; raises SettingsError that names every fault."""
-    # At INFO, which is the worker's level, the SDKs write all headers of every request.
-    for sdk in (
-        "azure.core",
-        "azure.cosmos",
-        "azure.identity",
-        "azure.servicebus",
-        "azure.storage",
-    ):
-        logging.getLogger(sdk).setLevel(logging.WARNING)
-    return Settings.read(os.environ)
+# --- adapters ----------------------------------------------------------------------------------
 
 
 @functools.cache
@@ -80,59 +64,12 @@ def printer() -> Printer:
     return Printer(settings().graph_root)
 
 
-def _in_azure() -> bool:
-    # Set wherever Azure gives an app an identity, and nowhere else.
-    return bool(os.environ.get("IDENTITY_ENDPOINT"))
-
-
-@functools.cache
-def _credential() -> AsyncTokenCredential:
-    """The app's own identity; on an operator's machine that of `az login`, `azd auth login`, ..."""
-    from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
-
-    if _in_azure():
-        return ManagedIdentityCredential(client_id=settings().identity_client_id)
-    return DefaultAzureCredential()
-
-
-@functools.cache
-def _cosmos() -> Cosmos:
-    from urllib.request import getproxies
-
-    from azure.core.pipeline.transport import AioHttpTransport
-    from azure.cosmos.aio import CosmosClient
-
-    from shared.adapters.cosmos import MOST_WAIT_SECONDS, Cosmos, on_response
-
-    config = settings()
-    client = CosmosClient(
-        config.cosmos_endpoint,
-        config.cosmos_key or _credential(),
-        # An emulator names itself by an address that may not be the one it is reached at.
-        enable_endpoint_discovery=config.cosmos_key is None,
-        # With them, aiohttp looks the proxy up in a thread at every request: 40 % of a write's CPU.
-        transport=AioHttpTransport(use_env_settings=bool(getproxies())),
-        connection_timeout=5,
-        read_timeout=5,
-        # Within the ten seconds of a request: a throttled request is repeated as the service
-        # says, at most nine times and for five seconds in all; without a connection at once and
-        # twice more, a second apart.
-        retry_throttle_total=9,
-        retry_throttle_backoff_max=MOST_WAIT_SECONDS,
-        retry_connect=3,
-        retry_read=3,
-        retry_backoff_factor=1,
-        raw_response_hook=on_response,
-    )
-    return Cosmos(client, config.cosmos_database)
-
-
 @functools.cache
 def flow_store() -> FlowStore:
     """Return the one store of flow sets."""
     from shared.adapters.flow_store import FlowStore
 
-    return FlowStore(_cosmos())
+    return FlowStore(cosmos())
 
 
 @functools.cache
@@ -147,26 +84,23 @@ def catalog() -> CatalogStore:
     """Return the one store of role groups and reference definitions."""
     from shared.adapters.catalog_store import CatalogStore
 
-    return CatalogStore(_cosmos())
+    return CatalogStore(cosmos())
 
 
 @functools.cache
-def _blobs() -> BlobServiceClient:
-    from azure.storage.blob.aio import BlobServiceClient
+def _subscription_store() -> SubscriptionStore:
+    from shared.adapters.subscription_store import SubscriptionStore
+
+    return SubscriptionStore(cosmos())
+
+
+@functools.cache
+def _receivers() -> Receivers:
+    from shared.adapters.receivers import Receivers
 
     config = settings()
-    # By default the SDK goes on for a minute, which is all that a function has.
-    patience: dict[str, Any] = {
-        "connection_timeout": 5,
-        "read_timeout": 5,
-        "retry_total": 1,
-        "initial_backoff": 1,
-        "random_jitter_range": 1,
-    }
-    if config.storage_connection is not None:
-        return BlobServiceClient.from_connection_string(config.storage_connection, **patience)
-    assert config.storage_blob_uri is not None  # noqa: S101 - Settings.read saw to it
-    return BlobServiceClient(config.storage_blob_uri, _credential(), **patience)
+    # Keys are for the emulators: only with them may this machine be called.
+    return Receivers(config.notification_hosts, local=config.cosmos_key is not None)
 
 
 @functools.cache
@@ -174,47 +108,42 @@ def archive() -> Archive:
     """Return the archive of dead letters."""
     from shared.adapters.archive import Archive
 
-    return Archive(_blobs())
+    return Archive(blobs())
 
 
 @functools.cache
 def _password_audit() -> PasswordAudit:
     from shared.adapters.password_audit import PasswordAudit
 
-    return PasswordAudit(_blobs())
+    return PasswordAudit(blobs())
 
 
 @functools.cache
 def publisher() -> QueuePublisher:
     """Return the one sender to the readiness queue."""
+    return _publisher(settings().readiness_queue)
+
+
+@functools.cache
+def _notification_publisher() -> QueuePublisher:
+    return _publisher(settings().notifications_queue)
+
+
+def _publisher(queue: str) -> QueuePublisher:
     from shared.adapters.service_bus import CONNECT_SECONDS, QueuePublisher
 
     config = settings()
     # The Azure CLI alone may take many seconds for a token.
-    from_cli = config.service_bus_connection is None and not _in_azure()
+    from_cli = config.service_bus_connection is None and not in_azure()
     seconds = 30.0 if from_cli else CONNECT_SECONDS
-    return QueuePublisher(_service_bus(), config.readiness_queue, seconds)
-
-
-def _service_bus() -> ServiceBusClient:
-    from azure.servicebus.aio import ServiceBusClient
-
-    config = settings()
-    if config.service_bus_connection is not None:
-        return ServiceBusClient.from_connection_string(
-            config.service_bus_connection, retry_total=1, retry_backoff_factor=0.2
-        )
-    assert config.service_bus_namespace is not None  # noqa: S101 - Settings.read saw to it
-    return ServiceBusClient(
-        config.service_bus_namespace, _credential(), retry_total=1, retry_backoff_factor=0.2
-    )
+    return QueuePublisher(service_bus(), queue, seconds)
 
 
 @functools.cache
 def _dead_letter_queue() -> DeadLetterQueue:
     from shared.adapters.dead_letter_queue import DeadLetterQueue
 
-    return DeadLetterQueue(_service_bus(), settings().readiness_queue)
+    return DeadLetterQueue(service_bus(), settings().readiness_queue)
 
 
 @functools.cache
@@ -222,7 +151,7 @@ def queue_depth() -> QueueDepth:
     """Return what counts the messages of the readiness queue."""
     from shared.adapters.service_bus import QueueDepth
 
-    return QueueDepth(_service_bus(), settings().readiness_queue)
+    return QueueDepth(service_bus(), settings().readiness_queue)
 
 
 # --- use cases ---------------------------------------------------------------------------------
@@ -233,7 +162,7 @@ def flow_sets() -> FlowSets:
     """Return the use cases of flow sets."""
     from shared.services.flow_sets import FlowSets
 
-    return FlowSets(flow_store(), catalog(), _answers(), _repeats())
+    return FlowSets(flow_store(), catalog(), _answers(), _repeats(), _notifier())
 
 
 @functools.cache
@@ -251,6 +180,29 @@ def provisioning_flows() -> ProvisioningFlows:
         _password_audit,
         _repeats(),
     )
+
+
+@functools.cache
+def subscriptions() -> Subscriptions:
+    """Return the use cases of subscriptions."""
+    from shared.services.subscriptions import Subscriptions
+
+    return Subscriptions(
+        _subscription_store(),
+        flow_store(),
+        _receivers(),
+        _notifier(),
+        _answers(),
+        settings().keyring,
+    )
+
+
+@functools.cache
+def deliveries() -> Deliveries:
+    """Return what sends change notifications."""
+    from shared.services.deliveries import Deliveries
+
+    return Deliveries(_subscription_store(), _receivers(), _notifier(), settings().keyring)
 
 
 @functools.cache
@@ -283,7 +235,7 @@ def readiness() -> Readiness:
     from shared.services.readiness import Readiness
 
     # Dead letters are rare, and the SDK of Blob Storage takes its time to load.
-    return Readiness(_readiness_store(), catalog(), publisher(), dead_letters)
+    return Readiness(_readiness_store(), catalog(), publisher(), dead_letters, _notifier())
 
 
 @functools.cache
@@ -335,10 +287,18 @@ def health() -> Health:
 
 
 @functools.cache
+def _notifier() -> Notifier:
+    from shared.services.notifying import Notifier
+
+    enabled = bool(settings().notification_hosts)
+    return Notifier(_subscription_store(), _notification_publisher(), enabled=enabled)
+
+
+@functools.cache
 def _announcer() -> Announcer:
     from shared.services.announcing import Announcer
 
-    return Announcer(publisher(), catalog())
+    return Announcer(publisher(), catalog(), _notifier())
 
 
 @functools.cache
@@ -357,7 +317,16 @@ def _repeats() -> Repeats:
 
 async def close() -> None:
     """Close whatever was opened, for a command that ends; a host keeps it all."""
-    for opened in (publisher, queue_depth, _dead_letter_queue, _blobs, _cosmos, _credential):
+    for opened in (
+        publisher,
+        _notification_publisher,
+        _receivers,
+        queue_depth,
+        _dead_letter_queue,
+        blobs,
+        cosmos,
+        credential,
+    ):
         if opened.cache_info().currsize:
             await opened().close()
             opened.cache_clear()
@@ -377,6 +346,10 @@ async def close() -> None:
         dead_letters,
         rotation,
         overview,
+        subscriptions,
+        deliveries,
+        _subscription_store,
+        _notifier,
         _announcer,
     ):
         built_on_it.cache_clear()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from shared.adapters.readiness_store import ReadinessStore
     from shared.adapters.service_bus import QueuePublisher
     from shared.services.dead_letters import DeadLetters
+    from shared.services.notifying import Notifier
 
 SETS_AT_ONCE: Final = 200
 # How many role groups one search for flows names: each adds to its query.
@@ -58,6 +59,7 @@ class Readiness:
     catalog: CatalogStore
     publisher: QueuePublisher
     dead_letters: Callable[[], DeadLetters]
+    notifier: Notifier
     sets_at_once: int = SETS_AT_ONCE
     groups_at_once: int = GROUPS_AT_ONCE
 
@@ -109,6 +111,8 @@ class Readiness:
             await self._check_dependent_flows(event)
             return
         verdict, applied = await self._apply(event)
+        if applied.outcome is Outcome.APPLIED:
+            self.notifier.changed(event.flow_set_id)
         log_event(
             event.type,
             eventId=event.id,

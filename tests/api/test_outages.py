@@ -24,7 +24,7 @@ from local.components import free_ports
 from local.config import AZURITE_KEY, COSMOS_EMULATOR_KEY, HOST
 from local.settings import example_values
 from local.stack import Stack
-from shared import bootstrap
+from shared import bootstrap, connections
 from shared.adapters.cosmos import Cosmos
 from shared.contract import events
 from shared.domain.context import left, within
@@ -218,7 +218,7 @@ async def nothing_answers(monkeypatch: pytest.MonkeyPatch, stack: Stack) -> Asyn
     for each in cached:
         each.cache_clear()
     yield
-    await bootstrap._cosmos().close()
+    await connections.cosmos().close()
     await bootstrap.publisher().close()
     for each in cached:
         each.cache_clear()

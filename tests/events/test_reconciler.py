@@ -26,6 +26,7 @@ from shared.adapters.flow_store import FLOW_SETS, FlowStore
 from shared.adapters.keyring import Keyring
 from shared.adapters.readiness_store import ReadinessStore
 from shared.adapters.service_bus import QueuePublisher
+from shared.adapters.subscription_store import SubscriptionStore
 from shared.contract.events import (
     CatalogChanged,
     Message,
@@ -40,6 +41,7 @@ from shared.domain.catalog import CatalogChange
 from shared.domain.ids import microseconds
 from shared.services.announcing import Announcer
 from shared.services.dead_letters import DeadLetters
+from shared.services.notifying import Notifier
 from shared.services.provisioning_flows import new_flow as stored_form
 from shared.services.readiness import Readiness
 from shared.services.reconciliation import Reconciler
@@ -146,8 +148,9 @@ async def parts(
     def no_dead_letters() -> DeadLetters:
         raise AssertionError("every event here can be understood")
 
-    readiness = Readiness(store, catalog, publisher, no_dead_letters)
-    announcer = Announcer(publisher, catalog)
+    notifier = Notifier(SubscriptionStore(cosmos), publisher, enabled=False)
+    readiness = Readiness(store, catalog, publisher, no_dead_letters, notifier)
+    announcer = Announcer(publisher, catalog, notifier)
     reconciler = Reconciler(flow_store, store, catalog, publisher, announcer)
     async with (
         ServiceBusClient.from_connection_string(emulator.connection_string()) as looking,

@@ -24,9 +24,9 @@ async def test_an_app_uses_its_identity_and_a_developer_the_signed_in_one(
 ) -> None:
     code = (
         "import asyncio\n"
-        "from shared import bootstrap\n"
+        "from shared import bootstrap, connections\n"
         "async def main():\n"
-        "    print(type(bootstrap._credential()).__name__)\n"
+        "    print(type(connections.credential()).__name__)\n"
         "    await bootstrap.close()\n"
         "asyncio.run(main())\n"
     )
