@@ -126,7 +126,7 @@ class _Subscription(Wire):
         """Read the names in their declared case, without the one type that this can be."""
         named = super().use_declared_names(data, **kwargs)
         if isinstance(named, dict) and _is_own_type(named.get(TYPE_MEMBER)):
-            del named[TYPE_MEMBER]
+            named.pop(TYPE_MEMBER, None)
         return named
 
     @validates_schema(pass_original=True, skip_on_field_errors=False)
