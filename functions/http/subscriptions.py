@@ -26,7 +26,7 @@ _TAG: Final = "Subscriptions"
     "GET",
     SUBSCRIPTIONS,
     OUTBOUND_FLOW_READ,
-    Contract(_TAG, {200: "subscriptionCollection"}),
+    Contract(_TAG, {200: "subscriptionCollectionResponse"}),
 )
 async def list_subscriptions(req: func.HttpRequest) -> func.HttpResponse:
     """Return the subscriptions of the calling application."""
