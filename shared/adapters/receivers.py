@@ -152,8 +152,7 @@ class Receivers:
         async with (
             asyncio.timeout(seconds),
             self._client().post(
-                # As it was given: aiohttp would decode and encode parts of it.
-                _encoded(url),
+                url,
                 data=body,
                 headers={"Content-Type": content_type, "Accept-Encoding": "identity"},
                 allow_redirects=False,
@@ -183,12 +182,6 @@ class Receivers:
                 timeout=aiohttp.ClientTimeout(total=VALIDATION_SECONDS),
             )
         return self._session
-
-
-def _encoded(url: str) -> Any:
-    from yarl import URL
-
-    return URL(url, encoded=True)
 
 
 async def _at_most(content: aiohttp.StreamReader, most: int) -> bytes:

@@ -6,9 +6,14 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiohttp import web
+
+from tests.support.api import Api
+
+CLIENT_STATE = "a secret of the client's"
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -105,3 +110,38 @@ def status(code: int, **headers: str) -> Answer:
         return web.Response(status=code, headers=headers)
 
     return answer
+
+
+def resource_of(set_id: str) -> str:
+    """The resource of a subscription to the flows of one set."""
+    return f"external/industryData/outboundProvisioningFlowSets/{set_id}/provisioningFlows"
+
+
+def in_an_hour() -> str:
+    """An expirationDateTime."""
+    return (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+
+
+async def subscribe(service: Api, receiver: Receiver, **members: Any) -> dict[str, Any]:
+    """Subscribe a receiver to changes; `resource` and others go into the body."""
+    body = {
+        "changeType": "created,updated,deleted",
+        "notificationUrl": receiver.url,
+        "expirationDateTime": in_an_hour(),
+        "clientState": CLIENT_STATE,
+        **members,
+    }
+    answer = await service.post(f"{service.root}/subscriptions", body)
+    assert answer.status == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+def changes(receiver: Receiver, flow_id: str) -> list[tuple[str, str | None]]:
+    """Changes of a flow as they were taken, repeats left out."""
+    found: dict[str, tuple[str, str | None]] = {}
+    for each in receiver.taken:
+        if each["resourceData"]["id"] == flow_id:
+            status = each["resourceData"].get("readinessStatus")
+            found.setdefault(each["id"], (each["changeType"], status))
+    return list(found.values())
