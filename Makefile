@@ -13,7 +13,7 @@ NEEDS_PYTHON = command -v $(PYTHON) >/dev/null 2>&1 || \
 	{ echo "There is no \`$(PYTHON)\` on PATH: install Python 3.11, 3.12 or 3.13." >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: infra-check help run stack demo token test chaos bench check clean install install-test install-check
+.PHONY: infra-check help run stack demo token faults test chaos bench check clean install install-test install-check
 
 help: ## List these commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,10 @@ demo: install ## Create the four published flows and watch them (ARGS=--verbose:
 token: ## Print an access token for the local service (ARGS=--read: only to read)
 	@test -x $(VENV_PYTHON) || { echo "Run \`make install\` first." >&2; exit 1; }
 	@$(VENV_PYTHON) -m local.access_token $(ARGS)
+
+faults: ## Have the local service fail, for tests of clients (ARGS="add status=429 count=2")
+	@test -x $(VENV_PYTHON) || { echo "Run \`make install\` first." >&2; exit 1; }
+	@$(VENV_PYTHON) -m local.faults $(or $(ARGS),list)
 
 test: install-test ## Run the tests (ARGS="-k name" to choose)
 	@$(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)

@@ -135,6 +135,7 @@ def _host(config: LocalConfig, host: str, settings: Mapping[str, str]) -> Compon
             command=(
                 *(sys.executable, "-m", "local.host", "--app", str(ROOT), "--port", port),
                 *("--state", str(config.local_state / "host"), "--drain", str(DRAIN_SECONDS)),
+                "--faults",
             ),
             port_variables=("FUNCTIONS_PORT",),
             healthy=lambda: _host_answers(config.functions_port),

@@ -80,7 +80,7 @@ async def _answers(req: func.HttpRequest, parts: Sequence[Part], root: str) -> l
     async def carried_out(part: Part) -> dict[str, Any]:
         for needed in part.depends_on:
             if (await done[needed])["status"] >= 400:
-                return _dependency_failed(part, needed)
+                return dependency_failed(part, needed)
         async with turns:
             return await served(part)
 
@@ -297,7 +297,8 @@ def _answer(part: Part, response: func.HttpResponse) -> dict[str, Any]:
     return answer
 
 
-def _dependency_failed(part: Part, needed: str) -> dict[str, Any]:
+def dependency_failed(part: Part, needed: str) -> dict[str, Any]:
+    """Return the answer to a part that was not carried out, as one that it needs failed."""
     message = f"The request '{needed}', on which this one depends, failed."
     return _failed(part, 424, "FailedDependency", message)
 

@@ -109,7 +109,7 @@ async def page_library(req: func.HttpRequest) -> func.HttpResponse:
 async def page_data(req: func.HttpRequest) -> func.HttpResponse:
     """Return counts, the queue's depth and flow sets with their flows' readiness, trouble first.
 
-    Not one of Graph's operations: the status page requests it. Counts and order are up to 10 s old.
+    Not one of Graph's operations: the status page requests it. Counts and order are up to 30 s old.
     """
     found = await bootstrap.overview().read(req.params)
     content, tag = _tagged(json.dumps(found, ensure_ascii=False).encode())

@@ -18,6 +18,7 @@ from local.host.channel import Begin
 from local.host.errors import HostError
 from local.host.http import HOST_ADDRESS, HttpHost
 from local.host.index import App
+from local.host.layer import Layer
 from local.host.settings import HostSettings, apply_local_settings, read_host_json
 from local.host.supervisor import Supervisor
 from local.host.timers import Timer
@@ -37,10 +38,13 @@ DRAIN = 600.0
 _LATE = 2.0
 
 
-async def serve(app_dir: Path, port: int | None, state: Path | None, drain: float) -> None:
+async def serve(
+    app_dir: Path, port: int | None, state: Path | None, drain: float, faults: bool
+) -> None:
     """Run the app until SIGINT or SIGTERM; raises HostError when it cannot start or go on.
 
     After the signal running functions have `drain` seconds to end; a second one ends them at once.
+    With `faults` there is what lets a client's author ask for faults.
     """
     settings = read_host_json(app_dir)
     configured_port = apply_local_settings(app_dir, os.environ)
@@ -66,7 +70,8 @@ async def serve(app_dir: Path, port: int | None, state: Path | None, drain: floa
         app = await _started(worker, stop)
         if app is None:
             return
-        parts = _Parts(app, settings, worker, state, drain)
+        layer = _faults(app, settings) if faults else None
+        parts = _Parts(app, settings, worker, state, drain, layer)
         try:
             await parts.start(configured_port if port is None else port)
             _announce(app, parts, settings.route_prefix)
@@ -92,6 +97,13 @@ async def _started(worker: Supervisor, stop: asyncio.Event) -> App | None:
     return None
 
 
+def _faults(app: App, settings: HostSettings) -> Layer:
+    # For this product's own app only, and imported for it only.
+    from local.faults.layer import Faults
+
+    return Faults(app, settings.route_prefix, os.environ)
+
+
 class _Parts:
     """What brings calls to the worker: the HTTP server, queue listeners and timers."""
 
@@ -102,13 +114,14 @@ class _Parts:
         worker: Supervisor,
         state: Path | None,
         drain: float,
+        layer: Layer | None,
     ) -> None:
         self.timers = {
             f.name: Timer(f, worker, os.environ, state) for f in app.of_kind(TIMER_TRIGGER)
         }
         self.queues = _listeners(app, settings, worker)
         self._grace = drain + _LATE
-        self._http = HttpHost(app, settings, worker, self.timers, os.environ)
+        self._http = HttpHost(app, settings, worker, self.timers, os.environ, layer)
         self._runner = web.ServerRunner(
             self._http.server(), handle_signals=False, shutdown_timeout=self._grace
         )
@@ -193,11 +206,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="SECONDS",
         help=f"what a stop waits for running functions (default: {DRAIN:.0f})",
     )
+    parser.add_argument(
+        "--faults",
+        action="store_true",
+        help="serve /local, by which a client's author asks for faults (docs/testing-a-client.md)",
+    )
     given = parser.parse_args(arguments)
     if given.port is not None and not 0 <= given.port < 65536:
         parser.error(f"--port {given.port} is not a port: give a number from 0 to 65535")
     try:
-        asyncio.run(serve(Path(given.app).resolve(), given.port, given.state, given.drain))
+        app = Path(given.app).resolve()
+        asyncio.run(serve(app, given.port, given.state, given.drain, given.faults))
     except HostError as exc:
         for sentence in exc.sentences:
             print(sentence, file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import functools
 import json
 import re
 import urllib.parse
@@ -18,6 +19,7 @@ from multidict import CIMultiDict
 from local.host.connections import HEADERS_LIMIT, LINE_LIMIT, NOTE, Server
 from local.host.index import App
 from local.host.invocation import HttpAnswer, InvocationFailed, Invoker
+from local.host.layer import Asked, Cut, Layer
 from local.host.logs import HOST
 from local.host.routes import Router
 from local.host.settings import HostSettings
@@ -135,7 +137,9 @@ class HttpHost:
         worker: Invoker,
         timers: Mapping[str, Timer],
         environ: Mapping[str, str],
+        layer: Layer | None = None,
     ) -> None:
+        self._layer = layer
         self._functions = {function.name: function for function in app.functions}
         self._router = Router(app.routes(settings.route_prefix))
         self._worker = worker
@@ -183,6 +187,10 @@ class HttpHost:
                 return web.Response(status=401)  # webhooks of extensions, for who has their key
             if first == "admin" and (answer := await self._admin(request, path)) is not None:
                 return answer
+            if self._layer is not None:
+                answer = await self._layer.endpoint(request, method, path)
+                if answer is not None:
+                    return answer
             return await self._serve(request, method, path, query)
         except BadRequest as exc:
             HOST.info("Refused a request: %s", exc)
@@ -190,7 +198,7 @@ class HttpHost:
 
     async def _serve(
         self, request: BaseRequest, method: str, path: str, query: str
-    ) -> web.Response:
+    ) -> web.StreamResponse:
         found = self._router.find(method, path)
         if found is None:
             return web.Response(status=404)
@@ -203,38 +211,44 @@ class HttpHost:
         if "expect" in headers and request.version == HttpVersion11:
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
-        body = await _read_body(request, length) if length else b""
+        body = await read_body(request, length) if length else b""
         if body is None:
             response = web.Response(status=500)
             response.force_close()
             return response
-        host = headers.get("host") or f"{HOST_ADDRESS}:{self.port}"
-        shown = _LONE_PERCENT.sub("%25", urllib.parse.quote(path, safe=_PATH_SAFE))
+        run = functools.partial(self._run, values)
+        asked = Asked(route.function_name, method, path, query, headers, body)
+        answer = await (self._layer.around(asked, run) if self._layer else run(asked))
+        try:
+            if isinstance(answer, Cut):
+                return await _cut(request, answer.answer)
+            return to_response(answer, request.version)
+        except ValueError as exc:
+            HOST.error("Failed: the answer of %s cannot be sent: %s", asked.function, exc)
+            return web.Response(status=500)
+
+    async def _run(self, route_params: Mapping[str, str], asked: Asked) -> HttpAnswer:
+        """Have the function serve a request; an empty 500 where it fails."""
+        host = asked.headers.get("host") or f"{HOST_ADDRESS}:{self.port}"
+        shown = _LONE_PERCENT.sub("%25", urllib.parse.quote(asked.path, safe=_PATH_SAFE))
         value = Datum(
             {
-                "method": method,
-                "url": f"http://{host}{shown}{'?' + query if query else ''}",
-                "headers": headers,
-                "params": read_query(query),
-                "route_params": values,
-                "body": body,
+                "method": asked.method,
+                "url": f"http://{host}{shown}{'?' + asked.query if asked.query else ''}",
+                "headers": asked.headers,
+                "params": read_query(asked.query),
+                "route_params": route_params,
+                "body": asked.body,
             },
             "http",
         )
-        function = self._functions[route.function_name]
         try:
             answer = await self._worker.invoke(
-                function,
-                value,
-                reason=f"{method} {shown}",
+                self._functions[asked.function], value, reason=f"{asked.method} {shown}"
             )
         except InvocationFailed:
-            return web.Response(status=500)
-        try:
-            return to_response(answer, request.version)
-        except ValueError as exc:
-            HOST.error("Failed: the answer of %s cannot be sent: %s", function.name, exc)
-            return web.Response(status=500)
+            answer = HttpAnswer("500", [], b"")
+        return answer or HttpAnswer("", [], b"")
 
     # ---- /admin, as far as tools use it
 
@@ -266,7 +280,7 @@ class HttpHost:
         return None
 
 
-async def _read_body(request: BaseRequest, length: int) -> bytes | None:
+async def read_body(request: BaseRequest, length: int) -> bytes | None:
     """A body of known length as it was sent; None when it comes too slowly."""
     loop = asyncio.get_running_loop()
     began, body = loop.time(), bytearray()
@@ -287,10 +301,22 @@ def _json(value: Any) -> web.Response:
     return web.Response(text=json.dumps(value), headers={"Content-Type": _JSON})
 
 
-def to_response(answer: HttpAnswer | None, version: HttpVersion) -> web.Response:
+async def _cut(request: BaseRequest, answer: HttpAnswer | None) -> web.StreamResponse:
+    """End the connection behind half of a body, or without an answer; ValueError: see below."""
+    response = web.StreamResponse()
+    if answer is not None:
+        whole = to_response(answer, request.version)
+        response = web.StreamResponse(status=whole.status, headers=whole.headers)
+        response.content_length = len(answer.body)
+        await response.prepare(request)
+        await response.write(answer.body[: len(answer.body) // 2])
+    if request.transport is not None:
+        request.transport.close()
+    return response
+
+
+def to_response(answer: HttpAnswer, version: HttpVersion) -> web.Response:
     """The HTTP answer for what a function returned; raises ValueError for what cannot be sent."""
-    if answer is None:
-        raise ValueError("the function has no HTTP answer")
     status, body = answer.status, answer.body
     if not (status.isascii() and status.isdigit() and 200 <= int(status) <= 999):
         raise ValueError(f"{status!r} is not a status code from 200 to 999")

@@ -130,7 +130,7 @@ class ReadinessStore:
         found: list[Found] = []
         for side in (">=", "<"):
             left = most - len(found)
-            if not left:
+            if left <= 0:  # of one set, several flows may be due
                 break
             query = Query(
                 f"SELECT TOP @most * FROM c WHERE c.id {side} @start AND ({due})",  # noqa: S608 - kinds are our own words

@@ -35,10 +35,12 @@ log = logging.getLogger(__name__)
 PAGE: Final = 50
 MAX_SETS: Final = 500
 MAX_SEARCH: Final = 256
-# However many look: what goes through everything that is stored is asked for this often at most.
+# However many look: what goes through everything that is stored is read this often at most, beside
+# the requests. A request waits for it only where what was read before is older than SEEN_SECONDS.
 COUNTED_SECONDS: Final = 10.0
-# What waits is looked at as often, but beside the requests: older than this it is not shown.
 SEEN_SECONDS: Final = 30.0
+# For what waits in the queue and the archive a request waits no longer than this.
+LOOK_SECONDS: Final = 0.3
 DEAD_LETTER_DAYS: Final = 7
 _OPTIONS: Final = ("search", "skip", "status", "top")
 
@@ -60,8 +62,8 @@ class Overview:
         self._store = store
         self._archive = archive
         self._depth = depth
-        self._counting = asyncio.Lock()
-        self._rows: Rows | None = None
+        self._counting: asyncio.Task[Rows] | None = None
+        self._rows = counted([])
         self._counted_at = -math.inf
         self._looking: asyncio.Task[None] | None = None
         self._looked_at = -math.inf
@@ -72,8 +74,8 @@ class Overview:
         """Return counts and some flow sets, those with trouble first.
 
         `params` are a request's: search (in names, or a set's or a flow's id), status (sets with a
-        flow of that readiness, or a stuck one), skip and top (1 to MAX_SETS). The order is up to
-        COUNTED_SECONDS old, the sets themselves are read now. Raises InvalidRequest and
+        flow of that readiness, or a stuck one), skip and top (1 to MAX_SETS). Counts and order are
+        up to SEEN_SECONDS old, the sets themselves are read now. Raises InvalidRequest and
         StoreUnavailable.
         """
         options = _options(params)
@@ -103,13 +105,7 @@ class Overview:
         return [shown(found[each]) for each in ids if each in found]
 
     async def _totals(self) -> tuple[dict[str, Any], Rows]:
-        async with self._counting:
-            if self._rows is None or time.monotonic() - self._counted_at >= COUNTED_SECONDS:
-                found = await self._store.rows(all_query(), MOST)
-                # For thousands of sets this takes a while, in which others are served.
-                self._rows = await asyncio.to_thread(counted, found)
-                self._counted_at = time.monotonic()
-            rows = self._rows
+        rows, waiting = await asyncio.gather(self._counted(), self._waiting())
         totals = {
             "flowSets": len(rows.rows),
             "complete": rows.complete,
@@ -117,20 +113,40 @@ class Overview:
             "sets": rows.sets,
             "stuck": rows.stuck,
         }
-        return {**totals, **await self._waiting()}, rows
+        return {**totals, **waiting}, rows
+
+    async def _counted(self) -> Rows:
+        """Return all sets as they were counted last; only the first caller in a while waits."""
+        if self._counting is None and time.monotonic() - self._counted_at >= COUNTED_SECONDS:
+            self._counting = asyncio.create_task(self._count())
+            # A failure that no request waits for is met by the next one that does.
+            self._counting.add_done_callback(lambda task: task.cancelled() or task.exception())
+        if self._counting is not None and time.monotonic() - self._counted_at > SEEN_SECONDS:
+            return await asyncio.shield(self._counting)
+        return self._rows
+
+    async def _count(self) -> Rows:
+        try:
+            found = await self._store.rows(all_query(), MOST)
+            # For thousands of sets this takes a while, in which others are served.
+            self._rows = await asyncio.to_thread(counted, found)
+            self._counted_at = time.monotonic()
+            return self._rows
+        finally:
+            self._counting = None
 
     async def _waiting(self) -> dict[str, Any]:
-        """Return what waits in the queue and the archive, as it was when it was last looked at.
+        """Return what waits in the queue and the archive, None for what is not known (yet).
 
-        Service Bus takes a second for it, and an outage of either takes many: only the first caller
-        in a while waits until both were looked at.
+        Service Bus takes a second for it, and an outage of either takes many.
         """
         if self._looking is None and time.monotonic() - self._looked_at >= COUNTED_SECONDS:
             self._looked_at = time.monotonic()
             self._looking = asyncio.create_task(self._look())
         if self._looking is not None and time.monotonic() - self._seen_at > SEEN_SECONDS:
-            await asyncio.shield(self._looking)
-        return self._seen
+            await asyncio.wait([self._looking], timeout=LOOK_SECONDS)
+        is_known = time.monotonic() - self._seen_at <= SEEN_SECONDS
+        return self._seen if is_known else {"queue": None, "deadLetters": None}
 
     async def _look(self) -> None:
         try:

@@ -12,15 +12,7 @@ import pytest
 
 from local.config import HOST
 from tests.support import wire
-from tests.support.api import (
-    CONTENT_TYPE,
-    DATE_TIME,
-    GUID,
-    UNKNOWN,
-    Api,
-    Flow,
-    assert_envelope,
-)
+from tests.support.api import CONTENT_TYPE, DATE_TIME, GUID, UNKNOWN, Api, Flow, assert_envelope
 from tests.support.bodies import NAMES, PAYLOADS, request_body
 
 PUBLISHED_SET = "9ab41255-5364-4c53-e15c-08dc4ab6ee03"

@@ -236,6 +236,20 @@ async def test_a_run_requests_so_many_and_the_next_the_rest(world: World) -> Non
     assert set(requested) == set_ids
 
 
+async def test_a_set_of_more_due_flows_than_a_run_requests_does_not_stop_it(world: World) -> None:
+    set_id = await world.new_flow(checkDueAt=0)
+    others = {
+        kind: {**flows.first_revision(str(uuid.uuid4()), {}), "checkDueAt": 0}
+        for kind in ("securityGroupProvisioningFlow", "administrativeUnitProvisioningFlow")
+    }
+    operations = [
+        {"op": "add", "path": f"/flows/{kind}", "value": flow} for kind, flow in others.items()
+    ]
+    await world.sets.patch_item(set_id, set_id, operations)
+    assert [await world.reconciler.run(1, SECONDS) for _ in range(4)] == [1, 1, 1, 0]
+    assert await world.requested() == [set_id] * 3
+
+
 async def test_a_run_ends_when_its_time_is_over(world: World) -> None:
     await world.new_flow(checkDueAt=0)
     assert await world.reconciler.run(MOST, -1) == 0

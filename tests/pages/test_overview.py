@@ -27,6 +27,7 @@ from shared.adapters.flow_store import FlowStore
 from shared.adapters.service_bus import QueueDepth
 from shared.contract.dead_letters import QueueMessage
 from shared.services.overview import DEAD_LETTER_DAYS, Overview
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -142,7 +143,13 @@ def letter(age: timedelta) -> QueueMessage:
 
 
 async def dead_letters(archive: Archive, store: FlowStore, depth: QueueDepth) -> Any:
-    return (await Overview(store, archive, depth).read({}))["deadLetters"]
+    overview = Overview(store, archive, depth)
+
+    async def are_looked_at() -> bool:
+        return (await overview.read({}))["queue"] is not None
+
+    await until(are_looked_at, "queue and archive looked at")
+    return (await overview.read({}))["deadLetters"]
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from shared.domain.context import Caller
 
 DOCS = ROOT / "docs"
 SDKS = DOCS / "graph-sdks.md"
+TESTING = DOCS / "testing-a-client.md"
 FIRST = DOCS / "first-five-minutes.md"
 TROUBLE = DOCS / "troubleshooting.md"
 READY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12} ready")
@@ -65,6 +66,17 @@ async def test_the_javascript_of_the_sdk_guide_creates_a_flow(
     (tmp_path / "node_modules").symlink_to(ROOT / "tests" / "node_modules")
     said = await run("node", "guide.mjs", cwd=tmp_path, TOKEN=token)
     assert READY.fullmatch(said.strip())
+
+
+async def test_the_pytest_example_sees_the_python_client_retry(
+    api: str, token: str, tmp_path: Path
+) -> None:
+    fixtures, example = blocks(TESTING, "python")
+    (tmp_path / "conftest.py").write_text(here(fixtures, api), "utf-8")
+    (tmp_path / "test_retries.py").write_text(example, "utf-8")
+    pytest_alone = ("-W", "ignore", "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    said = await run(sys.executable, *pytest_alone, cwd=tmp_path, TOKEN=token)
+    assert re.search(r"^1 passed", said, re.MULTILINE), said
 
 
 async def test_the_commands_of_the_first_five_minutes_do_what_the_guide_says(stack: Stack) -> None:

@@ -21,7 +21,7 @@ def project(path: str) -> dict[str, object]:
 
 
 def test_the_packages_and_the_changelog_have_the_version_of_the_service() -> None:
-    newest = re.search(r"^## (\S+)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    newest = re.search(r"^## (\d\S*)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
     assert newest is not None
     assert {newest[1], project("pyproject.toml")["version"], industrydata.__version__} == {VERSION}
 

@@ -7,6 +7,7 @@ import * as list from "/pages/status-list.js";
 import { KINDS, STATUSES, at, count, keep, put, several, zone } from "/pages/status-parts.js";
 
 const EVERY = 5000; // milliseconds between requests; none while the page is hidden
+const SOON = 1000; // where something is still being read
 const AFTER_TROUBLE = 15000;
 const PAGE = 50;
 
@@ -42,6 +43,7 @@ let timer = null;
 let typing = null; // the timer that waits for the end of what is typed
 let reading = false;
 let again = false;
+let absent = new Set(); // the parts that are away, by their names in /health
 let working = false; // whether the user waits for what was searched for
 
 // --- what is wanted, in the address -----------------------------------------------------------
@@ -103,7 +105,13 @@ async function refresh() {
     at("content").hidden = false;
     if (current === path()) show();
     const { queue, deadLetters } = shown.overview;
-    tell(queue && deadLetters ? [] : await away());
+    const is_known = queue && deadLetters;
+    if (is_known) absent.clear();
+    tell(is_known ? [] : await away());
+    if (!is_known) {
+      show_totals(shown.overview);
+      if (!absent.size) wait = SOON;
+    }
     put(at("live"), `Live; last read at ${new Date().toLocaleTimeString()}`);
   } catch (error) {
     wait = AFTER_TROUBLE;
@@ -133,12 +141,12 @@ async function refresh() {
 async function away() {
   try {
     const { dependencies } = await (await send("GET", "/health")).json();
-    return Object.entries(dependencies)
-      .filter(([, { status }]) => status in STATES)
-      .map(([name, { status }]) => {
-        const [part, means] = PARTS[name] ?? [name, ""];
-        return [`${part} ${STATES[status]}.`, means];
-      });
+    const found = Object.entries(dependencies).filter(([, { status }]) => status in STATES);
+    absent = new Set(found.map(([name]) => name));
+    return found.map(([name, { status }]) => {
+      const [part, means] = PARTS[name] ?? [name, ""];
+      return [`${part} ${STATES[status]}.`, means];
+    });
   } catch {
     return [];
   }
@@ -207,6 +215,7 @@ function show_totals({ flowSets, complete, counts, sets, stuck, queue, deadLette
   const flows = (status) =>
     status === "stuck" ? stuck : Object.values(counts).reduce((sum, kind) => sum + (kind[status] ?? 0), 0);
   const most = queue && !queue.complete ? "+" : "";
+  const unknown = (name, part) => (absent.has(name) ? `${part} is away` : "being read …");
   const dead = (deadLetters?.notReplayed ?? 0) + (queue?.deadLettered ?? 0);
   const tiles = [
     { key: "", name: "All flow sets", number: `${count(flowSets)}${complete ? "" : "+"}`, note: "", filter: true },
@@ -216,12 +225,12 @@ function show_totals({ flowSets, complete, counts, sets, stuck, queue, deadLette
     })),
     {
       key: "queue", name: "In the queue", number: queue ? `${count(queue.waiting)}${most}` : "?",
-      note: queue ? (queue.scheduled ? `${queue.scheduled} for later` : "messages") : "Service Bus is away",
+      note: queue ? (queue.scheduled ? `${queue.scheduled} for later` : "messages") : unknown("serviceBus", "Service Bus"),
     },
     {
       key: "dead", tone: dead ? "failed" : "", name: "Dead letters", act: letters.open,
       number: deadLetters ? `${count(dead)}${most}` : "?",
-      note: deadLetters ? `wait, from ${deadLetters.days} days` : "Blob Storage is away",
+      note: deadLetters ? `wait, from ${deadLetters.days} days` : unknown("blobStorage", "Blob Storage"),
     },
   ];
   keep(at("totals"), tiles, ({ key }) => key, new_tile, (item, { key, tone, name, number, note, filter }) => {

@@ -1,0 +1,1 @@
+"""Faults on request, for authors of clients: a part of the local host, never deployed."""
