@@ -60,21 +60,21 @@ class Subscriptions:
         Raises InvalidRequest, ReceiverRefused, NotFound for the flow set, LimitReached, or Conflict
         where the application has a subscription for the same.
         """
-        values = load_subscription(body)
-        self._check_endpoints(values)
-        set_id = values["resource"].set_id
+        loaded = load_subscription(body)
+        self._check_endpoints(loaded)
+        set_id = loaded["resource"].set_id
         if set_id is not None:
             await self.flows.read_set(set_id)
-        document = self._document(values)
+        document = self._document(loaded)
         await self._check_room(document)
-        await self._validate(values)
+        await self._validate(loaded)
         # The endpoints had their time; what is left of the request's would not do.
         with granted(_STORE_SECONDS):
             if not await self.store.create(document):
                 await self._replace_expired(document)
         self.notifier.know(Subscribed.of(document))
         log_event("subscribed", subscription=document["id"], flowSetId=set_id)
-        return self._whole(document, values["client_state"])
+        return self._whole(document, loaded["client_state"])
 
     async def all(self) -> dict[str, Any]:
         """Return the subscriptions of the calling application."""
@@ -111,7 +111,7 @@ class Subscriptions:
         shown = [_shown(each) for each in found if not is_expired(each)]
         return {"enabled": self.receivers.enabled, "value": shown}
 
-    def _check_endpoints(self, values: Mapping[str, Any]) -> None:
+    def _check_endpoints(self, loaded: Mapping[str, Any]) -> None:
         if not self.receivers.enabled:
             raise InvalidRequest(
                 Fault(
@@ -124,23 +124,23 @@ class Subscriptions:
         faults = [
             Fault("InvalidValue", fault, f"$.{member}")
             for member, url in (
-                ("notificationUrl", values["notification_url"]),
-                ("lifecycleNotificationUrl", values["lifecycle_notification_url"]),
+                ("notificationUrl", loaded["notification_url"]),
+                ("lifecycleNotificationUrl", loaded["lifecycle_notification_url"]),
             )
             if url is not None and (fault := self.receivers.fault_of(url)) is not None
         ]
         if faults:
             raise InvalidRequest(*faults)
 
-    def _document(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def _document(self, loaded: Mapping[str, Any]) -> dict[str, Any]:
         caller = current_caller.get()
         subscription_id = new_id()
-        clear = values["client_state"]
+        clear = loaded["client_state"]
         sealed = None
         if clear is not None:
             sealed = self.keyring.seal(Secret(clear), subscription_id, CLIENT_STATE)
         application = caller.app_id if caller else None
-        changes, resource = values["change_type"], values["resource"]
+        changes, resource = loaded["change_type"], loaded["resource"]
         return {
             "id": subscription_id,
             "tenantId": tenant_of(caller),
@@ -150,11 +150,11 @@ class Subscriptions:
             "setId": resource.set_id,
             "changeTypes": changes,
             "changeType": ",".join(changes),
-            "notificationUrl": values["notification_url"],
-            "lifecycleNotificationUrl": values["lifecycle_notification_url"],
-            "latestSupportedTlsVersion": values["latest_tls"],
+            "notificationUrl": loaded["notification_url"],
+            "lifecycleNotificationUrl": loaded["lifecycle_notification_url"],
+            "latestSupportedTlsVersion": loaded["latest_tls"],
             "clientState": sealed,
-            "expirationDateTime": stored_time(values["expiration"]),
+            "expirationDateTime": stored_time(loaded["expiration"]),
             "duplicateKey": f"{application} {resource} {changes}",
             "delivery": new_delivery(microseconds()),
         }
@@ -191,11 +191,11 @@ class Subscriptions:
         if not await self.store.create(document):
             raise Conflict("A subscription already exists for the requested combination")
 
-    async def _validate(self, values: Mapping[str, Any]) -> None:
+    async def _validate(self, loaded: Mapping[str, Any]) -> None:
         """Have each endpoint repeat a token of its own. Raises ReceiverRefused."""
         urls = dict.fromkeys(
             url
-            for url in (values["notification_url"], values["lifecycle_notification_url"])
+            for url in (loaded["notification_url"], loaded["lifecycle_notification_url"])
             if url is not None
         )
         text = "Validation: Testing client application reachability for subscription Request-Id: "

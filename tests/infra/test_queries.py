@@ -98,7 +98,7 @@ async def lines(
     async with receiving() as receiver:
         receiver.answer = status(500)
         await subscribe(service, receiver, resource=resource_of(flow.set_id))
-        assert (await service.post(f"{flow.url}/reset", {})).status == 204
+        assert (await service.post(f"{flow.url}/reset", {})).status == 202
         failed = await logged(stack, '"event": "notificationFailed"')
     letter = str(uuid.uuid4())
     await queue.send(ServiceBusMessage(b"{", message_id=letter))

@@ -6,6 +6,7 @@ from tests.support.api import Api
 from tests.support.receiver import CLIENT_STATE, Receiver, changes, resource_of, subscribe
 from tests.support.waiting import until
 
+
 async def test_each_change_of_a_flow_is_sent_in_order(
     service: Api, set_id: str, receiver: Receiver
 ) -> None:
