@@ -27,11 +27,14 @@ import function_app  # noqa: F401 - its import registers the operations
 from functions.http.operations import operations
 from functions.http.pages import description
 from local.stack import Stack
+from shared.description.names import path_template
 from tests.support.bodies import request_body
 
 EACH = 2
 """Examples of either kind for an operation."""
 SECONDS = 15
+KEYS = ("outboundProvisioningFlowSet-id", "provisioningFlow-id")
+"""The path parameters that half of the requests fill with what exists."""
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -88,12 +91,13 @@ def existing(client: requests.Session, api: str) -> dict[str, str]:
         headers={"Content-Type": "application/json"},
         timeout=SECONDS,
     )
-    return {"set_id": made, "flow_id": flow.json()["id"]}
+    return dict(zip(KEYS, (made, flow.json()["id"]), strict=True))
 
 
 def test_every_operation_of_the_description_is_tried() -> None:
     labels = {described.label for described in DESCRIBED}
-    assert labels == {f"{route.method} {route.path}" for route in operations()}
+    assert labels == {f"{route.method} {path_template(route.path)}" for route in operations()}
+    assert set(KEYS) <= {each.name for found in DESCRIBED for each in found.path_parameters}
     assert len(DESCRIBED) <= len(TRIED) <= 200 // EACH
 
 

@@ -197,9 +197,21 @@ class Page:
         shown: str = await self.run(f"document.querySelector({json.dumps(selector)}).innerText")
         return shown
 
+    async def still(self) -> None:
+        """Wait until nothing on the page has changed for a tenth of a second."""
+        await self.run(
+            "new Promise(resolve => {"
+            " const done = () => { observer.disconnect(); resolve(); };"
+            " let timer = setTimeout(done, 100);"
+            " const observer = new MutationObserver("
+            "() => { clearTimeout(timer); timer = setTimeout(done, 100); });"
+            " observer.observe(document, {subtree: true, childList: true, attributes: true}); })"
+        )
+
     async def fill(self, selector: str, text: str) -> None:
-        """Write into a field as a person does: focus it, replace what it has."""
+        """Write into a field as a person does: wait for it, focus it, replace what it has."""
         field = f"document.querySelector({json.dumps(selector)})"
+        await self.until(field)
         await self.run(f"{field}.focus(), {field}.select()")
         await self.command("Input.insertText", text=text)
 

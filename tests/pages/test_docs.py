@@ -80,6 +80,7 @@ async def authorize(page: Page, token: str) -> None:
 async def open_operation(page: Page, operation: str) -> None:
     await page.click(f"{operation} .opblock-summary-control")
     await page.until(f"document.querySelector('{operation} .execute')")
+    await page.still()
 
 
 async def execute(page: Page, operation: str, status: int) -> str:
@@ -230,10 +231,12 @@ async def test_the_page_is_used_by_keyboard_alone(chromium: Browser, origin: str
         assert await page.run(f"getComputedStyle({focused}).outlineStyle") != "none"
         await page.press("Enter")
         await page.until(f"{focused}.closest('.opblock').querySelector('.execute')")
+        await page.still()
         for _ in range(20):
             await page.press("Tab")
             if await page.run(f"{focused}.classList.contains('execute')"):
                 break
+        assert await page.run(f"{focused}.classList.contains('execute')")
         await page.press("Enter")
         await page.until("document.querySelector('.live-responses-table')")
 
