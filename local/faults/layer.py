@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ from aiohttp.web_request import BaseRequest
 
 from functions.http.paths import path_segments
 from local.faults import answers, batches, endpoints
-from local.faults.reading import HEADER, Fault, RulesError
+from local.faults.readiness import Readiness
+from local.faults.reading import HEADER, MOST_BYTES, Fault, RulesError
 from local.faults.requests import Entry, RequestLog
 from local.faults.rules import Rules, Target
 from local.host.errors import HostError
 from local.host.index import App
 from local.host.invocation import HttpAnswer
 from local.host.layer import Asked, Cut, Run
+from local.host.logs import HOST
 from local.host.routes import Router
 from local.host.worker_checks import HTTP_TRIGGER
 
@@ -30,9 +33,12 @@ class Faults:
         """Read the rules of the file that FAULTS names; raises HostError where it cannot."""
         self._router = Router(app.routes(route_prefix))
         self.rules = Rules({function.name for function in app.of_kind(HTTP_TRIGGER)})
-        if name := environ.get("FAULTS"):
-            self._read_file(Path(name))
+        self._file = Path(name) if (name := environ.get("FAULTS")) else None
+        #: its time and size when it was read last; None where it was not there
+        self._file_state: tuple[int, int] | None = (0, 0)
+        self._read_file()
         self._log = RequestLog()
+        self._readiness = Readiness(environ)
         self._served: dict[str, Mapping[str, endpoints.Serve]] = {
             "/local/faults": {
                 "GET": self._get_rules,
@@ -43,18 +49,34 @@ class Faults:
             "/local/requests": {"GET": self._get_requests, "DELETE": self._delete_requests},
         }
 
-    def _read_file(self, path: Path) -> None:
+    def _read_file(self) -> None:
+        """Take the file's rules where it is another than at the last time; raises HostError."""
+        if self._file is None:
+            return
         try:
-            self.rules.replace(path.read_bytes())
+            found = self._file.stat() if self._file.is_file() else None
+            state = found and (found.st_mtime_ns, found.st_size)
+            if state == self._file_state:
+                return
+            self._file_state = state
+            with self._file.open("rb") as file:
+                self.rules.replace(file.read(MOST_BYTES + 1))
         except OSError as exc:
-            raise HostError(f"FAULTS={path}: {exc.strerror}") from exc
+            raise HostError(f"FAULTS={self._file}: {exc.strerror}") from exc
         except RulesError as exc:
-            raise HostError([f"{path}: {each}" for each in exc.sentences]) from exc
+            raise HostError([f"{self._file}: {each}" for each in exc.sentences]) from exc
+
+    def _read_file_again(self) -> None:
+        try:
+            self._read_file()
+        except HostError as exc:
+            HOST.warning("The rules stay as they were. %s", exc)
 
     async def endpoint(self, request: BaseRequest, method: str, path: str) -> web.Response | None:
         """Answer what is asked below /local."""
         if path.split("/", 2)[1].lower() != "local":
             return None
+        self._read_file_again()
         return await endpoints.serve(request, method, path, self._served)
 
     async def around(self, asked: Asked, run: Run) -> HttpAnswer | Cut:
@@ -71,6 +93,10 @@ class Faults:
             entry.end(status, ids[0] if ids else None, len(sent.body))
         return answer
 
+    def message(self, body: bytes) -> AbstractAsyncContextManager[None]:
+        """Surround the processing of one message of a queue."""
+        return self._readiness.message(body)
+
     async def _answer(self, asked: Asked, entry: Entry, run: Run) -> HttpAnswer | Cut:
         try:
             fault = self._decide(asked, entry.operation)
@@ -82,6 +108,9 @@ class Faults:
         if fault is None:
             return await _carried_out(asked, entry, run)
         await asyncio.sleep(fault.delay)
+        if fault.readiness_status is not None:
+            entry.carried_out = True
+            return await self._readiness.create(asked, fault, run)
         late = fault.truncate or fault.when == "after"
         if fault.status is None and not fault.cut and not fault.truncate:
             return await _carried_out(asked, entry, run)
@@ -102,12 +131,15 @@ class Faults:
         target = Target(asked.method, asked.path, operation, is_part=True)
         fault = self.rules.decide(target, asked.headers.get(HEADER))
         if fault is not None and not fault.fits_parts:
+            if fault.readiness_status is not None:
+                raise RulesError(["A part gets no readiness: create the flow by itself."])
             raise RulesError(["A part has no connection of its own: cut the whole batch."])
         return fault
 
     def _decide(self, asked: Asked, operation: str) -> Fault | None:
         if path_segments(asked.path)[0].lower() != "beta":
             return None
+        self._read_file_again()
         target = Target(asked.method, asked.path, operation)
         return self.rules.decide(target, asked.headers.get(HEADER))
 

@@ -18,13 +18,18 @@ HEADER: Final = "local-fault"
 STATUSES: Final = (401, 412, 429, 500, 502, 503, 504)
 #: the only ones that may hide a request that was carried out
 _LATE_STATUSES: Final = (500, 502, 503, 504)
+#: the operation whose requests may ask for one of READINESS
+CREATES_FLOW: Final = "create_provisioning_flow"
+READINESS: Final = ("failed", "expired", "disabled", "notReady")
 MOST_RULES: Final = 100
 MOST_BYTES: Final = 64 * 1024
 LONGEST_DELAY: Final = 60.0
+#: the host renews the lock of a message for five minutes
+LONGEST_HOLD: Final = 240.0
 _MOST_HEADER: Final = 512
 _MOST_NUMBER: Final = 1_000_000
 _MOST_SENTENCES: Final = 20
-_TEXTS: Final = ("id", "method", "operation", "path", "when")
+_TEXTS: Final = ("id", "method", "operation", "path", "reason", "readinessStatus", "when")
 
 
 class RulesError(Exception):
@@ -45,6 +50,9 @@ class Fault:
     truncate: bool = False
     when: str = "before"
     delay: float = 0.0
+    readiness_status: str | None = None
+    reason: str | None = None
+    seconds: float = 0.0
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
@@ -54,8 +62,11 @@ class Fault:
 
     @property
     def fits_parts(self) -> bool:
-        """Whether it can happen to one request of a batch, which has no connection of its own."""
-        return not (self.cut or self.truncate)
+        """Whether it can happen to one request of a batch, which has no connection of its own.
+
+        Nor is the id of a flow known that a part creates.
+        """
+        return not (self.cut or self.truncate or self.readiness_status)
 
     def shown(self) -> dict[str, Any]:
         """As it is written in rules, without what is not set."""
@@ -92,13 +103,18 @@ class _FaultSchema(Schema):
     truncate = members.Boolean(truthy={True}, falsy=set())
     when = members.String(validate=validate.OneOf(("before", "after")))
     delay = members.Float(validate=validate.Range(0, LONGEST_DELAY, min_inclusive=False))
+    readiness_status = members.String(
+        data_key="readinessStatus", validate=validate.OneOf(READINESS)
+    )
+    reason = members.String(validate=validate.Length(1, 1024))
+    seconds = members.Float(validate=validate.Range(0, LONGEST_HOLD, min_inclusive=False))
     count = members.Integer(strict=True, validate=validate.Range(1, _MOST_NUMBER))
 
     @validates_schema
     def _one_fault(self, given: dict[str, Any], **_: Any) -> None:
         kinds = [name for name in _KINDS if name in given]
         if len(kinds) > 1 or not (kinds or "delay" in given):
-            names = ", ".join(_KINDS)
+            names = ", ".join(map(_camel, _KINDS))
             raise ValidationError(f"Give one of {names}, or delay alone.")
         if "retry_after" in given and "status" not in given:
             raise ValidationError("This goes with status.", "retryAfter")
@@ -107,6 +123,10 @@ class _FaultSchema(Schema):
             raise ValidationError("This goes with status or cut.", "when")
         if when == "after" and given.get("status", 500) not in _LATE_STATUSES:
             raise ValidationError(f"A {given['status']} is never sent after a write.", "when")
+        if ("seconds" in given) != (given.get("readiness_status") == "notReady"):
+            raise ValidationError("Give this with readinessStatus notReady, only.", "seconds")
+        if "reason" in given and given.get("readiness_status") in (None, "notReady"):
+            raise ValidationError("This goes with a readinessStatus that is reported.", "reason")
 
 
 class _RuleSchema(_FaultSchema):
@@ -126,7 +146,7 @@ class _RuleSchema(_FaultSchema):
 
     @validates_schema
     def _known_operation(self, given: dict[str, Any], **_: Any) -> None:
-        if given.get("operation", "batch") not in self._operations:
+        if "operation" in given and given["operation"] not in self._operations:
             names = ", ".join(sorted(self._operations))
             raise ValidationError(f"Give one of {names}.", "operation")
 
@@ -155,7 +175,7 @@ class _HeaderSchema(_FaultSchema):
             raise ValidationError("Give an id, by which the requests are counted.", "count")
 
 
-_KINDS: Final = ("status", "cut", "truncate")
+_KINDS: Final = ("status", "cut", "truncate", "readiness_status")
 
 
 def _read(body: bytes) -> Any:

@@ -13,7 +13,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from functions.http.paths import path_segments
-from local.faults.reading import MOST_RULES, Fault, RulesError, read_header, read_rule, read_rules
+from local.faults.reading import (
+    CREATES_FLOW,
+    MOST_RULES,
+    Fault,
+    RulesError,
+    read_header,
+    read_rule,
+    read_rules,
+)
 
 #: how many ids of header faults are remembered
 _MOST_IDS: Final = 1000
@@ -46,6 +54,8 @@ class Rule:
     def matches(self, target: Target) -> bool:
         """Whether a request is one that this rule is for."""
         if target.is_part and not self.fault.fits_parts:
+            return False
+        if self.fault.readiness_status and target.operation != CREATES_FLOW:
             return False
         named = self.path is not None or self.operation is not None
         if target.operation == "batch" and not named:
@@ -113,7 +123,10 @@ class Rules:
         Raises RulesError for a header that cannot be used.
         """
         if header is not None:
-            return self._asked_for(header)
+            fault = self._asked_for(header)
+            if fault and fault.readiness_status and target.operation != CREATES_FLOW:
+                raise RulesError(["readinessStatus goes with a request that creates a flow."])
+            return fault
         wanting = [rule for rule in self._rules if rule.matches(target) and rule.wants()]
         if not wanting:
             return None

@@ -119,7 +119,7 @@ class _Parts:
         self.timers = {
             f.name: Timer(f, worker, os.environ, state) for f in app.of_kind(TIMER_TRIGGER)
         }
-        self.queues = _listeners(app, settings, worker)
+        self.queues = _listeners(app, settings, worker, layer)
         self._grace = drain + _LATE
         self._http = HttpHost(app, settings, worker, self.timers, os.environ, layer)
         self._runner = web.ServerRunner(
@@ -155,14 +155,18 @@ class _Parts:
         )
 
 
-def _listeners(app: App, settings: HostSettings, worker: Supervisor) -> Mapping[str, QueueListener]:
+def _listeners(
+    app: App, settings: HostSettings, worker: Supervisor, layer: Layer | None
+) -> Mapping[str, QueueListener]:
     """The listeners of the app's queues; one without queues does not load the SDK."""
     functions = app.of_kind(SERVICE_BUS_TRIGGER)
     if not functions:
         return {}
     from local.host.service_bus import QueueListener
 
-    return {f.name: QueueListener(f, worker, settings.service_bus, os.environ) for f in functions}
+    return {
+        f.name: QueueListener(f, worker, settings.service_bus, os.environ, layer) for f in functions
+    }
 
 
 def _announce(app: App, parts: _Parts, prefix: str) -> None:

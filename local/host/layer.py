@@ -6,6 +6,7 @@ The host knows no more of it than this; without a layer every call goes straight
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
 from aiohttp import web
@@ -35,10 +36,13 @@ Run = Callable[[Asked], Awaitable[HttpAnswer]]
 
 
 class Layer(Protocol):
-    """Sees every request to a function."""
+    """Sees every request and every message to a function."""
 
     async def endpoint(self, request: BaseRequest, method: str, path: str) -> web.Response | None:
         """Return the layer's own answer, None for what it leaves to the functions."""
 
     async def around(self, asked: Asked, run: Run) -> HttpAnswer | Cut:
         """Answer a request; `run` has the function serve it, and answers a failure with 500."""
+
+    def message(self, body: bytes) -> AbstractAsyncContextManager[None]:
+        """Surround the processing of one message of a queue."""

@@ -11,7 +11,7 @@ import functools
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +24,7 @@ from azure.servicebus.exceptions import MessageLockLostError
 from local.host import messages as wire
 from local.host.index import service_bus_connection
 from local.host.invocation import InvocationFailed, Invoker
+from local.host.layer import Layer
 from local.host.logs import HOST
 from local.host.settings import ServiceBusSettings, expand
 from local.host.worker_checks import IndexedFunction
@@ -68,9 +69,11 @@ class QueueListener:
         worker: Invoker,
         settings: ServiceBusSettings,
         environ: Mapping[str, str],
+        layer: Layer | None = None,
     ) -> None:
         trigger = function.trigger
         self._function, self._worker, self._settings = function, worker, settings
+        self._layer = layer
         self._connection = service_bus_connection(str(trigger.get("connection") or ""), environ)
         self.queue = expand(str(trigger["queueName"]), environ)
         self._binary = str(trigger.get("dataType") or "").lower() == "binary"
@@ -196,12 +199,9 @@ class QueueListener:
         reason = f"{self.queue}, message {message.message_id}, sequence {message.sequence_number}"
         try:
             value, metadata = wire.one(message, self._binary)
-            await self._worker.invoke(
-                self._function,
-                value,
-                metadata,
-                reason=reason,
-            )
+            layer = self._layer
+            async with layer.message(wire.read_body(message)) if layer else nullcontext():
+                await self._worker.invoke(self._function, value, metadata, reason=reason)
         except InvocationFailed:
             return False
         except Exception as exc:

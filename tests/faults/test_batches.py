@@ -106,3 +106,10 @@ async def test_a_batch_that_cannot_be_read_is_refused_by_the_service(
     await faults.use({"status": 503})
     answer = await service.post(f"{service.root}/$batch", {"requests": [{"id": "1"}]})
     assert answer.status == 400
+
+
+async def test_a_part_cannot_ask_for_a_readiness(faults: Faults, service: Api, set_id: str) -> None:
+    part = create("a", "x", Local_Fault="readinessStatus=failed")
+    [found] = await send(service, part | {"url": f"{SETS}/{set_id}/provisioningFlows"})
+    assert found["status"] == 400
+    assert "A part gets no readiness" in found["body"]["error"]["message"]

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from local.config import ROOT
@@ -103,7 +104,7 @@ def test_a_preflight_fails_only_by_name() -> None:
 @pytest.mark.parametrize(
     ("rule", "sentence"),
     [
-        ({}, "rules[0]: Give one of status, cut, truncate, or delay alone."),
+        ({}, "rules[0]: Give one of status, cut, truncate, readinessStatus, or delay"),
         ({"status": 429, "cut": True}, "rules[0]: Give one of status, cut,"),
         ({"status": 404}, "rules[0].status: Must be one of: 401, 412, 429,"),
         ({"status": "429"}, "rules[0].status: Not a valid integer."),
@@ -241,4 +242,33 @@ async def test_a_start_with_rules_that_cannot_be_is_refused(tmp_path: Path) -> N
     app = ROOT / "tests" / "host" / "apps" / "web"
     host = HostProcess(app, tmp_path / "log", {"FAULTS": str(path)}, "--faults")
     assert await host.ended() == 2
+    assert f"{path}: rules[0].status: Must be one of" in host.output
+
+
+async def test_the_file_of_rules_is_read_again_when_it_changes(tmp_path: Path) -> None:
+    path = tmp_path / "faults.json"
+    path.write_text('{"rules": []}')
+    app = ROOT / "tests" / "host" / "apps" / "web"
+    host = HostProcess(app, tmp_path / "log", {"FAULTS": str(path)}, "--faults")
+    try:
+        async with httpx.AsyncClient(base_url=await host.url()) as http:
+
+            async def statuses() -> list[int]:
+                found = (await http.get("/local/faults")).json()["rules"]
+                return [rule["status"] for rule in found]
+
+            assert await statuses() == []
+            path.write_text('{"rules": [{"status": 503}]}')
+            assert await statuses() == [503]
+            await http.post("/local/faults", json={"status": 500})
+            assert await statuses() == [503, 500]
+            path.write_text('{"rules": [{"status": 404}]}')
+            assert await statuses() == [503, 500]
+            path.unlink()
+            assert await statuses() == await statuses() == [503, 500]
+            path.write_text('{"rules": [{"status": 429}]}')
+            assert await statuses() == [429]
+    finally:
+        await host.stop()
+    assert host.output.count("The rules stay as they were.") == 2
     assert f"{path}: rules[0].status: Must be one of" in host.output

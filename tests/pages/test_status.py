@@ -231,3 +231,29 @@ async def test_an_outage_names_the_part_that_is_away_and_only_its_own_number_is_
             f" && !{UNKNOWN}.length",
             60,
         )
+
+
+async def test_of_two_parts_that_are_away_neither_is_said_to_leave_the_other_working(
+    chromium: Browser, origin: str, reader: str, stack: Stack, flow_set: FlowSet
+) -> None:
+    async with status_page(chromium, origin, reader, flow_set.name) as page:
+        for part in ("cosmos", "service_bus"):
+            await asyncio.to_thread(stack.kill, part)
+        try:
+            await page.until(
+                "(dispatchEvent(new Event('online')),"
+                " document.querySelectorAll('#trouble p').length === 2)",
+                60,
+            )
+            said = await page.text("#trouble")
+            assert "Cosmos DB does not answer." in said
+            assert "Service Bus does not answer." in said
+            assert "can be read and changed" not in said
+            assert "wait in the queue" not in said
+            assert (await page.text("#live")).startswith("Not live; last read at ")
+            assert await violations(page) == []
+        finally:
+            await asyncio.to_thread(stack.start, "cosmos", "service_bus")
+        await page.until(
+            "(dispatchEvent(new Event('online')), document.querySelector('#trouble').hidden)", 60
+        )

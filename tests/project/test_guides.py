@@ -79,6 +79,18 @@ async def test_the_pytest_example_sees_the_python_client_retry(
     assert re.search(r"^1 passed", said, re.MULTILINE), said
 
 
+async def test_the_jest_example_sees_the_javascript_client_retry(
+    api: str, token: str, tmp_path: Path
+) -> None:
+    [example] = blocks(TESTING, "js")
+    (tmp_path / "retries.test.js").write_text(here(example, api), "utf-8")
+    (tmp_path / "package.json").write_text("{}", "utf-8")
+    (tmp_path / "node_modules").symlink_to(ROOT / "tests" / "node_modules")
+    jest = ("npx", "--no-install", "jest", "--ci", "--runInBand", "--no-cache")
+    said = await run(*jest, cwd=tmp_path, TOKEN=token)
+    assert re.search(r"^Tests: +1 passed, 1 total", said, re.MULTILINE), said
+
+
 async def test_the_commands_of_the_first_five_minutes_do_what_the_guide_says(stack: Stack) -> None:
     create, see, fail = blocks(FIRST, "sh")
     config = stack.config

@@ -12,23 +12,28 @@ const SOON = 1000; // where something is still being read
 const AFTER_TROUBLE = 15000;
 const PAGE = 50;
 
+// Each part: its name, what does not work without it, and what works if it alone is away.
 const PARTS = {
-  settings: ["The app's settings", "Nothing works until they are corrected."],
+  settings: ["The app's settings", "Nothing works until they are corrected.", ""],
   cosmosDb: [
     "Cosmos DB",
-    "Flow sets can be neither read nor changed until it is back. Events wait in the queue; nothing is lost.",
+    "Flow sets can be neither read nor changed until it is back.",
+    "Events wait in the queue; nothing is lost.",
   ],
   serviceBus: [
     "Service Bus",
-    "Flow sets can be read and changed. Their checks are made when it is back, and so are the reports of your engine.",
+    "Checks are made when it is back, and reports of your engine count then.",
+    "Flow sets can be read and changed.",
   ],
   blobStorage: [
     "Blob Storage",
-    "Flow sets and their checks work. Dead letters can be neither listed, replayed nor discarded until it is back.",
+    "Dead letters can be neither listed, replayed nor discarded until it is back.",
+    "Flow sets and their checks work.",
   ],
   issuer: [
     "The token issuer",
-    "Tokens whose signing key the service has are accepted. Others are refused until it is back.",
+    "Tokens whose signing key the service does not have yet are refused until it is back.",
+    "All others are accepted.",
   ],
 };
 const STATES = {
@@ -44,6 +49,7 @@ let timer = null;
 let typing = null; // the timer that waits for the end of what is typed
 let reading = false;
 let again = false;
+let read_at = ""; // the time of the last answer
 let absent = new Set(); // the parts that are away, by their names in /health
 let working = false; // whether the user waits for what was searched for
 
@@ -113,16 +119,19 @@ async function refresh() {
       show_totals(shown.overview);
       if (!absent.size) wait = SOON;
     }
-    put(at("live"), `Live; last read at ${new Date().toLocaleTimeString()}`);
+    read_at = new Date().toLocaleTimeString();
+    put(at("live"), `Live; last read at ${read_at}`);
   } catch (error) {
     wait = AFTER_TROUBLE;
-    put(at("live"), "");
+    put(at("live"), read_at && `Not live; last read at ${read_at}`);
     if (error.status === 401 || error.status === 403) {
       tell([["", error.message]]);
       sign_out();
       return;
     }
     const parts = error.status ? await away() : [];
+    // Which part it is, /health says a few seconds later.
+    if (error.status === 503 && !parts.length) wait = SOON;
     tell(parts.length ? parts : [["", error.message]]);
     working = false;
     put(at("found"), "");
@@ -145,8 +154,8 @@ async function away() {
     const found = Object.entries(dependencies).filter(([, { status }]) => status in STATES);
     absent = new Set(found.map(([name]) => name));
     return found.map(([name, { status }]) => {
-      const [part, means] = PARTS[name] ?? [name, ""];
-      return [`${part} ${STATES[status]}.`, means];
+      const [part, fails, works] = PARTS[name] ?? [name, "", ""];
+      return [`${part} ${STATES[status]}.`, found.length > 1 ? fails : `${fails} ${works}`.trim()];
     });
   } catch {
     return [];
@@ -180,6 +189,7 @@ function sign_in() {
 function sign_out() {
   token.forget();
   shown = { etag: null, path: null, overview: null };
+  read_at = "";
   at("totals").replaceChildren();
   at("sets").tBodies[0].replaceChildren();
   letters.close();
