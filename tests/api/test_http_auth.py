@@ -33,7 +33,9 @@ NO_ROUTE = {"z_any_other_request"}
 READS = (FLOW_READ, READ_BASIC, DEFINITION_READ)
 GUARDED = [each for each in ROUTES if each.needs is not None]
 WITH_PERMISSION = [each for each in GUARDED if each.needs and not each.needs.any_token]
-WRITES = [each for each in WITH_PERMISSION if each.method != "GET"]
+# As with Graph, who may read what a subscription is about may subscribe: it changes no flow.
+FOR_READERS = {"create_subscription", "update_subscription", "delete_subscription"}
+WRITES = [each for each in WITH_PERMISSION if each.method != "GET" and each.name not in FOR_READERS]
 
 
 def named(operation: Route) -> str:

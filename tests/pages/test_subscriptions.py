@@ -23,4 +23,5 @@ async def test_the_page_lists_subscriptions_and_their_health(
         rows = (await page.text("#subscriptions-table")).splitlines()
         [row] = [each for each in rows if set_id in each]
         assert all(each in row for each in (receiver.url, "paused", "status 500"))
+        await page.until("document.querySelector('#list').ariaBusy !== 'true'")
         assert await violations(page) == []
