@@ -119,9 +119,7 @@ class Settings:
             graph_root=graph_root.rstrip("/"),
             auth=auth,
             cors_origins=frozenset(filter(None, origins)),
-            notification_hosts=frozenset(
-                each.removesuffix(":443").strip("[]") for each in hosts if each
-            ),
+            notification_hosts=frozenset(each.removesuffix(":443") for each in hosts if each),
         )
 
 

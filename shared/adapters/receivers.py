@@ -75,11 +75,14 @@ class Receivers:
             return "Give an absolute https URL."
         if parts.username is not None or parts.password is not None or parts.fragment:
             return "Omit user, password and fragment of the URL."
-        if self._local and host in _LOOPBACK_NAMES and host in self._hosts:
+        # As in a URL: the last colon of an IPv6 address would pass for that of a port.
+        name = f"[{host}]" if ":" in host else host
+        if self._local and host in _LOOPBACK_NAMES and name in self._hosts:
             return None
         if parts.scheme != "https":
             return "The URL must use https."
-        name = host if port in (None, 443) else f"{host}:{port}"
+        if port not in (None, 443):
+            name = f"{name}:{port}"
         if name not in self._hosts:
             return (
                 f"This service may not call '{name[:100]}': its setting NOTIFICATION_HOSTS does "

@@ -10,7 +10,12 @@ from shared.adapters.receivers import Receivers, _Checking
 from shared.domain.errors import ReceiverRefused
 from tests.support.receiver import Receiver
 
-HOSTS = frozenset({"hooks.contoso.com", "other.example:8443", "127.0.0.1", "localhost"})
+HOSTS = frozenset(
+    {
+        *("hooks.contoso.com", "other.example:8443", "127.0.0.1", "localhost"),
+        *("[2606:4700::1111]:8443", "[::1]", "10.0.0.1"),
+    }
+)
 
 NOT_PUBLIC = [
     *("127.0.0.1", "127.9.9.9", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1"),
@@ -70,6 +75,7 @@ async def test_a_name_that_leads_to_this_machine_is_not_called(receiver: Receive
         *("http://127.0.0.1/", "https://127.0.0.1/", "https://2130706433/", "https://0x7f.1/"),
         *("https://hooks.contoso.com\n/", "https://hooks.contoso.com:x/", "https:///x", ""),
         *("https://hooks.contoso.com./", "https://[::1]/", "file:///etc/passwd"),
+        *("https://[2606:4700::1111]/", "https://[2606:4700::1111:8443]/", "https://10.0.0.1/"),
     ],
 )
 def test_a_host_that_the_setting_does_not_name_is_refused(url: str) -> None:
@@ -82,6 +88,7 @@ def test_a_host_that_the_setting_does_not_name_is_refused(url: str) -> None:
         "https://hooks.contoso.com/a?b=c",
         "https://HOOKS.contoso.com:443/",
         "https://other.example:8443/",
+        "https://[2606:4700::1111]:8443/",
     ],
 )
 def test_a_host_that_the_setting_names_is_taken(url: str) -> None:

@@ -172,12 +172,13 @@ def test_what_no_browser_sends_as_an_origin_or_none_should_is_refused(
 
 def test_no_host_gets_notifications_unless_a_setting_names_it() -> None:
     assert Settings.read(LOCAL).notification_hosts == frozenset()
-    hosts = "hooks.contoso.com, Other.example:8443,third.example:443, [::1]"
+    hosts = "hooks.contoso.com, Other.example:8443,third.example:443, [::1], [2606:4700::1111]:8443"
     assert Settings.read({**LOCAL, "NOTIFICATION_HOSTS": hosts}).notification_hosts == {
         "hooks.contoso.com",
         "other.example:8443",
         "third.example",
-        "::1",
+        "[::1]",
+        "[2606:4700::1111]:8443",
     }
 
 
