@@ -72,6 +72,7 @@ class Subscriptions:
         with granted(_STORE_SECONDS):
             if not await self.store.create(document):
                 await self._replace_expired(document)
+            await self._end_if_too_many(document)
         self.notifier.know(Subscribed.of(document))
         log_event("subscribed", subscription=document["id"], flowSetId=set_id)
         return self._whole(document, loaded["client_state"])
@@ -100,8 +101,7 @@ class Subscriptions:
     async def delete(self, subscription_id: str) -> None:
         """End a subscription; the timer removes what is stored of it. Raises NotFound."""
         stored = await self._one(subscription_id)
-        ended = {"endedAt": microseconds(), "duplicateKey": subscription_id}
-        if await self.store.change(stored["tenantId"], subscription_id, ended) is None:
+        if not await self._end(stored):
             raise NotFound(subscription_id)
         self.notifier.forget(subscription_id)
 
@@ -160,9 +160,9 @@ class Subscriptions:
         }
 
     async def _check_room(self, document: Stored) -> None:
-        """Raise what is known to be in the way, before an endpoint is called."""
+        """Raise Conflict or LimitReached where other subscriptions are in the way."""
         found = await self.store.of_tenant(document["tenantId"])
-        alive = [each for each in found if not is_expired(each)]
+        alive = [each for each in found if not is_expired(each) and each["id"] != document["id"]]
         for each in alive:
             if each["duplicateKey"] == document["duplicateKey"]:
                 raise _duplicate_of(each)
@@ -178,6 +178,22 @@ class Subscriptions:
                 "one."
             )
 
+    async def _end_if_too_many(self, document: Stored) -> None:
+        """End a new subscription where others were made while its endpoints were called.
+
+        Raises LimitReached. Of several at once all may end, but no more stay than may be.
+        """
+        try:
+            await self._check_room(document)
+        except LimitReached:
+            await self._end(document)
+            raise
+
+    async def _end(self, stored: Stored) -> bool:
+        """Mark a subscription as ended, and free what it was for; False where it was already."""
+        ended = {"endedAt": microseconds(), "duplicateKey": stored["id"]}
+        return await self.store.change(stored["tenantId"], stored["id"], ended) is not None
+
     async def _replace_expired(self, document: Stored) -> None:
         """Replace a subscription for the same that has expired. Raises Conflict for another."""
         found = await self.store.of_tenant(document["tenantId"])
@@ -186,8 +202,7 @@ class Subscriptions:
                 continue
             if not is_expired(each):
                 raise _duplicate_of(each)
-            ended = {"endedAt": microseconds(), "duplicateKey": each["id"]}
-            await self.store.change(each["tenantId"], each["id"], ended)
+            await self._end(each)
         if not await self.store.create(document):
             raise Conflict("A subscription already exists for the requested combination")
 

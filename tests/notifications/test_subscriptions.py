@@ -68,7 +68,7 @@ async def test_a_subscription_is_made_read_renewed_and_ended(
     listed = (await service.get(url(service))).json()["value"]
     assert made["id"] in [each["id"] for each in listed]
 
-    later = "2026-12-24T12:00:00Z" if datetime.now(UTC).year == 2026 else in_an_hour()
+    later = (datetime.now(UTC) + timedelta(days=20)).isoformat()
     renewed = await service.patch(url(service, made["id"]), {"expirationDateTime": later})
     assert renewed.status == 200
     assert renewed.json()["expirationDateTime"] != made["expirationDateTime"]
@@ -253,6 +253,37 @@ async def test_a_set_has_ten_subscriptions_at_most(
 
     await service.delete(url(service, tenth.json()["id"]))
     assert (await posted(service, receiver, set_id, changeType="created")).status == 201
+
+
+async def test_of_several_at_once_a_set_keeps_ten_at_most(
+    service: Api, set_id: str, receiver: Receiver, stack: Stack
+) -> None:
+    """All of them find room before their endpoint is called, and none of it after."""
+    made = (await posted(service, receiver, set_id)).json()
+    async with stored(stack) as container:
+        document = await container.read_item(made["id"], await tenant_of(container))
+        for _ in range(MAX_PER_SET - 2):
+            other = str(uuid.uuid4())
+            await container.create_item({**document, "id": other, "duplicateKey": other})
+
+    async def late(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(1.0)
+        return await echo_with(request)
+
+    receiver.validate = late
+    kinds = ("created", "deleted", "created,updated", "created,deleted")
+    answers = await asyncio.gather(
+        *(posted(service, receiver, set_id, changeType=each) for each in kinds)
+    )
+
+    assert len(receiver.validations) == 1 + len(kinds)
+    assert {each.status for each in answers} <= {201, 403}
+    assert [each.status for each in answers].count(201) <= 1
+    async with stored(stack) as container:
+        text = "SELECT * FROM c WHERE NOT IS_DEFINED(c.endedAt) AND c.setId = @id"
+        given = [{"name": "@id", "value": set_id}]
+        alive = [each async for each in container.query_items(text, parameters=given)]
+    assert len(alive) <= MAX_PER_SET
 
 
 class stored:  # noqa: N801 - used as a statement
