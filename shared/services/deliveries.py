@@ -74,6 +74,7 @@ class Deliveries:
     give_up: float = GIVE_UP
     missed_pause: float = MISSED_PAUSE
     lease: float = LEASE_SECONDS
+    most_sets: int = MOST_SETS
 
     async def receive(self, reminder: bytes) -> None:
         """Serve the subscription that a message of the queue is about."""
@@ -125,7 +126,12 @@ class Deliveries:
         state, stored = turn.state, turn.stored
         mark, set_id = state["mark"], stored["setId"]
         removals = await self.store.removals(stored["tenantId"], mark, set_id)
-        changed, complete = await self.store.changed(mark, set_id, MOST_SETS)
+        most = self.most_sets
+        changed, complete = await self.store.changed(mark, set_id, most)
+        while not complete and changed[-1].at <= mark:
+            # More changed in this one second than a turn takes: the mark would stay for good.
+            most *= 2
+            changed, complete = await self.store.changed(mark, set_id, most)
         # Behind the removals: a flow that is gone by now was deleted.
         present = await self.store.sets({each["setId"] for each in removals}) if removals else {}
         removed, pending = _gone(removals, present, stored["_ts"])
