@@ -78,7 +78,7 @@ var expiryQuery = 'union isfuzzy=true AZKVAuditLogs, AzureDiagnostics | where Op
 var metricAlerts = [
   {
     name: 'dead-letters-left'
-    description: 'The dead-letter queue was not empty once in 15 minutes, and the app archives what is in it every five: is it running, and may it write blobs? No data: the namespace does not report, and the alert stays as it is.'
+    description: 'A dead-letter queue was not empty once in 15 minutes. The app archives what is in that of readiness events every five: is it running, and may it write blobs? That of reminders holds what send_notifications failed at five times: see its exceptions, then delete the messages. No data: the namespace does not report, and the alert stays as it is.'
     severity: 1
     scope: namespaceId
     window: 'PT15M'
@@ -88,7 +88,7 @@ var metricAlerts = [
         criterionType: 'StaticThresholdCriterion'
         metricNamespace: 'Microsoft.ServiceBus/namespaces'
         metricName: 'DeadletteredMessages'
-        dimensions: queueDimension
+        dimensions: bothQueues
         timeAggregation: 'Minimum'
         operator: 'GreaterThan'
         threshold: 0

@@ -15,7 +15,7 @@ LOG = "Microsoft.Insights/scheduledQueryRules"
 # Name: metric, dimension, aggregation, threshold, window, severity.
 METRICS = {
     "dead-letters-left": (
-        *("DeadletteredMessages", ("EntityName", ["readiness"])),
+        *("DeadletteredMessages", ("EntityName", ["readiness", "notifications"])),
         *("Minimum", 0, "PT15M", 1),
     ),
     "queue-age": (
