@@ -14,6 +14,7 @@ NAMES = (
     "first_create",
     "requests",
     "create_cpu",
+    "notifications",
     "http",
     "readiness",
     "growth",

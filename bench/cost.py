@@ -46,7 +46,7 @@ INSTANCE_GB = 2
 # What one instance does in a second: about 10 ms of CPU an execution on one core.
 INSTANCE_EXECUTIONS_A_SECOND = 100
 # What scales by itself: all HTTP functions together, and each queue or timer function alone.
-FUNCTION_GROUPS = 4
+FUNCTION_GROUPS = 5
 # What the platform keeps for each group of a zone-redundant app, and bills as always ready.
 ZONE_REDUNDANT_INSTANCES = 2
 # Reads under Strong and BoundedStaleness cost twice what they cost under Session.

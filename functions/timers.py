@@ -11,8 +11,11 @@ bp = func.Blueprint()
 
 @bp.timer_trigger(arg_name="timer", schedule="0 * * * * *", use_monitor=True)
 async def reconcile_readiness(timer: func.TimerRequest) -> None:
-    """Request overdue checks again, and announce stored changes of the catalog."""
-    await bootstrap.reconciliation().run()
+    """Request overdue checks again, announce stored changes, and look after subscriptions."""
+    try:
+        await bootstrap.reconciliation().run()
+    finally:
+        await bootstrap.delivering().watch()
 
 
 @bp.timer_trigger(arg_name="timer", schedule="30 */5 * * * *", use_monitor=True)

@@ -14,21 +14,19 @@ from typing import TYPE_CHECKING
 
 from shared.bootstrap.adapters import (
     archive,
-    blobs,
     catalog,
-    credential,
     dead_letter_queue,
     earlier_documents,
+    notification_publisher,
     password_audit,
     queue_depth,
     readiness_store,
+    receivers,
+    subscription_store,
     tenants,
 )
 from shared.bootstrap.adapters import (
     authorizer as authorizer,
-)
-from shared.bootstrap.adapters import (
-    cosmos as cosmos,
 )
 from shared.bootstrap.adapters import (
     flow_store as flow_store,
@@ -42,12 +40,11 @@ from shared.bootstrap.adapters import (
 from shared.bootstrap.adapters import (
     publisher as publisher,
 )
-from shared.bootstrap.adapters import (
-    service_bus as service_bus,
-)
-from shared.bootstrap.adapters import (
-    settings as settings,
-)
+from shared.bootstrap.connections import blobs
+from shared.bootstrap.connections import cosmos as cosmos
+from shared.bootstrap.connections import credential as credential
+from shared.bootstrap.connections import service_bus as service_bus
+from shared.bootstrap.connections import settings as settings
 from shared.bootstrap.tenants import PerTenant
 from shared.domain.context import served_tenant
 
@@ -56,8 +53,11 @@ if TYPE_CHECKING:
     from shared.services.archiving import Archiving
     from shared.services.assigning import Assigning
     from shared.services.dead_letters import DeadLetters
+    from shared.services.deliveries import Deliveries
+    from shared.services.delivering import Delivering
     from shared.services.flow_sets import FlowSets
     from shared.services.health import Health
+    from shared.services.notifying import Notifier
     from shared.services.overview import Overview
     from shared.services.provisioning_flows import ProvisioningFlows
     from shared.services.readiness import Readiness
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from shared.services.role_groups import RoleGroups
     from shared.services.roots import Roots
     from shared.services.rotation import Rotation
+    from shared.services.subscriptions import Subscriptions
 
 
 @PerTenant
@@ -76,7 +77,7 @@ def flow_sets() -> FlowSets:
     """Return the use cases of flow sets."""
     from shared.services.flow_sets import FlowSets
 
-    return FlowSets(flow_store(), catalog(), _answers(), _repeats())
+    return FlowSets(flow_store(), catalog(), _answers(), _repeats(), _notifier())
 
 
 @PerTenant
@@ -94,6 +95,32 @@ def provisioning_flows() -> ProvisioningFlows:
         password_audit,
         _repeats(),
     )
+
+
+@PerTenant
+def subscriptions() -> Subscriptions:
+    """Return the use cases of subscriptions."""
+    from shared.services.subscriptions import Subscriptions
+
+    return Subscriptions(
+        subscription_store(), flow_store(), receivers(), _notifier(), _answers(), keyring()
+    )
+
+
+@functools.cache
+def delivering() -> Delivering:
+    """Return what has each tenant's subscriptions served."""
+    from shared.services.delivering import Delivering
+
+    return Delivering(tenants(), deliveries)
+
+
+@PerTenant
+def deliveries() -> Deliveries:
+    """Return what sends change notifications."""
+    from shared.services.deliveries import Deliveries
+
+    return Deliveries(subscription_store(), receivers(), _notifier(), keyring())
 
 
 @PerTenant
@@ -125,7 +152,7 @@ def readiness() -> Readiness:
     """Return what applies the events of the readiness queue."""
     from shared.services.readiness import Readiness
 
-    return Readiness(readiness_store(), catalog(), publisher())
+    return Readiness(readiness_store(), catalog(), publisher(), _notifier())
 
 
 @functools.cache
@@ -226,10 +253,20 @@ def health() -> Health:
 
 
 @PerTenant
+def _notifier() -> Notifier:
+    from shared.services.notifying import Notifier
+
+    enabled = bool(settings().notification_hosts)
+    return Notifier(
+        subscription_store(), notification_publisher(), served_tenant(), enabled=enabled
+    )
+
+
+@PerTenant
 def _announcer() -> Announcer:
     from shared.services.announcing import Announcer
 
-    return Announcer(publisher(), catalog())
+    return Announcer(publisher(), catalog(), _notifier())
 
 
 @PerTenant
@@ -248,7 +285,16 @@ def _repeats() -> Repeats:
 
 async def close() -> None:
     """Close whatever was opened, for a command that ends; a host keeps it all."""
-    for opened in (publisher, queue_depth, dead_letter_queue, blobs, cosmos, credential):
+    for opened in (
+        publisher,
+        notification_publisher,
+        receivers,
+        queue_depth,
+        dead_letter_queue,
+        blobs,
+        cosmos,
+        credential,
+    ):
         if opened.cache_info().currsize:
             await opened().close()
             opened.cache_clear()
@@ -272,6 +318,11 @@ async def close() -> None:
         receiver,
         archiving,
         earlier_documents,
+        subscription_store,
+        subscriptions,
+        deliveries,
+        delivering,
+        _notifier,
         _announcer,
     ):
         built_on_it.cache_clear()

@@ -128,6 +128,22 @@ class within:  # noqa: N801 - used as a statement; a generator would cost each r
         _steps.reset(self._budget)
 
 
+class granted:  # noqa: N801 - as above
+    """Give what runs inside `seconds` from now, whatever is left of the request's time.
+
+    For what has a limit of its own behind a wait for others, which is bounded too.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        self._deadline = _until.set(time.monotonic() + self._seconds)
+
+    def __exit__(self, *raised: object) -> None:
+        _until.reset(self._deadline)
+
+
 def steps() -> Steps:
     """Return the budget of the request being served, a new one where none is."""
     return _steps.get() or Steps()

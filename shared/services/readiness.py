@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from shared.adapters.catalog_store import CatalogStore
     from shared.adapters.readiness_store import ReadinessStore
     from shared.adapters.service_bus import QueuePublisher
+    from shared.services.notifying import Notifier
 
 SETS_AT_ONCE: Final = 200
 # How many role groups one search for flows names: each adds to its query.
@@ -38,6 +39,7 @@ class Readiness:
     store: ReadinessStore
     catalog: CatalogStore
     publisher: QueuePublisher
+    notifier: Notifier
     sets_at_once: int = SETS_AT_ONCE
     groups_at_once: int = GROUPS_AT_ONCE
 
@@ -47,6 +49,8 @@ class Readiness:
             await self._check_dependent_flows(event)
             return
         verdict, applied = await self._apply(event)
+        if applied.outcome is Outcome.APPLIED:
+            self.notifier.changed(event.flow_set_id)
         log_event(
             event.type,
             eventId=event.id,

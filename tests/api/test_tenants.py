@@ -26,8 +26,10 @@ from local.settings import example_values
 from local.stack import Stack, throwaway_config
 from shared.adapters.archive import Archive
 from shared.domain.catalog import BUILT_IN_DEFINITIONS
+from shared.domain.subscriptions import ALL_FLOWS
 from tests.support.api import UNKNOWN, Answer, Api, Flow, sort_index
 from tests.support.bodies import request_body
+from tests.support.receiver import Receiver, in_an_hour, receiving, subscribe
 from tests.support.stored import cosmos_client
 from tests.support.waiting import until
 
@@ -109,11 +111,12 @@ class Owned:
 
     keys: dict[str, str]
     flow: Flow
+    receiver: Receiver
 
 
 @pytest.fixture(scope="module")
-async def owned(services: dict[str, Api]) -> Owned:
-    """A ready flow, a role group and a definition of the first tenant."""
+async def owned(services: dict[str, Api]) -> AsyncIterator[Owned]:
+    """A ready flow, a role group, a definition and a subscription of the first tenant."""
     service = services[FIRST]
     flow = await service.new_flow("user")
     await flow.until_status("ready")
@@ -132,7 +135,9 @@ async def owned(services: dict[str, Api]) -> Owned:
         "group_id": await service.new_role_group("aide"),
         "definition_id": made.json()["id"],
     }
-    return Owned(keys, flow)
+    async with receiving() as receiver:
+        subscribed = await subscribe(service, receiver, resource=ALL_FLOWS)
+        yield Owned({**keys, "subscription_id": subscribed["id"]}, flow, receiver)
 
 
 def about_entities() -> list[Route]:
@@ -146,6 +151,8 @@ def about_entities() -> list[Route]:
 
 def body_for(route: Route) -> bytes | None:
     """A good body for an operation."""
+    if route.method == "PATCH" and route.segments[1] == "subscriptions":
+        return json.dumps({"expirationDateTime": in_an_hour()}).encode()
     if route.method == "PATCH":
         return b'{"displayName": "Taken over"}'
     if route.method == "POST" and route.segments[-1] == "provisioningFlows":
@@ -177,6 +184,7 @@ async def test_what_is_another_tenants_is_not_found(
         "flow_id": UNKNOWN,
         "group_id": UNKNOWN,
         "definition_id": f"RefRace-{uuid.uuid4().hex[:8]}",
+        "subscription_id": UNKNOWN,
     }
     theirs = await tried(services[SECOND], route, owned.keys)
     nobodys = await tried(services[SECOND], route, unknown)
@@ -206,6 +214,25 @@ async def test_lists_and_counts_are_of_one_tenant(services: dict[str, Api], owne
         assert int(count.text) == len(listed)
     overview = await services[SECOND].get(f"{services[SECOND].root[:-5]}/status/overview")
     assert owned.flow.set_id not in overview.text
+
+
+async def test_a_subscription_to_all_flows_is_to_those_of_its_tenant(
+    services: dict[str, Api], owned: Owned
+) -> None:
+    theirs = await services[SECOND].new_flow("user")
+    own = await services[FIRST].new_flow("security_group")
+
+    async def is_notified() -> bool:
+        return own.id in {each["resourceData"]["id"] for each in owned.receiver.taken}
+
+    await until(is_notified, "the own flow's change is sent")
+    assert theirs.id not in {each["resourceData"]["id"] for each in owned.receiver.taken}
+    assert {each["tenantId"] for each in owned.receiver.taken} == {FIRST}
+    for service, listed in ((services[FIRST], 1), (services[SECOND], 0)):
+        url = f"{service.root}/subscriptions"
+        assert len((await service.get(url)).json()["value"]) == listed
+        overview = await service.get(service.root.removesuffix("/beta") + "/status/subscriptions")
+        assert len(overview.json()["value"]) == listed
 
 
 async def test_a_built_in_definition_is_changed_in_one_tenant(services: dict[str, Api]) -> None:

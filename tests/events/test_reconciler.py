@@ -27,6 +27,7 @@ from shared.adapters.keyring import Keyring
 from shared.adapters.partition import FLOW_SETS, Partition
 from shared.adapters.readiness_store import ReadinessStore
 from shared.adapters.service_bus import QueuePublisher
+from shared.adapters.subscription_store import SubscriptionStore
 from shared.contract.events import (
     CatalogChanged,
     Message,
@@ -41,6 +42,7 @@ from shared.domain.catalog import CatalogChange
 from shared.domain.context import LOCAL_TENANT
 from shared.domain.ids import microseconds
 from shared.services.announcing import Announcer
+from shared.services.notifying import Notifier
 from shared.services.provisioning_flows import new_flow as stored_form
 from shared.services.readiness import Readiness
 from shared.services.reconciliation import Reconciler
@@ -141,14 +143,14 @@ async def parts(
     """The parts, with their clients."""
     cosmos = Cosmos(cosmos_client(stack.config.cosmos_endpoint), DATABASE)
     publisher = publisher_to(emulator.connection_string())
-    flow_store, catalog = (
-        FlowStore(Partition(cosmos, FLOW_SETS, LOCAL_TENANT)),
-        CatalogStore(*catalog_partitions(cosmos)),
-    )
+    sets = Partition(cosmos, FLOW_SETS, LOCAL_TENANT)
+    flow_store, catalog = FlowStore(sets), CatalogStore(*catalog_partitions(cosmos))
     store = ReadinessStore(flow_store)
 
-    readiness = Readiness(store, catalog, publisher)
-    announcer = Announcer(publisher, catalog)
+    subscriptions = SubscriptionStore(cosmos, LOCAL_TENANT, sets)
+    notifier = Notifier(subscriptions, publisher, LOCAL_TENANT, enabled=False)
+    readiness = Readiness(store, catalog, publisher, notifier)
+    announcer = Announcer(publisher, catalog, notifier)
     reconciler = Reconciler(flow_store, store, catalog, publisher, announcer)
     async with (
         ServiceBusClient.from_connection_string(emulator.connection_string()) as looking,

@@ -27,6 +27,7 @@ LOCAL = {
     "COSMOS_DATABASE": "industryData",
     "ServiceBus": "Endpoint=sb://127.0.0.1:5672;UseDevelopmentEmulator=true",
     "READINESS_QUEUE": "readiness",
+    "NOTIFICATIONS_QUEUE": "notifications",
     "AzureWebJobsStorage": "UseDevelopmentStorage=true",
     "PASSWORD_KEYS": KEYS,
     "AUTH_AUTHORITY": "http://127.0.0.1:7072",
@@ -38,6 +39,7 @@ AZURE = {
     "COSMOS_DATABASE": "industryData",
     "ServiceBus__fullyQualifiedNamespace": "contoso.servicebus.windows.net",
     "READINESS_QUEUE": "readiness",
+    "NOTIFICATIONS_QUEUE": "notifications",
     "AzureWebJobsStorage__blobServiceUri": "https://contoso.blob.core.windows.net/",
     "PASSWORD_KEYS": KEYS,
     "AZURE_CLIENT_ID": "8f7f3f5c-0000-4000-8000-000000000000",
@@ -169,6 +171,27 @@ def test_what_no_browser_sends_as_an_origin_or_none_should_is_refused(
     assert "Set COSMOS_DATABASE." in text
 
 
+def test_no_host_gets_notifications_unless_a_setting_names_it() -> None:
+    assert Settings.read(LOCAL).notification_hosts == frozenset()
+    hosts = "hooks.contoso.com, Other.example:8443,third.example:443, [::1], [2606:4700::1111]:8443"
+    assert Settings.read({**LOCAL, "NOTIFICATION_HOSTS": hosts}).notification_hosts == {
+        "hooks.contoso.com",
+        "other.example:8443",
+        "third.example",
+        "[::1]",
+        "[2606:4700::1111]:8443",
+    }
+
+
+@pytest.mark.parametrize(
+    "host", ["https://hooks.contoso.com", "*.contoso.com", "a.example/x", "a.example:x", "a b", "@"]
+)
+def test_hosts_that_get_notifications_are_names(host: str) -> None:
+    text = faults({**LOCAL, "NOTIFICATION_HOSTS": f"fine.example,{host}"})
+    assert f"NOTIFICATION_HOSTS: '{host}' is not a host" in text
+    assert "fine.example" not in text
+
+
 def test_spaces_around_values_do_not_count() -> None:
     settings = Settings.read({name: f" {value}\n" for name, value in LOCAL.items()})
     assert settings.cosmos_endpoint == LOCAL["COSMOS_ENDPOINT"]
@@ -186,7 +209,11 @@ def test_the_faults_of_authentication_are_reported_with_the_others() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["COSMOS_ENDPOINT", "COSMOS_DATABASE", "READINESS_QUEUE", "PASSWORD_KEYS"]
+    "name",
+    [
+        *("COSMOS_ENDPOINT", "COSMOS_DATABASE", "PASSWORD_KEYS"),
+        *("READINESS_QUEUE", "NOTIFICATIONS_QUEUE"),
+    ],
 )
 @pytest.mark.parametrize("value", [None, "", "   "])
 def test_a_missing_or_blank_setting_is_named(name: str, value: str | None) -> None:
@@ -202,6 +229,7 @@ def test_everything_missing_is_named_at_once_with_where_to_look() -> None:
         "COSMOS_ENDPOINT",
         "COSMOS_DATABASE",
         "READINESS_QUEUE",
+        "NOTIFICATIONS_QUEUE",
         "PASSWORD_KEYS",
         "ServiceBus",
     ):

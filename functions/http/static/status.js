@@ -4,6 +4,7 @@
 import { make, read, send, token } from "/pages/api.js";
 import * as letters from "/pages/status-letters.js";
 import * as list from "/pages/status-list.js";
+import * as subscriptions from "/pages/status-subscriptions.js";
 import { KINDS, STATUSES, at, count, keep, put, several, zone } from "/pages/status-parts.js";
 
 const EVERY = 5000; // milliseconds between requests; none while the page is hidden
@@ -194,6 +195,7 @@ function sign_out() {
   at("sets").tBodies[0].replaceChildren();
   letters.close();
   list.close();
+  subscriptions.close();
   sign_in();
   at("token").focus();
 }
@@ -314,6 +316,7 @@ list.prepare((stored) => {
   if (stored) refresh();
 });
 letters.prepare(refresh);
+subscriptions.prepare();
 wanted = from_address();
 at("search").value = wanted.search;
 put(at("zone"), zone());
