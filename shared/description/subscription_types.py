@@ -65,7 +65,8 @@ SUBSCRIPTION_TYPES: Final[dict[str, Any]] = {
             "resource": _RESOURCE,
             "expirationDateTime": TIME,
             "clientState": nullable(a_text(MAX_CLIENT_STATE)),
-            "includeResourceData": {"type": ["boolean", "null"], "enum": [False, None]},
+            # Not an enum: some generators know those of texts and integers alone.
+            "includeResourceData": {"type": ["boolean", "null"], "not": {"const": True}},
             "latestSupportedTlsVersion": {
                 "type": ["string", "null"],
                 "enum": ["v1_2", "v1_3", None],
