@@ -9,12 +9,18 @@ from azure.cosmos.aio import ContainerProxy, CosmosClient
 
 from local.config import COSMOS_EMULATOR_KEY
 from local.emulators.cosmos.setup import container_definitions
+from shared.adapters.cosmos import on_response
 from shared.adapters.keyring import Keyring
 
 
 def cosmos_client(endpoint: str) -> CosmosClient:
-    """A client of the Cosmos DB emulator."""
-    return CosmosClient(endpoint, COSMOS_EMULATOR_KEY, enable_endpoint_discovery=False)
+    """A client of the Cosmos DB emulator, as patient as the app's own when throttled."""
+    return CosmosClient(
+        endpoint,
+        COSMOS_EMULATOR_KEY,
+        enable_endpoint_discovery=False,
+        raw_response_hook=on_response,
+    )
 
 
 async def create_database(endpoint: str, name: str) -> None:
