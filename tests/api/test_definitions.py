@@ -128,6 +128,16 @@ async def test_a_deleted_definition_is_disabled_and_keeps_its_code_and_place(ser
     assert (await service.get(url)).json()["isDisabled"] is False
 
 
+@pytest.mark.parametrize("member", ["referenceType", "code", "isDisabled", "sortIndex"])
+async def test_a_definition_is_not_made_without(service: Api, member: str) -> None:
+    body = definition()
+    del body[member]
+    error = assert_envelope(await service.post(service.definitions, body), 400, "BadRequest")
+    assert [(each["code"], each["target"]) for each in error["details"]] == [
+        ("MissingProperty", f"$.{member}")
+    ]
+
+
 @pytest.mark.parametrize(
     ("body", "target"),
     [

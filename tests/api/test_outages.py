@@ -1,4 +1,4 @@
-"""Lost answers, patience, and parts that are killed."""
+"""Deadlines, and what parts that are killed cost a caller."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from shared.services.receiving import (
     put_back_delay,
 )
 from tests.emulators.service_bus_fixtures import SDK_LEAKS_SOCKETS
-from tests.support.api import Answer, Api, Flow, assert_envelope, sort_index
+from tests.support.api import Answer, Api, Flow, assert_envelope
 from tests.support.app import forget
 from tests.support.bodies import request_body
 from tests.support.cosmos import CosmosFaults
@@ -83,41 +83,6 @@ async def test_all_waits_of_a_request_together_are_cut_short_of_what_a_caller_wa
         assert_envelope(answer, 429, "TooManyRequests")
         assert 60 <= int(answer.headers["Retry-After"]) <= 62
         assert time.monotonic() - began < BOUND_SECONDS
-
-
-# --- answers that are lost ---------------------------------------------------------------------
-
-LOST = {"drop": True, "after": True}
-
-
-async def test_a_role_group_whose_stored_answer_is_lost_is_answered(
-    service: Api, cosmos_faults: CosmosFaults
-) -> None:
-    async with cosmos_faults(operation="create", **LOST):
-        group_id = await service.new_role_group("coach")
-    assert (await service.get(f"{service.groups}/{group_id}")).status == 200
-
-
-def grade(code: str) -> dict[str, Any]:
-    """A reference definition that can be added."""
-    return {
-        "referenceType": "RefGradeLevel",
-        "displayName": "Grade",
-        "code": code,
-        "isDisabled": False,
-        "sortIndex": sort_index(),
-    }
-
-
-async def test_a_definition_whose_stored_answer_is_lost_is_answered(
-    service: Api, cosmos_faults: CosmosFaults
-) -> None:
-    body = grade(uuid.uuid4().hex[:12])
-    async with cosmos_faults(operation="create", **LOST):
-        answer = await service.post(service.definitions, body)
-    assert answer.status == 201, answer.text
-    # A second one is refused all the same.
-    assert (await service.post(service.definitions, body)).status == 409
 
 
 # --- Cosmos DB is away -------------------------------------------------------------------------
@@ -327,14 +292,3 @@ async def test_no_secret_is_in_any_log(
     }
     for what, secret in secrets.items():
         assert [name for name, text in logs.items() if secret in text] == [], what
-
-
-async def test_a_replica_that_is_behind_does_not_make_a_set_unknown(
-    service: Api, set_id: str, cosmos_faults: CosmosFaults
-) -> None:
-    # As Azure answers a session token that is ahead of every replica: 404, but not for the set.
-    async with cosmos_faults(operation="read", status=404, subStatus=1002, count=20):
-        answer = await service.send("GET", service.set(set_id))
-    assert answer.status == 503
-    assert int(answer.headers["Retry-After"]) > 0
-    assert (await service.get(service.set(set_id))).status == 200
