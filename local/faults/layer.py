@@ -110,7 +110,11 @@ class Faults:
         await asyncio.sleep(fault.delay)
         if fault.readiness_status is not None:
             entry.carried_out = True
-            return await self._readiness.create(asked, fault, run)
+            created, applied = await self._readiness.create(asked, fault, run)
+            if not applied:
+                entry.fault = None
+                self.rules.give_back(fault, asked.headers.get(HEADER))
+            return created
         late = fault.truncate or fault.when == "after"
         if fault.status is None and not fault.cut and not fault.truncate:
             return await _carried_out(asked, entry, run)

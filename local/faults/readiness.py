@@ -45,19 +45,23 @@ class Readiness:
         self._known = asyncio.Event()
         self._known.set()
 
-    async def create(self, asked: Asked, fault: Fault, run: Run) -> HttpAnswer:
-        """Have a flow created, and its readiness be what the fault says."""
+    async def create(self, asked: Asked, fault: Fault, run: Run) -> tuple[HttpAnswer, bool]:
+        """Have a flow created, and its readiness be what the fault says; whether it will be.
+
+        It will not where no flow was created, or too many wait already.
+        """
         if len(self._held) + self._creating >= MOST_HELD:
             HOST.warning("%d flows wait for their readiness, which is the most", MOST_HELD)
-            return await run(asked)
+            return await run(asked), False
         self._creating += 1
         self._known.clear()
         try:
             answer = await run(asked)
             ids = _GUID.findall(dict(answer.headers).get("Location", ""))
-            if len(ids) == 2 and answer.status.startswith("2"):
+            created = len(ids) == 2 and answer.status.startswith("2")
+            if created:
                 await self._hold(asked, fault, *ids)
-            return answer
+            return answer, created
         finally:
             self._creating -= 1
             if not self._creating:
