@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from local.clock import ahead_in
 from local.config import LocalConfig, LocalConfigError
 from local.issuer import IssuerError, claims, sign, signing_key
 from shared.domain import permissions
@@ -29,7 +30,8 @@ def all_roles() -> tuple[str, ...]:
 
 def application_token(config: LocalConfig, *roles: str) -> str:
     """Return a token of an application with these roles, or with all there are."""
-    payload = claims(config.issuer, roles=roles or all_roles())
+    ahead = ahead_in(config.local_state)
+    payload = claims(config.issuer, roles=roles or all_roles(), ahead=ahead)
     return sign(payload, signing_key(config.local_state / "issuer"))
 
 
@@ -72,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             roles=roles,
             scopes=given.scopes or (),
             lifetime=given.expires,
+            ahead=ahead_in(state.parent),
         )
         print(sign(payload, signing_key(state)))
     except (IssuerError, LocalConfigError) as exc:

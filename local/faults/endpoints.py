@@ -29,11 +29,11 @@ async def serve(
         return _failed(403, [refusal])
     methods = served.get(path.rstrip("/").lower())
     if methods is None:
-        return _failed(404, [f"There are {', '.join(served)}."])
+        return _failed(404, [f"Use one of {', '.join(served)}."])
     handler = methods.get(method)
     if handler is None:
         allowed = ", ".join(methods)
-        return _failed(405, [f"There are {allowed}."], Allow=allowed)
+        return _failed(405, [f"Use one of {allowed}."], Allow=allowed)
     body = b""
     if method in ("PUT", "POST"):
         media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final, Self
@@ -29,6 +30,11 @@ LONGEST_HOLD: Final = 240.0
 _MOST_HEADER: Final = 512
 _MOST_NUMBER: Final = 1_000_000
 _MOST_SENTENCES: Final = 20
+#: an ISO 8601 duration without years and months, which have no length of their own
+_DURATION: Final = re.compile(
+    r"P(?:([0-9]{1,3})D)?(?:T(?=[0-9])(?:([0-9]{1,5})H)?(?:([0-9]{1,6})M)?(?:([0-9]{1,8})S)?)?"
+)
+_UNITS: Final = (24 * 3600, 3600, 60, 1)
 _TEXTS: Final = ("id", "method", "operation", "path", "reason", "readinessStatus", "when")
 
 
@@ -89,6 +95,29 @@ def read_rule(body: bytes, operations: Collection[str]) -> dict[str, Any]:
 def read_header(text: str) -> dict[str, Any]:
     """Return the members of a fault that a header asks for; raises RulesError."""
     return _load(_HeaderSchema(), _header_members(text))
+
+
+def read_forward(body: bytes) -> int:
+    """Return by how many seconds to move the clock; raises RulesError."""
+    text = _load(_FORWARD_SCHEMA, _read(body))["forward"]
+    found = _DURATION.fullmatch(text)
+    counts = [int(count or 0) for count in found.groups()] if found else [0]
+    seconds = sum(count * unit for count, unit in zip(counts, _UNITS, strict=False))
+    if not seconds:
+        raise RulesError([f"forward: {_NO_DURATION}"])
+    return seconds
+
+
+_NO_DURATION: Final = "Write days, hours, minutes and seconds as P3D, PT90M or P1DT12H."
+_FORWARD_SCHEMA: Final = Schema.from_dict(
+    {
+        "forward": members.String(
+            required=True,
+            validate=validate.Length(0, 64, error=_NO_DURATION),
+            error_messages={"invalid": _NO_DURATION, "null": _NO_DURATION},
+        )
+    }
+)(unknown=RAISE)
 
 
 class _FaultSchema(Schema):
