@@ -86,8 +86,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="what", required=True, metavar="COMMAND")
     commands.add_parser("load").add_argument("file")
-    commands.add_parser("add").add_argument("members", nargs="+", metavar="NAME=VALUE")
-    commands.add_parser("forward").add_argument("duration")
+    commands.add_parser("add").add_argument(
+        "members",
+        nargs="+",
+        metavar="NAME=VALUE",
+        help="a member of a rule (docs/testing-a-client.md has them), or a status alone",
+    )
+    commands.add_parser("forward").add_argument("duration", metavar="DURATION")
     for name in ("list", "clear", "requests", "forget", "time"):
         commands.add_parser(name)
     return parser

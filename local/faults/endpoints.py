@@ -40,7 +40,7 @@ async def serve(
         length = request.content_length
         # Any web page may send other types without a question.
         if media_type != "application/json":
-            return _failed(415, ["Send application/json."])
+            return _failed(415, ["Send JSON with the header Content-Type: application/json."])
         if length is None:
             return _failed(411, ["Send the body with its Content-Length."])
         if length > MOST_BYTES:

@@ -109,7 +109,22 @@ def read_forward(body: bytes) -> int:
 
 
 _NO_DURATION: Final = "Write days, hours, minutes and seconds as P3D, PT90M or P1DT12H."
-_FORWARD_SCHEMA: Final = Schema.from_dict(
+
+
+class _StrictSchema(Schema):
+    """Takes an object with the members that there are, and names them for another."""
+
+    class Meta:
+        unknown = RAISE
+
+    def __init__(self) -> None:
+        super().__init__()
+        names = [field.data_key or name for name, field in self.fields.items()]
+        self.error_messages["unknown"] = f"Use one of {', '.join(names)}."
+        self.error_messages["type"] = f"Give an object with {', '.join(names)}."
+
+
+_FORWARD_SCHEMA: Final = _StrictSchema.from_dict(
     {
         "forward": members.String(
             required=True,
@@ -117,13 +132,10 @@ _FORWARD_SCHEMA: Final = Schema.from_dict(
             error_messages={"invalid": _NO_DURATION, "null": _NO_DURATION},
         )
     }
-)(unknown=RAISE)
+)()
 
 
-class _FaultSchema(Schema):
-    class Meta:
-        unknown = RAISE
-
+class _FaultSchema(_StrictSchema):
     status = members.Integer(strict=True, validate=validate.OneOf(STATUSES))
     retry_after = members.Integer(
         strict=True, data_key="retryAfter", validate=validate.Range(0, 3600)
@@ -187,12 +199,12 @@ class _RuleSchema(_FaultSchema):
 
 def _rules_schema(operations: Collection[str]) -> Schema:
     rule = members.Nested(_RuleSchema(operations))
-    return Schema.from_dict(
+    return _StrictSchema.from_dict(
         {
             "seed": members.Integer(strict=True, validate=validate.Range(0, 2**31)),
             "rules": members.List(rule, required=True, validate=validate.Length(0, MOST_RULES)),
         }
-    )(unknown=RAISE)
+    )()
 
 
 class _HeaderSchema(_FaultSchema):
@@ -213,7 +225,9 @@ def _read(body: bytes) -> Any:
     try:
         value = parse(body)
     except UnreadableBody as exc:
-        raise RulesError([str(exc)]) from None
+        # Without Graph's advice in front, which is for requests only.
+        why = str(exc).rpartition("JSON format. ")[2]
+        raise RulesError([f"This cannot be read as JSON: {why}"]) from None
     if repeated := repeated_members(value):
         raise RulesError([f"'{repeated[0][:64]}' is given more than once in an object."])
     return value
@@ -258,8 +272,9 @@ def members_of(parts: Iterable[str]) -> dict[str, Any]:
         name, equals, text = (piece.strip() for piece in part.partition("="))
         if name.isascii() and name.isdigit() and not equals:
             name, equals, text = "status", "=", name
-        if name in given or not name:
-            raise RulesError([f"Write name=value, each name once: {part[:64]!r} is not so."])
+        if name in given or not name or " " in name:
+            hint = " Put a semicolon between two." if " " in name else ""
+            raise RulesError([f"Write name=value, each name once: {part[:64]!r} is not so.{hint}"])
         given[name] = _value(name, text) if equals else True
     return given
 

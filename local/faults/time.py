@@ -9,6 +9,7 @@ from typing import Any
 from local.clock import MOST, duration
 from local.faults.endpoints import Serve
 from local.faults.reading import RulesError, read_forward
+from local.faults.requests import shown_time
 from local.host.clock import HostClock
 from local.host.logs import HOST
 
@@ -27,8 +28,7 @@ class Time:
         }
 
     async def _get(self, body: bytes) -> Mapping[str, Any]:
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return {"now": now, "ahead": duration(self._clock.ahead())}
+        return {"now": shown_time(datetime.now(UTC)), "ahead": duration(self._clock.ahead())}
 
     async def _forward(self, body: bytes) -> Mapping[str, Any]:
         seconds = read_forward(body)
