@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from local.clock import ahead_in
 from local.config import LocalConfig, LocalConfigError
 from local.issuer import IssuerError, claims, sign, signing_key
 from shared.domain import permissions
@@ -31,7 +32,8 @@ def all_roles() -> tuple[str, ...]:
 
 def application_token(config: LocalConfig, *roles: str, tenant: str = LOCAL_TENANT) -> str:
     """Return a token of an application with these roles, or with all there are."""
-    payload = claims(config.issuer, roles=roles or all_roles(), tenant=tenant)
+    ahead = ahead_in(config.local_state)
+    payload = claims(config.issuer, roles=roles or all_roles(), ahead=ahead, tenant=tenant)
     return sign(payload, signing_key(config.local_state / "issuer"))
 
 
@@ -82,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             roles=roles,
             scopes=given.scopes or (),
             lifetime=given.expires,
+            ahead=ahead_in(state.parent),
             tenant=tenant,
         )
         print(sign(payload, signing_key(state)))

@@ -113,13 +113,15 @@ def claims(
     scopes: Sequence[str] = (),
     lifetime: int = 3600,
     tenant: str = LOCAL_TENANT,
+    ahead: int = 0,
 ) -> dict[str, Any]:
     """The claims of a version 2 access token that is valid from now, for `lifetime` seconds.
 
     `issued_by` is the issuer's base URL. With `scopes` it is a user's token, and `roles` are those
-    that the user was assigned; without, it is an application's, and the roles are its own.
+    that the user was assigned; without, it is an application's, and the roles are its own. `ahead`
+    is how far the stack's clock is (local/clock.py).
     """
-    now = int(time.time())
+    now = int(time.time()) + ahead
     whose: dict[str, Any] = (
         {"scp": " ".join(scopes), "oid": LOCAL_USER, "sub": f"{LOCAL_USER}-{LOCAL_CLIENT}"}
         if scopes

@@ -61,7 +61,7 @@ SECURITY_HEADERS: Final = {
 }
 
 # In Graph's form. The instance is a name of this process's own, as new as it is.
-_DIAGNOSTIC: Final = json.dumps(
+DIAGNOSTIC: Final = json.dumps(
     {
         "ServerInfo": {
             "DataCenter": "Self-hosted",
@@ -221,7 +221,7 @@ async def answered(route: Route, req: func.HttpRequest) -> func.HttpResponse:
     headers["request-id"] = request_id
     headers["client-request-id"] = client_id
     headers["OData-Version"] = "4.0"
-    headers["x-ms-ags-diagnostic"] = _DIAGNOSTIC
+    headers["x-ms-ags-diagnostic"] = DIAGNOSTIC
     share(req, response)
     apply_preference(req, response)
     log_event(

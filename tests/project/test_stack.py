@@ -408,7 +408,8 @@ def test_clean_removes_the_state_and_nothing_else(project: Path, config: LocalCo
     for name in ("azurite", "cosmos", "service_bus", "logs"):
         (config.local_state / name).mkdir(parents=True)
         (config.local_state / name / "data").touch()
-    (config.local_state / "mine.txt").touch()
+    for name in ("clock", "mine.txt"):
+        (config.local_state / name).touch()
     result = run(project, "-m", "local.stack_command", "clean", env=environment(config))
     assert result.returncode == 0, result.stderr
     assert [path.name for path in config.local_state.iterdir()] == ["mine.txt"]

@@ -1,6 +1,7 @@
 'use strict';
 
 const { randomUUID } = require('node:crypto');
+const clock = require('./clock.cjs');
 const { CosmosError, badRequest } = require('./errors.cjs');
 const { Order } = require('./order.cjs');
 const { boundsOf, effectiveKey } = require('./ranges.cjs');
@@ -238,7 +239,7 @@ class Transaction {
       _self: `${container.definition._self}docs/${rid}/`.replace(/^\/+/, ''),
       _etag: `"${randomUUID()}"`,
       _attachments: 'attachments/',
-      _ts: Math.floor(Date.now() / 1000),
+      _ts: Math.floor(clock.now() / 1000),
     };
     const text = JSON.stringify(stored);
     if (Buffer.byteLength(text) > MAX_ITEM_BYTES) {
