@@ -261,3 +261,26 @@ async def test_of_two_parts_that_are_away_neither_is_said_to_leave_the_other_wor
         await page.until(
             "(dispatchEvent(new Event('online')), document.querySelector('#trouble').hidden)", 60
         )
+
+
+async def test_an_issuer_that_was_away_since_the_start_is_named(
+    chromium: Browser, origin: str, reader: str, stack: Stack, flow_set: FlowSet
+) -> None:
+    async with status_page(chromium, origin, reader, flow_set.name) as page:
+        for part in ("issuer", "host"):
+            await asyncio.to_thread(stack.kill, part)
+        try:
+            # With the issuer's keys in memory, the service would miss nothing.
+            await asyncio.to_thread(stack.start, "host")
+            await page.until(
+                "(dispatchEvent(new Event('online')), document.querySelector('#trouble')"
+                ".innerText.startsWith('The token issuer does not answer.'))",
+                60,
+            )
+            assert (await page.text("#live")).startswith("Not live; last read at ")
+            assert flow_set.name in await page.text("#sets")
+        finally:
+            await asyncio.to_thread(stack.start, "issuer")
+        await page.until(
+            "(dispatchEvent(new Event('online')), document.querySelector('#trouble').hidden)", 60
+        )
