@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+
+from marshmallow.exceptions import SCHEMA
 
 from shared.contract.json_body import MAX_EVENT_VALUES, parse
 from shared.domain.errors import InvalidEvent, UnreadableBody
@@ -62,6 +64,20 @@ def as_structured(body: bytes, properties: Mapping[str, Any], content_type: str 
     # The data goes in as it came, so that a member that is repeated in it is still found.
     text = json.dumps(attributes, default=str).encode()
     return b'%s,"data":%s}' % (text[:-1], body.removeprefix(_BOM))
+
+
+def in_words(faults: Mapping[Any, Any]) -> str:
+    """Return what marshmallow found, nested by member, as one line for the event's sender."""
+    return f"{'; '.join(_each_fault(faults, ''))}."
+
+
+def _each_fault(faults: Mapping[Any, Any], place: str) -> Iterator[str]:
+    for name, found in faults.items():
+        path = place if name == SCHEMA else f"{place}.{name}".lstrip(".")
+        if isinstance(found, Mapping):
+            yield from _each_fault(found, path)
+        else:
+            yield f"{path}: {' '.join(found)}".removeprefix(": ").rstrip(".")
 
 
 def with_plain_data(event: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from marshmallow import (
     validates_schema,
 )
 
-from shared.contract.cloudevents import with_plain_data
+from shared.contract.cloudevents import in_words, with_plain_data
 from shared.contract.json_body import MAX_EVENT_VALUES, parse, repeated_members, write_json
 from shared.contract.redaction import redacted_text
 from shared.contract.schemas import FLOW_SCHEMAS
@@ -348,7 +347,7 @@ def read_event(body: bytes, enqueued_at: int | None = None) -> ReadinessEvent | 
         about = _loaded(schema, value["data"], inner)
         faults |= {"data": inner} if inner else {}
     if faults:
-        raise InvalidEvent(f"The message is not a readiness event: {json.dumps(faults)}")
+        raise InvalidEvent(f"The message is not a readiness event: {in_words(faults)}")
     traceparent = event["traceparent"]
     if traceparent is not None and not is_traceparent(traceparent):
         traceparent = None

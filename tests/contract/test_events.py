@@ -513,6 +513,16 @@ def test_every_fault_is_named_at_once() -> None:
     assert all(name in text for name in ("specversion", "time", "kind", "revision"))
 
 
+def test_faults_are_words_with_the_place_of_each() -> None:
+    event = {name: value for name, value in REPORT.items() if name != "id"}
+    event["data"] = {**REPORT["data"], "flowId": 7}
+    assert refusal(json.dumps(event).encode()) == (
+        "The message is not a readiness event: id: Missing data for required field; "
+        "data.flowId: Not a valid string."
+    )
+    assert refusal(b"7") == "The message is not a readiness event: Invalid input type."
+
+
 @pytest.mark.parametrize("path", [["id"], ["source"], ["data", "reason"], ["data", "flowId"]])
 def test_half_of_a_surrogate_pair_is_a_fault(path: list[str]) -> None:
     assert refusal(changed(path, "x\ud800"))

@@ -262,12 +262,14 @@ class Page:
             mobile=False,
         )
 
-    async def dark(self) -> None:
-        """Look at the page as who prefers dark colours does."""
-        await self.command(
-            "Emulation.setEmulatedMedia",
-            features=[{"name": "prefers-color-scheme", "value": "dark"}],
-        )
+    async def dark(self, is_dark: bool = True) -> None:
+        """Have dark colours preferred, or light ones, and no colours on the way to others."""
+        preferred = {
+            "prefers-color-scheme": "dark" if is_dark else "light",
+            "prefers-reduced-motion": "reduce",
+        }
+        features = [{"name": name, "value": value} for name, value in preferred.items()]
+        await self.command("Emulation.setEmulatedMedia", features=features)
 
     async def offline(self, is_offline: bool) -> None:
         """Cut the page from the network, or connect it again."""

@@ -17,6 +17,7 @@ AXE = ROOT / "tests" / "node_modules" / "axe-core" / "axe.min.js"
 PAYLOADS = ROOT / "shared" / "contract" / "examples"
 KINDS = ("user", "class_group", "security_group", "administrative_unit")
 PHONE = 375
+SCREEN = 1280
 # What reports of axe-core count here; it has "minor" below them.
 SERIOUS = ("critical", "serious", "moderate")
 
@@ -66,3 +67,17 @@ async def violations(page: Page, *accepted: str) -> list[str]:
 async def is_wider_than_the_window(page: Page) -> bool:
     wider: bool = await page.run("document.documentElement.scrollWidth > innerWidth")
     return wider
+
+
+async def faults_of_any_look(page: Page) -> list[str]:
+    """What axe-core finds, and whether all fits, with both themes on a screen and on a phone."""
+    found = []
+    for width in (PHONE, SCREEN):
+        await page.resize(width, 900)
+        for is_dark in (True, False):
+            await page.dark(is_dark)
+            look = f"{width} pixels, {'dark' if is_dark else 'light'}"
+            found += [f"{look}: {each}" for each in await violations(page)]
+            if await is_wider_than_the_window(page):
+                found.append(f"{look}: wider than the window")
+    return found

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,19 +16,17 @@ from local.stack import Stack
 from shared.adapters import entra
 from shared.domain import errors
 from shared.domain.context import LOCAL_TENANT, Caller
+from tests.support.commands import environment
+from tests.support.documents import blocks
 
 DOCS = ROOT / "docs"
 SDKS = DOCS / "graph-sdks.md"
 TESTING = DOCS / "testing-a-client.md"
 FIRST = DOCS / "first-five-minutes.md"
 TROUBLE = DOCS / "troubleshooting.md"
+# `true` in the place of Python skips the installation.
+MAKE = f'make() {{ command make -s PYTHON=true VENV_PYTHON={sys.executable} "$@"; }}'
 READY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12} ready")
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    """The code blocks of a page in one language."""
-    text = page.read_text("utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 async def run(*command: str, cwd: Path = ROOT, **environment: str) -> str:
@@ -91,19 +89,49 @@ async def test_the_jest_example_sees_the_javascript_client_retry(
     assert re.search(r"^Tests: +1 passed, 1 total", said, re.MULTILINE), said
 
 
+async def paste(script: str, stack: Stack, cwd: Path = ROOT) -> str:
+    """Run a script as a person with this stack pastes it; return what it wrote."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environ = environment(stack.config, PATH=path, npm_config_offline="true")
+    return await run("bash", "-euc", f"{MAKE}\n{script}", cwd=cwd, **environ)
+
+
 async def test_the_commands_of_the_first_five_minutes_do_what_the_guide_says(stack: Stack) -> None:
+    demo, _run, _install = blocks(FIRST, "")
     create, see, fail = blocks(FIRST, "sh")
-    config = stack.config
-    where: dict[str, Any] = {name: str(port) for name, port in config.ports().items()}
-    where["LOCAL_STATE"] = str(config.local_state)
-    where["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    script = f"{create}\n{see}\n{fail}"
-    make = f"make() {{ {sys.executable} -m local.access_token; }}"
-    said = await run("bash", "-euc", f"{make}\n{script}", **where)
+    said = await paste(f"{demo}\n{create}\n{see}\n{fail}", stack)
+    assert "All 4 flows are ready." in said
     assert said.count("Created ") == 4
+    assert re.search(r"^eyJ[\w-]+[.][\w-]+[.][\w-]+$", said, re.MULTILINE)
     assert "user is failed: createUnmatchedUsers needs creationOptions" in said
     history = [line.split()[1] for line in said.splitlines()[-6:]]
     assert history == ["ready", "notReady", "failed", "notReady", "ready", "notReady"]
+
+
+async def test_the_commands_for_faults_put_list_and_remove_rules(
+    stack: Stack, project: Path
+) -> None:
+    [commands] = blocks(TESTING, "sh")
+    [rules] = blocks(TESTING, "json")
+    (project / "faults.json").write_text(rules, "utf-8")
+    said = await paste(f"{commands}\nmake faults ARGS=list", stack, project)
+    decoder, answers = json.JSONDecoder(), []
+    while said := said.lstrip():
+        answer, end = decoder.raw_decode(said)
+        answers.append([rule.get("path") for rule in answer["rules"]])
+        said = said[end:]
+    loaded = [rule.get("path") for rule in json.loads(rules)["rules"]]
+    assert answers == [[None], loaded, loaded, []]
+
+
+async def test_the_commands_for_generated_clients_make_them(
+    stack: Stack, api: str, tmp_path: Path
+) -> None:
+    [commands] = blocks(SDKS, "sh")
+    (tmp_path / "node_modules").symlink_to(ROOT / "tests" / "node_modules")
+    said = await paste(f"{here(commands, api)}\nls */*/models", stack, tmp_path)
+    assert "provisioningFlow" in (tmp_path / "api.d.ts").read_text("utf-8")
+    assert "user_provisioning_flow.py" in said.split()
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)

@@ -244,7 +244,7 @@ function show_totals({ tenantId, flowSets, complete, counts, sets, stuck, queue,
     {
       key: "dead", tone: dead ? "failed" : "", name: "Dead letters", act: letters.open,
       number: deadLetters ? `${count(dead)}${most}` : "?",
-      note: deadLetters ? `wait, from ${deadLetters.days} days` : unknown("blobStorage", "Blob Storage"),
+      note: deadLetters ? `of the last ${deadLetters.days} days` : unknown("blobStorage", "Blob Storage"),
     },
   ];
   keep(at("totals"), tiles, ({ key }) => key, new_tile, (item, { key, tone, name, number, note, filter }) => {
