@@ -24,6 +24,7 @@ from local.config import LocalConfig
 from shared import bootstrap
 from shared.contract.loading import load_flow
 from shared.domain import flows
+from shared.domain.context import LOCAL_TENANT, current_tenant
 from shared.services.provisioning_flows import new_flow
 
 SIZES = (10, 5_000)
@@ -50,7 +51,7 @@ async def fill(first: int, end: int) -> None:
         for kind, values in loaded:
             [status] = chance.choices([*READINESS], [*READINESS.values()])
             reason = "No licence is left." if status == "failed" else None
-            flow = new_flow(kind, values, bootstrap.settings().keyring)
+            flow = new_flow(kind, values, bootstrap.keyring())
             document["flows"][kind] = {**flow, "readinessStatus": status, "reason": reason}
         async with limit:
             await bootstrap.flow_store().create_set(document)
@@ -178,6 +179,7 @@ async def measure(config: LocalConfig, app: str, sizes: list[int]) -> None:
 
 def main(arguments: list[str]) -> None:
     """Run on emulators of its own."""
+    current_tenant.set(LOCAL_TENANT)
     most = int(arguments[0]) if arguments else SIZES[-1]
     with stack() as running, app_folder("status_only") as app:
         asyncio.run(measure(running.config, app, [size for size in SIZES if size <= most]))

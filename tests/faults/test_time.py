@@ -25,7 +25,8 @@ from local.issuer import claims, sign, signing_key
 from local.settings import example_values
 from local.stack import Stack, throwaway_config
 from shared.adapters.archive import Archive
-from shared.adapters.flow_store import FLOW_SETS
+from shared.adapters.partition import FLOW_SETS
+from shared.domain.context import LOCAL_TENANT
 from tests.support.api import Answer, Api, Flow
 from tests.support.bodies import request_body
 from tests.support.commands import environment, ps, run
@@ -136,7 +137,7 @@ async def test_what_is_stored_bears_the_service_s_time(timed: Timed, moving: Sta
     created = (await timed.get(timed.set(set_id))).json()["createdDateTime"]
     async with cosmos_client(moving.config.cosmos_endpoint) as cosmos:
         sets = cosmos.get_database_client(COSMOS_DATABASE).get_container_client(FLOW_SETS)
-        written = (await sets.read_item(set_id, set_id))["_ts"]
+        written = (await sets.read_item(set_id, LOCAL_TENANT))["_ts"]
     assert now <= datetime.fromisoformat(created) < now + timedelta(minutes=1)
     assert int(now.timestamp()) <= written < now.timestamp() + 60
 
@@ -197,7 +198,7 @@ async def test_a_dead_letter_is_archived_under_the_day_that_it_is_then(
     async with BlobServiceClient.from_connection_string(
         moving.config.storage_connection
     ) as storage:
-        archive = Archive(storage)
+        archive = Archive(storage, LOCAL_TENANT)
 
         async def kept() -> bool:
             letters = [await archive.read(name) async for name in archive.names(today)]

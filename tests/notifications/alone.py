@@ -31,16 +31,21 @@ class Alone:
     emulator: Emulator
     requests: CosmosRequests
 
-    async def call(self, method: str, path: str, body: Any = None) -> Any:
-        """Carry out a request that must succeed; return the answer's JSON, if it has some."""
+    async def send(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """Carry out a request; return the status and the answer's JSON, if it has some."""
         headers = {"authorization": f"Bearer {self.token}", "content-type": "application/json"}
         payload = b"" if body is None else json.dumps(body).encode()
         url = f"http://127.0.0.1/beta/{path}"
         request = func.HttpRequest(method, url, headers=headers, body=payload)
         response = await dispatch(request, f"beta/{path}")
         content = response.get_body()
-        assert response.status_code < 300, (response.status_code, content)
-        return json.loads(content) if content else None
+        return response.status_code, json.loads(content) if content else None
+
+    async def call(self, method: str, path: str, body: Any = None) -> Any:
+        """Carry out a request that must succeed; return the answer's JSON, if it has some."""
+        status, answer = await self.send(method, path, body)
+        assert status < 300, (status, answer)
+        return answer
 
     async def new_set(self) -> str:
         """Create an empty flow set; its id."""
