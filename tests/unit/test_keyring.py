@@ -149,3 +149,45 @@ def test_a_secret_shows_its_value_only_by_reveal() -> None:
     secret = Secret("correct horse")
     assert "correct" not in f"{secret} {secret!r} {[secret]} {vars(type(secret))}"
     assert secret.reveal() == "correct horse"
+
+
+# --- tenants -----------------------------------------------------------------------------------
+
+OTHER_TENANT = "10ca1000-0000-4000-8000-000000000002"
+
+
+def for_tenant(entry: str, tenant: str) -> str:
+    """An entry of the ring that is for one tenant only."""
+    return entry.replace(":", f"@{tenant}:", 1)
+
+
+def test_a_sealed_password_opens_for_its_own_tenant_only() -> None:
+    sealed = Keyring.read(NEW, LOCAL_TENANT).seal(Secret("correct horse"), *OWNER)
+    with pytest.raises(UnreadablePassword, match="was changed"):
+        Keyring.read(NEW, OTHER_TENANT).open(sealed, *OWNER)
+
+
+def test_a_key_of_one_tenant_is_in_no_other_ring() -> None:
+    text = f"{for_tenant(NEW, LOCAL_TENANT.upper())},{OLD}"
+    sealed = Keyring.read(text, LOCAL_TENANT).seal(Secret("x"), *OWNER)
+    assert sealed["keyId"] == "new"
+    other = Keyring.read(text, OTHER_TENANT)
+    assert other.current == "old"
+    with pytest.raises(UnreadablePassword, match="'new', which PASSWORD_KEYS does not hold"):
+        other.open(sealed, *OWNER)
+
+
+def test_a_tenant_without_a_key_is_named() -> None:
+    with pytest.raises(SettingsError, match=f"no key for the tenant {OTHER_TENANT}"):
+        Keyring.read(for_tenant(NEW, LOCAL_TENANT), OTHER_TENANT)
+
+
+@pytest.mark.parametrize("tenant", ["", "contoso.com", "*"])
+def test_the_tenant_of_a_key_is_a_guid(tenant: str) -> None:
+    with pytest.raises(SettingsError, match=r"entry 2 is not"):
+        Keyring.read(f"{NEW},{for_tenant(OLD, tenant)}", LOCAL_TENANT)
+
+
+def test_tenants_sign_with_keys_of_their_own() -> None:
+    rings = [Keyring.read(NEW, tenant) for tenant in (LOCAL_TENANT, OTHER_TENANT)]
+    assert len({ring.signing_key("skiptoken") for ring in rings}) == 2
