@@ -29,6 +29,7 @@ from shared.domain.catalog import BUILT_IN_DEFINITIONS
 from shared.domain.subscriptions import ALL_FLOWS
 from tests.support.api import UNKNOWN, Answer, Api, Flow, sort_index
 from tests.support.bodies import request_body
+from tests.support.cosmos import CosmosRequests
 from tests.support.receiver import Receiver, in_an_hour, receiving, subscribe
 from tests.support.stored import cosmos_client
 from tests.support.waiting import until
@@ -105,6 +106,13 @@ async def services(shared_stack: Stack) -> AsyncIterator[dict[str, Api]]:
         yield found
 
 
+@pytest.fixture
+async def requests(shared_stack: Stack) -> AsyncIterator[CosmosRequests]:
+    """What reaches the stack's store."""
+    async with aiohttp.ClientSession() as http:
+        yield CosmosRequests(http, f"{shared_stack.config.cosmos_endpoint}/_emulator/requests")
+
+
 @dataclass(frozen=True)
 class Owned:
     """What the first tenant has, by the parameters of routes that name it."""
@@ -176,8 +184,8 @@ def without_ids(answer: Answer, keys: dict[str, str]) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("route", about_entities(), ids=lambda r: f"{r.method} {r.name}")
-async def test_what_is_another_tenants_is_not_found(
-    services: dict[str, Api], owned: Owned, route: Route
+async def test_what_is_another_tenants_is_not_found_in_the_same_words_and_at_the_same_cost(
+    services: dict[str, Api], owned: Owned, requests: CosmosRequests, route: Route
 ) -> None:
     unknown = {
         "set_id": UNKNOWN,
@@ -186,10 +194,19 @@ async def test_what_is_another_tenants_is_not_found(
         "definition_id": f"RefRace-{uuid.uuid4().hex[:8]}",
         "subscription_id": UNKNOWN,
     }
-    theirs = await tried(services[SECOND], route, owned.keys)
-    nobodys = await tried(services[SECOND], route, unknown)
-    assert theirs.status == 404, theirs.text
-    assert without_ids(theirs, owned.keys) == without_ids(nobodys, unknown)
+    found = []
+    for keys in (owned.keys, unknown):
+        await requests.reset()
+        answer = await tried(services[SECOND], route, keys)
+        assert answer.status == 404, answer.text
+        asked = [
+            (each["operation"], each["status"])
+            for each in await requests.read()
+            if any(f"/docs/{key}" in each["path"] for key in keys.values())
+        ]
+        found.append((without_ids(answer, keys), asked))
+    assert found[0] == found[1]
+    assert found[0][1]
 
 
 async def test_what_another_tenant_tried_changed_nothing(
