@@ -18,6 +18,7 @@ NAMES = (
     "http",
     "readiness",
     "growth",
+    "tenants",
     "worst_case",
 )
 

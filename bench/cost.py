@@ -247,7 +247,7 @@ def limits() -> list[tuple[str, float]]:
         "HTTP, 40 instances": 40 * INSTANCE_EXECUTIONS_A_SECOND / requests,
         "HTTP, 1,000 instances": 1000 * INSTANCE_EXECUTIONS_A_SECOND / requests,
         "Readiness, 40 instances": 40 * INSTANCE_EXECUTIONS_A_SECOND,
-        "One flow set, 10,000 RU/s a partition": LOGICAL_PARTITION_RU_A_SECOND / create_ru(),
+        "One tenant, 10,000 RU/s a partition": LOGICAL_PARTITION_RU_A_SECOND / create_ru(),
     }
     return sorted(found.items(), key=lambda entry: entry[1])
 
