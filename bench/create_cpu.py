@@ -30,7 +30,7 @@ from shared.contract.json_body import read_json
 from shared.contract.loading import load_flow
 from shared.contract.printing import SETS
 from shared.domain import flows
-from shared.domain.context import LOCAL_TENANT, current_tenant
+from shared.domain.context import LOCAL_TENANT
 from shared.domain.ids import new_id
 from shared.services.provisioning_flows import new_flow
 
@@ -136,7 +136,6 @@ async def cpu_of(way: Way, at_once: int) -> float:
 
 def main() -> None:
     """Run on emulators of its own."""
-    current_tenant.set(LOCAL_TENANT)
     logging.basicConfig(level=logging.INFO, handlers=[logging.NullHandler()])
     with stack() as running:
         asyncio.run(measure(application_token(running.config)))

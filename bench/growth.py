@@ -23,7 +23,6 @@ from bench.requests import Service
 from local.stack import Stack
 from shared import bootstrap
 from shared.contract.printing import SETS
-from shared.domain.context import LOCAL_TENANT, current_tenant
 
 SIZES = (10, 1_000, 100_000)
 CALLS = 60
@@ -96,7 +95,6 @@ async def measure(running: Stack, sizes: list[int]) -> None:
 
 def main(arguments: list[str]) -> None:
     """Run on emulators of its own."""
-    current_tenant.set(LOCAL_TENANT)
     assert function_app.app is not None  # whose import registers the operations
     logging.basicConfig(level=logging.INFO, handlers=[logging.NullHandler()])
     most = int(arguments[0]) if arguments else SIZES[-1]

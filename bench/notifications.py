@@ -11,7 +11,6 @@ from bench.measure import in_turns_async, seed_bodies, stack
 from functions.http.provisioning_flows import create_provisioning_flow
 from local.access_token import application_token
 from shared import bootstrap
-from shared.domain.context import LOCAL_TENANT, current_tenant
 
 TARGET = "<= 1.02"
 AT_ONCE = 16
@@ -41,7 +40,6 @@ async def measure(token: str) -> None:
 
 def main() -> None:
     """Run on emulators of its own."""
-    current_tenant.set(LOCAL_TENANT)
     logging.basicConfig(level=logging.INFO, handlers=[logging.NullHandler()])
     with stack() as running:
         asyncio.run(measure(application_token(running.config)))

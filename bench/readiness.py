@@ -34,7 +34,7 @@ from shared.contract import events
 from shared.contract.json_body import read_json
 from shared.contract.loading import load_flow
 from shared.domain import flows
-from shared.domain.context import LOCAL_TENANT, current_tenant
+from shared.domain.context import LOCAL_TENANT
 from shared.domain.ids import microseconds
 from shared.services.provisioning_flows import new_flow
 
@@ -236,7 +236,6 @@ async def measure(running: Stack, app: str) -> None:
 
 def main() -> None:
     """Run on emulators of its own."""
-    current_tenant.set(LOCAL_TENANT)
     with stack() as running, app_folder("queue_only") as app:
         asyncio.run(measure(running, app))
 

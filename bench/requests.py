@@ -23,7 +23,6 @@ from local.config import LocalConfig
 from shared import bootstrap
 from shared.contract import events
 from shared.contract.printing import SETS
-from shared.domain.context import LOCAL_TENANT, current_tenant
 
 
 class Service:
@@ -113,7 +112,6 @@ async def measure(config: LocalConfig) -> None:
 
 def main() -> None:
     """Run on emulators of its own."""
-    current_tenant.set(LOCAL_TENANT)
     assert function_app.app is not None  # whose import registers the operations
     logging.basicConfig(level=logging.INFO, handlers=[logging.NullHandler()])
     with stack() as running:

@@ -24,7 +24,6 @@ from local.config import LocalConfig
 from shared import bootstrap
 from shared.contract.loading import load_flow
 from shared.domain import flows
-from shared.domain.context import LOCAL_TENANT, current_tenant
 from shared.services.provisioning_flows import new_flow
 
 SIZES = (10, 5_000)
@@ -179,7 +178,6 @@ async def measure(config: LocalConfig, app: str, sizes: list[int]) -> None:
 
 def main(arguments: list[str]) -> None:
     """Run on emulators of its own."""
-    current_tenant.set(LOCAL_TENANT)
     most = int(arguments[0]) if arguments else SIZES[-1]
     with stack() as running, app_folder("status_only") as app:
         asyncio.run(measure(running.config, app, [size for size in SIZES if size <= most]))
