@@ -9,7 +9,7 @@ import json
 import logging
 import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from industrydata.errors import SignInError, UnreachableError, UsageError
@@ -36,13 +36,16 @@ def reported(
     status: str,
     reason: str | None,
     revision: int | None,
+    *,
     tenant: str | None,
+    ahead: timedelta,
 ) -> Event:
     """Make the event that reports a flow's status; docs/provisioning-engine.md describes it.
 
-    `tenant` is whose flow it is, None where that is not known.
+    `tenant` is whose flow it is, None where that is not known. The event's time is by a clock that
+    is so far ahead: behind the service's, it would be outweighed.
     """
-    event_id, now = str(uuid.uuid4()), datetime.now(UTC)
+    event_id, now = str(uuid.uuid4()), datetime.now(UTC) + ahead
     flow_id = str(flow.get("id"))
     data = {
         "flowSetId": set_id,

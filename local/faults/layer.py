@@ -13,11 +13,11 @@ from aiohttp.web_request import BaseRequest
 
 from functions.http.paths import path_segments
 from local.faults import answers, batches, endpoints
+from local.faults.clock import Time
 from local.faults.readiness import Readiness
 from local.faults.reading import HEADER, MOST_BYTES, Fault, RulesError
 from local.faults.requests import Entry, RequestLog
 from local.faults.rules import Rules, Target
-from local.faults.time import Time
 from local.host.clock import HostClock
 from local.host.errors import HostError
 from local.host.index import App

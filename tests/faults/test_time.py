@@ -207,6 +207,22 @@ async def test_a_dead_letter_is_archived_under_the_day_that_it_is_then(
         await until(kept, f"a dead letter of {today}")
 
 
+async def test_a_report_of_the_command_counts_for_a_flow_of_the_service_s_time(
+    timed: Timed, moving: Stack
+) -> None:
+    await timed.forward("P1D")
+    flow = await timed.new_flow(BODY)
+    await flow.until_status("ready")
+    reported = await asyncio.to_thread(
+        run,
+        ROOT,
+        *("-m", "industrydata", "report", flow.set_id, "securityGroup", "expired"),
+        env=environment(moving.config),
+    )
+    assert reported.returncode == 0, reported.stderr
+    assert await flow.status() == "expired"
+
+
 async def test_a_request_under_way_takes_as_long_as_before(timed: Timed) -> None:
     begin = time.monotonic()
     slow = asyncio.create_task(timed.get(timed.sets, local_fault="delay=2"))
