@@ -27,9 +27,11 @@ from local.stack import Stack, throwaway_config
 from shared.adapters.archive import Archive
 from shared.adapters.partition import FLOW_SETS
 from shared.domain.context import LOCAL_TENANT
+from tests.notifications.stored import stored_subscriptions
 from tests.support.api import Answer, Api, Flow
 from tests.support.bodies import request_body
 from tests.support.commands import environment, ps, run
+from tests.support.receiver import receiving, resource_of, subscribe
 from tests.support.stored import cosmos_client
 from tests.support.waiting import until
 
@@ -205,6 +207,28 @@ async def test_a_dead_letter_is_archived_under_the_day_that_it_is_then(
             return message_id in [letter["messageId"] for letter in letters]
 
         await until(kept, f"a dead letter of {today}")
+
+
+async def test_a_subscription_ends_and_is_removed_from_the_store(
+    timed: Timed, moving: Stack
+) -> None:
+    async with receiving() as receiver:
+        ends = await timed.now() + timedelta(hours=1)
+        made = await subscribe(
+            timed,
+            receiver,
+            resource=resource_of(await timed.new_set()),
+            expirationDateTime=ends.isoformat(),
+        )
+        url = f"{timed.root}/subscriptions/{made['id']}"
+        assert (await timed.get(url)).status == 200
+        await timed.forward("PT2H")
+        assert (await timed.get(url)).status == 404
+
+        async def removed() -> bool:
+            return not await stored_subscriptions(moving, made["id"])
+
+        await until(removed, "the subscription is removed")
 
 
 async def test_a_report_of_the_command_counts_for_a_flow_of_the_service_s_time(
