@@ -17,6 +17,7 @@ NAMES = (
     "http",
     "readiness",
     "growth",
+    "status_page",
     "worst_case",
 )
 
