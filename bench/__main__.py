@@ -19,6 +19,7 @@ NAMES = (
     "readiness",
     "growth",
     "tenants",
+    "status_page",
     "worst_case",
 )
 

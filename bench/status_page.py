@@ -2,7 +2,8 @@
 
 The app's functions run in a worker process of the local host, on emulators of their own. The
 requests are those of the page: it asks every five seconds, with the ETag of the answer before. The
-ratio is to the fewest sets, in the same run.
+ratio is to the fewest sets, in the same run. Besides the time, the CPU of the worker process: the
+machine may be busy with other things.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from typing import Any
 
 import aiohttp
 
-from bench.measure import app_folder, process, seed_bodies, stack
+from bench.measure import app_folder, child_of, cpu_ms, process, seed_bodies, stack
 from local.access_token import READ, application_token
 from local.components import free_ports
 from local.config import LocalConfig
 from shared import bootstrap
 from shared.contract.loading import load_flow
 from shared.domain import flows
+from shared.services.overview import SEEN_SECONDS
 from shared.services.provisioning_flows import new_flow
 
 SIZES = (10, 5_000)
@@ -130,20 +132,30 @@ async def first_numbers(viewer: Viewer, sets: int) -> dict[str, float]:
     return {**found, "until queue and dead letters are known": sum(found.values()) + waited}
 
 
-async def costs(http: aiohttp.ClientSession, store: Store, port: int, sets: int) -> dict[str, Any]:
+async def costs(
+    http: aiohttp.ClientSession, store: Store, port: int, host: int, sets: int
+) -> dict[str, Any]:
     """Return what the page waits for, in milliseconds, and what the store is asked."""
     viewer = Viewer(http, port)
     found: dict[str, Any] = await first_numbers(viewer, sets)
+    worker = child_of(host)
+    # By then what was counted is too old to be shown.
+    await asyncio.sleep(SEEN_SECONDS + 1)
+    before = cpu_ms(worker)
+    found["first answer after a pause"] = await Viewer(http, port).read(f"{PAGE}0")
+    found["first answer after a pause: CPU"] = cpu_ms(worker) - before
     viewers = [Viewer(http, port) for _ in range(VIEWERS)]
     for name, watching in (("a refresh", [viewer]), (f"a refresh, {VIEWERS} viewers", viewers)):
         await asyncio.gather(*(each.read(f"{PAGE}0") for each in watching))
         await store.forget()
         took = []
+        before = cpu_ms(worker)
         for _ in range(REFRESHES):
             await asyncio.sleep(EVERY)
             took += await asyncio.gather(*(each.read(f"{PAGE}0") for each in watching))
         asked, units = await store.queries()
         found[name], found[f"{name}, worst"] = statistics.median(took), max(took)
+        found[f"{name}: CPU"] = (cpu_ms(worker) - before) / len(took)
         found[f"{name}: queries"] = asked / len(took)
         found[f"{name}: RU"] = units / len(took)
     queries = {
@@ -166,8 +178,8 @@ async def measure(config: LocalConfig, app: str, sizes: list[int]) -> None:
             await fill(there, size)
             there = size
             [port] = free_ports(1)
-            with process("-m", "local.host", "--app", app, "--port", str(port)):
-                found = await costs(http, Store(http, config), port, size)
+            with process("-m", "local.host", "--app", app, "--port", str(port)) as host:
+                found = await costs(http, Store(http, config), port, host, size)
             fewest = fewest or found
             print(f"  {size} sets")
             for what, value in found.items():

@@ -110,6 +110,12 @@ def _pretty(text: str) -> str:
 
 
 def _created(answer: Answer, what: str) -> dict[str, Any]:
+    if answer.status == 401:
+        raise DemoError(
+            "The service that runs there does not accept the tokens of this folder: "
+            "it is the stack of another checkout, or of another LOCAL_STATE. "
+            "Stop it, or choose other ports for this one (README.md, Commands)."
+        )
     if answer.status != 201:
         raise DemoError(f"{what} was not created: the answer is {answer.status}, not 201.")
     return answer.json()

@@ -21,8 +21,10 @@ _FORBIDDEN: Final = (
     "change IndustryData-OutboundFlow.ReadWrite.All; a user needs the role of that name, too."
 )
 _HINTS: Final = {
-    404: "`industrydata sets list` shows what there is. A service root ends with /beta.",
-    409: "`industrydata flows list SET` shows the flows of a set, one of a kind.",
+    404: (
+        "`industrydata sets list` shows the flow sets that there are, "
+        "`industrydata dead-letters list --all` the dead letters. A service root ends with /beta."
+    ),
     412: "It was changed since it was read: read it again, and repeat the command.",
     413: "It is larger than the service takes.",
     429: "Too many requests reach the service: wait a little, and repeat the command.",

@@ -117,7 +117,7 @@ def confirmed(what: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise UsageError(f"{what} cannot be undone: give --yes to do it without a question.")
+        raise UsageError(f"{what}? It cannot be undone: give --yes to do it without a question.")
     if not click.confirm(f"{what}?", err=True):
         raise click.Abort
 

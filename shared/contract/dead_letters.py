@@ -66,8 +66,12 @@ _TELLING = re.compile(
 
 def letter_name(letter: QueueMessage) -> str:
     """Return where a dead letter is kept: by date, the same however often it is delivered."""
-    moment = letter.enqueued.replace(tzinfo=letter.enqueued.tzinfo or UTC)
-    return f"{moment:%Y/%m/%d/%H%M%S}-{letter.sequence_number}.json"
+    return f"{_enqueued(letter):%Y/%m/%d/%H%M%S}-{letter.sequence_number}.json"
+
+
+def _enqueued(letter: QueueMessage) -> datetime:
+    """Return when it came to the queue; Functions gives that time without its zone, UTC."""
+    return letter.enqueued.replace(tzinfo=letter.enqueued.tzinfo or UTC)
 
 
 def record(letter: QueueMessage, archived: datetime, fault: str | None = None) -> dict[str, Any]:
@@ -87,7 +91,7 @@ def record(letter: QueueMessage, archived: datetime, fault: str | None = None) -
         "archivedDateTime": archived.isoformat(),
         "messageId": redacted(letter.message_id),
         "sequenceNumber": letter.sequence_number,
-        "enqueuedDateTime": letter.enqueued.isoformat(),
+        "enqueuedDateTime": _enqueued(letter).isoformat(),
         "deliveryCount": letter.delivery_count,
         "contentType": redacted(letter.content_type),
         "deadLetterReason": redacted(properties.pop("DeadLetterReason", None)),

@@ -92,7 +92,7 @@ async def test_all_of_a_day_are_put_back_page_after_page_but_those_that_cannot_b
     ran = await asyncio.to_thread(command.ok, *discard)
     assert ran.out.endswith("51 dead letters discarded, 0 not.\n")
     empty = await asyncio.to_thread(command.ok, LETTERS, "list", "--day", day)
-    assert empty.out == "There is no such dead letter.\n"
+    assert empty.out == "No dead letter waits.\n"
 
 
 async def test_a_letter_is_discarded_with_a_reason(command: Command, archive: Archive) -> None:
@@ -111,6 +111,7 @@ def test_a_letter_that_does_not_exist_is_named(command: Command) -> None:
     shown = command.run(LETTERS, "show", UNKNOWN_NAME)
     assert (shown.code, shown.out) == (1, "")
     assert UNKNOWN_NAME in shown.err
+    assert "`industrydata dead-letters list --all`" in shown.err
     assert command.run(LETTERS, "replay", UNKNOWN_NAME).code == 1
 
 

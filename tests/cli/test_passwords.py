@@ -97,6 +97,7 @@ def test_a_service_that_was_not_restarted_is_told_apart(command: Command) -> Non
     ran = command.run(*ROTATE, "--key", "newest")
     assert (ran.code, ran.out) == (1, "")
     assert "restart the service" in ran.err
+    assert "flows list" not in ran.err
 
 
 @pytest.mark.parametrize("batch", ["0", "101"])

@@ -72,7 +72,7 @@ def test_only_sets_with_a_flow_of_a_readiness_are_listed(
 ) -> None:
     command.ok("flows", "create", FOUR[2], "--set", cli_set, "--watch")
     listed = command.ok("sets", "list", "--search", name, "--status", "failed")
-    assert listed.out == "There is no such flow set.\n"
+    assert listed.out == "No flow set was found.\n"
     assert len(command.ok("sets", "list", "--status", "ready", "--json").values()) >= 1
 
 
@@ -185,7 +185,7 @@ def test_a_kind_that_the_set_has_is_named_before_anything_is_created(
     there = command.ok("flows", "create", FOUR[2], "--set", cli_set, "--json").value()["id"]
     ran = command.run("flows", "create", FOUR[3], FOUR[2], "--set", cli_set)
     assert ran.code == 1
-    assert f"has a securityGroup flow already, {there}." in ran.err
+    assert f"already has a flow of the kind securityGroup, {there}." in ran.err
     assert kinds_in(command, cli_set) == ["securityGroupProvisioningFlow"]
 
 

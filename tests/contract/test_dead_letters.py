@@ -185,6 +185,7 @@ def test_another_delivery_has_the_same_name() -> None:
 def test_a_time_without_a_zone_is_utc() -> None:
     bare = dataclasses.replace(LETTER, enqueued=LETTER.enqueued.replace(tzinfo=None))
     assert letter_name(bare) == letter_name(LETTER)
+    assert record(bare, ARCHIVED) == record(LETTER, ARCHIVED)
 
 
 # --- why it cannot be understood, and enough to repair it ---------------------------------------

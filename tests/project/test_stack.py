@@ -348,6 +348,15 @@ def test_the_demo_ends_with_four_ready_flows(stack: Stack, project: Path) -> Non
     assert "All 4 flows are ready." in result.stdout
 
 
+def test_a_demo_that_finds_the_stack_of_another_checkout_says_so(
+    stack: Stack, project: Path, tmp_path: Path
+) -> None:
+    elsewhere = environment(stack.config, LOCAL_STATE=str(tmp_path))
+    result = run(project, "-m", "local.demo", env=elsewhere)
+    assert result.returncode == 1
+    assert "it is the stack of another checkout" in result.stderr
+
+
 def test_a_demo_that_gets_no_flow_set_fails_and_names_the_logs(
     project: Path, config: LocalConfig
 ) -> None:

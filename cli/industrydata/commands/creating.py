@@ -67,7 +67,8 @@ def _check_room(service: Service, set_id: str, files: Sequence[FlowFile]) -> Non
 
     there = {kind_of(flow): str(flow.get("id")) for flow in service.flows(set_id)}
     faults = [
-        f"{file.name}: set {set_id} has a {file.kind} flow already, {clean(there[file.kind])}."
+        f"{file.name}: set {set_id} already has a flow of the kind {file.kind}, "
+        f"{clean(there[file.kind])}."
         for file in files
         if file.kind in there
     ]

@@ -68,7 +68,7 @@ def list_letters(session: Session, day: str | None, every: bool) -> None:
 
     found = _listed(session, day, every)
     if not session.output.table(["NAME", "STATE", "WHY"], found, row):
-        session.output.say("There is no such dead letter.")
+        session.output.say("No dead letter was found." if every else "No dead letter waits.")
 
 
 @dead_letters.command("show")

@@ -29,7 +29,7 @@ _PARTS: Final = {
         "Blob Storage",
         "Dead letters stay in their queue, and no password is given out.",
     ),
-    "issuer": ("issuer", "The issuer of tokens", "No token of a new key can be checked."),
+    "issuer": ("issuer", "the issuer of tokens", "No token of a new key can be checked."),
     "settings": ("settings", "The app settings", "No request is served."),
 }
 _TRIES: Final = 6

@@ -82,7 +82,7 @@ def list_flows(
         return [*flow_row(flow), *map(str, where)]
 
     if not session.output.table(columns, found(), row):
-        session.output.say("There is no such flow.")
+        session.output.say("No flow was found.")
 
 
 @flows.command("show")

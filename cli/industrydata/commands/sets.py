@@ -50,7 +50,7 @@ def list_sets(session: Session, search: str | None, status: str | None, limit: i
         return [str(flow_set.get("id")), _summary(flow_set), str(flow_set.get("displayName"))]
 
     if not session.output.table(["ID", "FLOWS", "NAME"], islice(found, limit), row):
-        session.output.say("There is no such flow set.")
+        session.output.say("No flow set was found.")
 
 
 @sets.command("show")
