@@ -14,7 +14,7 @@ from shared.contract import events
 from shared.contract.json_body import read_json
 from shared.contract.loading import load_flow
 from shared.contract.names import NAMESPACE
-from shared.contract.printing import Printer, role_group
+from shared.contract.printing import Printer, readiness_history, role_group
 from shared.contract.schemas import FLOW_SCHEMAS
 from shared.contract.stored import flow_set_members
 from shared.domain import flows
@@ -248,6 +248,15 @@ def test_a_message_gets_a_configuration_without_passwords_whole(name: str) -> No
 def test_a_user_flow_without_configurations_goes_into_a_message_whole(options: Any) -> None:
     flow = user_flow(creationOptions=options)
     assert flows.without_passwords(flow["configuration"]) == flow["configuration"]
+
+
+def test_the_history_has_each_moment_to_the_microsecond() -> None:
+    _, flow = new_flow("user")
+    [entry] = readiness_history(
+        {"history": [{**flow["history"][0], "eventAt": 1_711_151_282_716_420, "appliedAt": 0}]}
+    )
+    assert entry["eventDateTime"] == "2024-03-22T23:48:02.71642Z"
+    assert entry["appliedDateTime"] == "1970-01-01T00:00:00Z"
 
 
 # --- lists and sets ----------------------------------------------------------------------------
