@@ -138,6 +138,16 @@ async def test_a_definition_is_not_made_without(service: Api, member: str) -> No
     ]
 
 
+@pytest.mark.parametrize("index", [-(2**31), 2**31 - 1])
+async def test_a_place_in_the_list_has_32_bits(service: Api, index: int) -> None:
+    beyond = index + (1 if index > 0 else -1)
+    answer = await service.post(service.definitions, definition(sortIndex=beyond))
+    error = assert_envelope(answer, 400, "BadRequest")
+    assert error["details"][0]["target"] == "$.sortIndex"
+    made = await service.post(service.definitions, definition(sortIndex=index))
+    assert (made.status, made.json()["sortIndex"]) == (201, index)
+
+
 @pytest.mark.parametrize(
     ("body", "target"),
     [

@@ -230,13 +230,6 @@ async def test_a_store_request_ends_at_the_deadline_of_its_request(
     await cosmos.close()
 
 
-def test_an_inner_deadline_does_not_extend_an_outer_one() -> None:
-    with within(1), within(60):
-        assert left(100) <= 1
-    with within(60):
-        assert left(5) == 5
-
-
 # --- the storage is away -----------------------------------------------------------------------
 
 

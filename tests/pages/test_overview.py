@@ -26,9 +26,9 @@ from shared.adapters.cosmos import Cosmos
 from shared.adapters.flow_store import FlowStore
 from shared.adapters.partition import FLOW_SETS, Partition
 from shared.adapters.queue_depth import QueueDepth
-from shared.contract.dead_letters import QueueMessage
 from shared.domain.context import LOCAL_TENANT
 from shared.services.overview import DEAD_LETTER_DAYS, Overview
+from tests.support.letters import dead_letter
 from tests.support.waiting import until
 
 
@@ -132,18 +132,6 @@ async def test_a_queue_out_of_reach_is_unknown_and_not_empty() -> None:
         assert await QueueDepth(client, READINESS_QUEUE).read() is None
 
 
-def letter(age: timedelta) -> QueueMessage:
-    return QueueMessage(
-        message_id=str(uuid.uuid4()),
-        sequence_number=int(uuid.uuid4()) % 10**9,
-        enqueued=datetime.now(UTC) - age,
-        delivery_count=5,
-        content_type=None,
-        properties={},
-        body=b"{}",
-    )
-
-
 async def dead_letters(archive: Archive, store: FlowStore, depth: QueueDepth) -> Any:
     overview = Overview(store, archive, depth, LOCAL_TENANT)
 
@@ -175,10 +163,10 @@ async def test_dead_letters_of_the_last_days_are_counted_until_they_are_put_back
     connection = stack.config.storage_connection
     async with BlobServiceClient.from_connection_string(connection) as client:
         archive = Archive(client, LOCAL_TENANT)
-        await archive.keep(letter(timedelta(days=DEAD_LETTER_DAYS + 1)))
+        await archive.keep(dead_letter(age=timedelta(days=DEAD_LETTER_DAYS + 1)))
         before = await dead_letters(archive, store, depth)
-        first = await archive.keep(letter(timedelta()))
-        await archive.keep(letter(timedelta(days=DEAD_LETTER_DAYS - 1)))
+        first = await archive.keep(dead_letter(age=timedelta()))
+        await archive.keep(dead_letter(age=timedelta(days=DEAD_LETTER_DAYS - 1)))
         await archive.claim(first)
         after = await dead_letters(archive, store, depth)
     assert after["kept"] == before["kept"] + 2
