@@ -111,7 +111,7 @@ async def test_the_commands_of_the_first_five_minutes_do_what_the_guide_says(sta
 async def test_the_commands_for_faults_put_list_and_remove_rules(
     stack: Stack, project: Path
 ) -> None:
-    [commands] = blocks(TESTING, "sh")
+    commands, _time = blocks(TESTING, "sh")
     [rules] = blocks(TESTING, "json")
     (project / "faults.json").write_text(rules, "utf-8")
     said = await paste(f"{commands}\nmake faults ARGS=list", stack, project)
