@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ SOURCE: Final = "/industryData/operator"
 _TYPE: Final = "industryData.provisioningFlow.readinessReported"
 _CONTENT_TYPE: Final = "application/cloudevents+json"
 _SECONDS: Final = 20.0
+_PATIENCE_SECONDS: Final = 30.0
 
 
 class Event(NamedTuple):
@@ -70,7 +72,31 @@ def reported(
 
 
 def send(target: Target, event: Event) -> None:
-    """Put an event on the queue; raises UsageError, SignInError or UnreachableError."""
+    """Put an event on the queue within half a minute; raises UsageError, SignInError or
+    UnreachableError.
+    """
+    raised: list[BaseException] = []
+
+    def sending() -> None:
+        try:
+            _send(target, event)
+        except BaseException as error:
+            raised.append(error)
+
+    # The SDK waits minutes for a server that takes a connection and says nothing.
+    thread = threading.Thread(target=sending, daemon=True)
+    thread.start()
+    thread.join(_PATIENCE_SECONDS)
+    if raised:
+        raise raised[0]
+    if thread.is_alive():
+        raise UnreachableError(
+            f"The queue '{target.queue}' did not answer within {_PATIENCE_SECONDS:.0f} s."
+            f"{target.start_hint}"
+        )
+
+
+def _send(target: Target, event: Event) -> None:
     try:
         from azure.core.exceptions import ClientAuthenticationError
         from azure.servicebus import ServiceBusClient, ServiceBusMessage

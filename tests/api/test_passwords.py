@@ -20,7 +20,7 @@ from azure.servicebus.aio import ServiceBusClient
 from azure.storage.blob.aio import BlobServiceClient
 
 from local.access_token import application_token
-from local.config import READINESS_QUEUE
+from local.config import READINESS_QUEUE, ROOT
 from local.issuer import LOCAL_CLIENT, LOCAL_SERVICE_PRINCIPAL
 from local.stack import Stack
 from shared.adapters.archive import Archive
@@ -30,6 +30,7 @@ from shared.domain.context import LOCAL_TENANT
 from shared.domain.permissions import PASSWORD_READ_ROLE
 from tests.support.api import UNKNOWN, Answer, Api, Flow, assert_envelope
 from tests.support.bodies import request_body
+from tests.support.documents import blocks
 from tests.support.sealed import FORMER_KEY
 from tests.support.waiting import until
 
@@ -116,6 +117,12 @@ async def test_the_engine_reads_each_role_groups_password(service: Api, engine: 
         {"roleGroup": "students", "password": second},
     ]
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_the_answer_in_the_guide_is_what_the_engine_gets(service: Api, engine: Api) -> None:
+    _, shown = blocks(ROOT / "docs" / "provisioning-engine.md", "json")
+    answer = await read_passwords(engine, await new_flow(service, *["as it was sent 1A"] * 2))
+    assert answer.json() == json.loads(shown.replace("as it was sent", "as it was sent 1A"))
 
 
 async def test_the_engines_role_opens_nothing_else(engine: Api, set_id: str) -> None:

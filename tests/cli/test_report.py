@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,6 +71,17 @@ def test_a_queue_that_does_not_answer_is_one_sentence(command: Command, ready_se
     assert (ran.code, ran.out) == (4, "")
     assert ran.err.startswith("The queue 'readiness' was not reached: ")
     assert ran.err.endswith("Start the local stack: `make run`.\n")
+    assert ran.err.count("\n") == 1
+
+
+def test_a_queue_that_takes_a_connection_and_says_nothing_is_given_up(
+    command: Command, ready_set: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = str(silent.getsockname()[1])
+        ran = command.run("report", ready_set, "securityGroup", "failed", SERVICE_BUS_PORT=port)
+    assert (ran.code, ran.out) == (4, "")
+    assert ran.err.startswith("The queue 'readiness' did not answer within 30 s.")
     assert ran.err.count("\n") == 1
 
 

@@ -154,10 +154,7 @@ DECISIONS: dict[str, list[tuple[str, By | Because]]] = {
         ("industrydata report SET user failed", By(REPORTS)),
         (
             "{",
-            Because(
-                "is an answer about placeholders",
-                "tests/api/test_passwords.py::test_the_engine_reads_each_role_groups_password",
-            ),
+            By("tests/api/test_passwords.py::test_the_answer_in_the_guide_is_what_the_engine_gets"),
         ),
     ],
     "docs/testing-a-client.md": [
