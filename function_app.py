@@ -15,6 +15,7 @@ from functions.http import (
     reference_definitions,
     role_groups,
     service,
+    subscriptions,
 )
 
 app = func.FunctionApp()
@@ -31,5 +32,6 @@ for module in (
     pages,
     dead_letters,
     service,
+    subscriptions,
 ):
     app.register_functions(module.bp)

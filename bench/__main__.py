@@ -14,9 +14,11 @@ NAMES = (
     "first_create",
     "requests",
     "create_cpu",
+    "notifications",
     "http",
     "readiness",
     "growth",
+    "tenants",
     "status_page",
     "worst_case",
 )

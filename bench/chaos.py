@@ -36,6 +36,7 @@ from local.access_token import application_token
 from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, HOST
 from local.settings import example_values
 from local.stack import Stack, throwaway_config
+from shared.adapters.partition import FLOW_SETS
 
 COPIES = 3
 REPORTS_A_FLOW = 3
@@ -135,7 +136,7 @@ async def running(seed: int) -> AsyncIterator[Run]:
             patience = aiohttp.ClientTimeout(total=30)
             async with client, aiohttp.ClientSession(headers=headers, timeout=patience) as http:
                 container = client.get_database_client(COSMOS_DATABASE).get_container_client(
-                    "flowSets"
+                    FLOW_SETS
                 )
                 chance = random.Random(seed)  # noqa: S311 - no secret
                 yield Run(stack, chance, http, container, api, cosmos, service_bus, settings)

@@ -23,7 +23,9 @@ from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, READINESS_QUEUE
 from shared.adapters.catalog_store import CatalogStore
 from shared.adapters.cosmos import Cosmos
 from shared.domain import readiness
+from shared.domain.context import LOCAL_TENANT
 from shared.domain.ids import microseconds
+from tests.support.stored import catalog_partitions
 
 # Events that were put back come again after up to five minutes.
 SETTLE_SECONDS = 600.0
@@ -194,7 +196,7 @@ async def _surroundings(run: Run) -> tuple[readiness.Surroundings, int]:
     async with CosmosClient(
         endpoint, COSMOS_EMULATOR_KEY, enable_endpoint_discovery=False
     ) as client:
-        catalog = CatalogStore(Cosmos(client, COSMOS_DATABASE))
+        catalog = CatalogStore(*catalog_partitions(Cosmos(client, COSMOS_DATABASE)))
         groups = {group.id: group.roles for group in await catalog.role_groups()}
         disabled = await catalog.disabled_roles(fresh=True)
         return readiness.Surroundings(groups, disabled), len(await catalog.unannounced(100))
@@ -227,7 +229,7 @@ async def read_set(run: Run, set_id: str) -> dict[str, Any]:
     ends = time.monotonic() + DEADLINE_SECONDS
     while time.monotonic() < ends:
         with contextlib.suppress(AzureError, OSError):
-            return dict(await run.container.read_item(set_id, set_id))
+            return dict(await run.container.read_item(set_id, LOCAL_TENANT))
         await asyncio.sleep(0.2)
     raise TimeoutError(f"the set {set_id} could not be read")
 

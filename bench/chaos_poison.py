@@ -18,6 +18,7 @@ from bench.chaos_run import DEADLINE_SECONDS, Accepted, Run
 from local.config import HOST, READINESS_QUEUE
 from shared.adapters.archive import Archive
 from shared.contract import events
+from shared.domain.context import LOCAL_TENANT
 
 _FLOWS_A_POISON = 4
 
@@ -49,7 +50,7 @@ async def survive_poison(run: Run, count: int, *, kill: bool) -> None:
                     await asyncio.to_thread(run.stack.start, "host")
         accepted = await creating
         left = await _until_empty(run, client)
-        kept = await _archived(Archive(storage), ids)
+        kept = await _archived(Archive(storage, LOCAL_TENANT), ids)
     not_ready = await _not_ready(run, accepted)
     twice = sum(times > 1 for times in kept.values())
     sent = ", ".join(f"{number} {name}" for name, number in sorted(kinds.items()))

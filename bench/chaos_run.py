@@ -17,6 +17,7 @@ from azure.cosmos.aio import ContainerProxy
 
 from local.config import HOST, ROOT
 from local.stack import Stack
+from shared.domain.context import LOCAL_TENANT
 
 PAYLOADS = ROOT / "shared" / "contract" / "examples"
 
@@ -272,7 +273,7 @@ class Run:
         for flow in left:
             path = f"/flows/{flow['kind']}/checkDueAt"
             operation = {"op": "set", "path": path, "value": 0}
-            await self.container.patch_item(flow["setId"], flow["setId"], [operation])
+            await self.container.patch_item(flow["setId"], LOCAL_TENANT, [operation])
         timer = f"http://{HOST}:{self.stack.config.functions_port}/admin/functions"
         while left and time.monotonic() < ends:
             async with self.http.post(f"{timer}/reconcile_readiness", data=b"{}") as response:

@@ -14,6 +14,7 @@ from azure.servicebus import ServiceBusMessage
 from bench.chaos_events import a_report, send_all
 from bench.chaos_run import AT_ONCE, DEADLINE_SECONDS, KINDS, Accepted, Run, in_turns
 from local.config import ROOT
+from shared.domain.context import LOCAL_TENANT
 from shared.domain.flows import VERSION
 
 FIRST = json.loads((ROOT / "tests" / "events" / "version_1" / "flow_set.json").read_bytes())
@@ -102,8 +103,8 @@ async def _of_first(run: Run, set_ids: list[str]) -> int:
 
 
 async def _store(run: Run, document: dict[str, Any]) -> None:
-    await run.container.create_item(document)
+    await run.container.create_item({**document, "tenantId": LOCAL_TENANT})
 
 
 async def _version(run: Run, set_id: str) -> Any:
-    return (await run.container.read_item(set_id, set_id)).get("version")
+    return (await run.container.read_item(set_id, LOCAL_TENANT)).get("version")

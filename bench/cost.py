@@ -46,7 +46,7 @@ INSTANCE_GB = 2
 # What one instance does in a second: about 10 ms of CPU an execution on one core.
 INSTANCE_EXECUTIONS_A_SECOND = 100
 # What scales by itself: all HTTP functions together, and each queue or timer function alone.
-FUNCTION_GROUPS = 4
+FUNCTION_GROUPS = 5
 # What the platform keeps for each group of a zone-redundant app, and bills as always ready.
 ZONE_REDUNDANT_INSTANCES = 2
 # Reads under Strong and BoundedStaleness cost twice what they cost under Session.
@@ -247,7 +247,7 @@ def limits() -> list[tuple[str, float]]:
         "HTTP, 40 instances": 40 * INSTANCE_EXECUTIONS_A_SECOND / requests,
         "HTTP, 1,000 instances": 1000 * INSTANCE_EXECUTIONS_A_SECOND / requests,
         "Readiness, 40 instances": 40 * INSTANCE_EXECUTIONS_A_SECOND,
-        "One flow set, 10,000 RU/s a partition": LOGICAL_PARTITION_RU_A_SECOND / create_ru(),
+        "One tenant, 10,000 RU/s a partition": LOGICAL_PARTITION_RU_A_SECOND / create_ru(),
     }
     return sorted(found.items(), key=lambda entry: entry[1])
 

@@ -24,11 +24,13 @@ from bench.measure import in_turns_async, seed_bodies, stack
 from functions.http.provisioning_flows import create_provisioning_flow
 from local.access_token import application_token
 from shared import bootstrap
+from shared.adapters.partition import FLOW_SETS
 from shared.contract import events
 from shared.contract.json_body import read_json
 from shared.contract.loading import load_flow
 from shared.contract.printing import SETS
 from shared.domain import flows
+from shared.domain.context import LOCAL_TENANT
 from shared.domain.ids import new_id
 from shared.services.provisioning_flows import new_flow
 
@@ -68,7 +70,7 @@ async def measure(token: str) -> None:
     prepared = []
     for body in bodies:
         kind, values = load_flow(read_json(body, "application/json"))
-        prepared.append((kind, new_flow(kind, values, bootstrap.settings().keyring)))
+        prepared.append((kind, new_flow(kind, values, bootstrap.keyring())))
     messages = [events.check_request(new_id(), *each).body for each in prepared]
 
     async def by_handler(set_id: str) -> None:
@@ -83,7 +85,7 @@ async def measure(token: str) -> None:
             for (kind, flow), message in zip(prepared, messages, strict=True):
                 await container.patch_item(
                     set_id,
-                    set_id,
+                    LOCAL_TENANT,
                     [{"op": "add", "path": f"/flows/{kind}", "value": flow}],
                     filter_predicate=f"FROM c WHERE NOT IS_DEFINED(c.flows.{kind})",
                     **options,
@@ -96,13 +98,13 @@ async def measure(token: str) -> None:
 
     config = bootstrap.settings()
     async with (
-        bootstrap._service_bus() as service_bus,
+        bootstrap.service_bus() as service_bus,
         service_bus.get_queue_sender(config.readiness_queue) as sender,
         CosmosClient(config.cosmos_endpoint, config.cosmos_key or "") as plain,
     ):
-        same = by_sdk(bootstrap.flow_store()._container, sender, no_response=True)
+        same = by_sdk(bootstrap.cosmos().container(FLOW_SETS), sender, no_response=True)
         database = plain.get_database_client(config.cosmos_database)
-        usual = by_sdk(database.get_container_client("flowSets"), sender)
+        usual = by_sdk(database.get_container_client(FLOW_SETS), sender)
         for what, theirs, at_once in [
             ("same options, 1 at once", same, 1),
             ("same options, 16 at once", same, 16),

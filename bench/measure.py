@@ -23,6 +23,7 @@ from pathlib import Path
 from local.config import ROOT
 from local.settings import example_values
 from local.stack import EMULATORS, Stack, throwaway_config
+from shared.domain.context import LOCAL_TENANT, current_tenant
 
 PAYLOADS = ROOT / "shared" / "contract" / "examples"
 
@@ -102,12 +103,14 @@ def _no_collection() -> Iterator[None]:
 def stack(*, host: bool = False) -> Iterator[Stack]:
     """Run emulators, and the Functions host with `host`, on free ports; the state is thrown away.
 
-    The app settings are in this process's environment meanwhile.
+    The app settings are in this process's environment meanwhile, and the tenant of the stack's
+    tokens is the one that is served in it.
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as state:
         config = throwaway_config(Path(state))
         settings = {**example_values(), **config.app_settings()}
         os.environ.update(settings)
+        current_tenant.set(LOCAL_TENANT)
         names = (*EMULATORS, "host") if host else EMULATORS
         with Stack(config, names=names, host_settings=settings, say=lambda text: None) as running:
             yield running

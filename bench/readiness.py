@@ -29,10 +29,12 @@ from bench.measure import Compared, app_folder, child_of, cpu_ms, process, seed_
 from local.components import free_ports
 from local.stack import Stack
 from shared import bootstrap
+from shared.adapters.partition import FLOW_SETS
 from shared.contract import events
 from shared.contract.json_body import read_json
 from shared.contract.loading import load_flow
 from shared.domain import flows
+from shared.domain.context import LOCAL_TENANT
 from shared.domain.ids import microseconds
 from shared.services.provisioning_flows import new_flow
 
@@ -78,7 +80,7 @@ class Clocks:
 async def new_flows() -> list[Stored]:
     """Store sets with all four flows; no check is requested."""
     prepared = [load_flow(read_json(body, "application/json")) for body in seed_bodies()]
-    keyring = bootstrap.settings().keyring
+    keyring = bootstrap.keyring()
     stored = [
         (set_id, kind, new_flow(kind, values, keyring))
         for set_id in await new_sets(SETS)
@@ -108,7 +110,7 @@ async def until_empty(receiver: ServiceBusReceiver) -> None:
 
 def receiver() -> ServiceBusReceiver:
     """A receiver of the readiness queue; it opens a connection of its own."""
-    return bootstrap._service_bus().get_queue_receiver(bootstrap.settings().readiness_queue)
+    return bootstrap.service_bus().get_queue_receiver(bootstrap.settings().readiness_queue)
 
 
 async def requests_of(running: Stack, method: str) -> int:
@@ -157,7 +159,7 @@ async def _applied_at(stored: Stored) -> int:
 
 async def drained_by_sdk(running: Stack) -> Drained:
     """Have bare loops of the SDK make the calls that each message needs."""
-    container = bootstrap.flow_store()._container
+    container = bootstrap.cosmos().container(FLOW_SETS)
     stored = await new_flows()
     flow_of = await fill(stored)
     receivers = [receiver() for _ in range(SLOTS)]
@@ -171,7 +173,7 @@ async def drained_by_sdk(running: Stack) -> Drained:
         entry = {**status, "eventId": key, "eventAt": at, "appliedAt": at}
         await container.patch_item(
             set_id,
-            set_id,
+            LOCAL_TENANT,
             [
                 {"op": "set", "path": f"{path}/readinessStatus", "value": "ready"},
                 {"op": "set", "path": f"{path}/reason", "value": None},

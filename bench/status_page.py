@@ -52,7 +52,7 @@ async def fill(first: int, end: int) -> None:
         for kind, values in loaded:
             [status] = chance.choices([*READINESS], [*READINESS.values()])
             reason = "No licence is left." if status == "failed" else None
-            flow = new_flow(kind, values, bootstrap.settings().keyring)
+            flow = new_flow(kind, values, bootstrap.keyring())
             document["flows"][kind] = {**flow, "readinessStatus": status, "reason": reason}
         async with limit:
             await bootstrap.flow_store().create_set(document)

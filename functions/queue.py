@@ -1,4 +1,4 @@
-"""Handler of the readiness queue."""
+"""Handlers of the queues."""
 
 from __future__ import annotations
 
@@ -27,4 +27,12 @@ async def update_readiness_status(msg: func.ServiceBusMessage) -> None:
         properties=msg.application_properties or {},
         body=msg.get_body(),
     )
-    await bootstrap.readiness().receive(message)
+    await bootstrap.receiver().receive(message)
+
+
+@bp.service_bus_queue_trigger(
+    arg_name="msg", queue_name="%NOTIFICATIONS_QUEUE%", connection="ServiceBus"
+)
+async def send_notifications(msg: func.ServiceBusMessage) -> None:
+    """Send a subscription what is new to it; a reminder that cannot be read is dropped."""
+    await bootstrap.delivering().receive(msg.get_body())

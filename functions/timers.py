@@ -11,11 +11,14 @@ bp = func.Blueprint()
 
 @bp.timer_trigger(arg_name="timer", schedule="0 * * * * *", use_monitor=True)
 async def reconcile_readiness(timer: func.TimerRequest) -> None:
-    """Request overdue checks again, and announce stored changes of the catalog."""
-    await bootstrap.reconciler().run()
+    """Request overdue checks again, announce stored changes, and look after subscriptions."""
+    try:
+        await bootstrap.reconciliation().run()
+    finally:
+        await bootstrap.delivering().watch()
 
 
 @bp.timer_trigger(arg_name="timer", schedule="30 */5 * * * *", use_monitor=True)
 async def archive_dead_letters(timer: func.TimerRequest) -> None:
     """Archive what is in the dead-letter queue, with the reason."""
-    await bootstrap.dead_letters().collect()
+    await bootstrap.archiving().collect()

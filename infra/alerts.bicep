@@ -22,6 +22,9 @@ param namespaceId string
 @description('Required. Name of the queue with readiness events.')
 param queueName string
 
+@description('Required. Name of the queue with reminders of subscriptions.')
+param notificationsQueueName string
+
 @description('Required. Resource id of the Cosmos DB account.')
 param cosmosId string
 
@@ -49,6 +52,9 @@ param throttledRequests int = 50
 // A handful of requests says nothing about a share or a percentile.
 var fewestRequests = 20
 var queueDimension = [{ name: 'EntityName', operator: 'Include', values: [queueName] }]
+var bothQueues = [
+  { name: 'EntityName', operator: 'Include', values: [queueName, notificationsQueueName] }
+]
 var actionGroups = empty(email) ? [] : [people.id]
 var metricActions = empty(email) ? [] : [{ actionGroupId: people.id }]
 
@@ -63,6 +69,7 @@ var silenceQuery = 'AppRequests | summarize runs = count()'
 var countLines = 'AppTraces | where Message startswith "{" | extend line = parse_json(Message)'
 var letterQuery = '${countLines} | where tostring(line.event) == "deadLetterArchived" | summarize letters = sum(ItemCount)'
 var refusedQuery = '${countLines} | where tostring(line.event) == "storeRefused" | summarize refusals = sum(ItemCount)'
+var missedQuery = '${countLines} | where tostring(line.event) == "notificationFailed" and tobool(line.gaveUp) | summarize missed = sum(ItemCount)'
 var lateQuery = '${countLines} | where isnotnull(line.latencyMs) | summarize minutes = percentile(todouble(line.latencyMs), 95) / 60000'
 
 // Key Vault records it 30 days before a secret expires; in China in the table that services share.
@@ -71,7 +78,7 @@ var expiryQuery = 'union isfuzzy=true AZKVAuditLogs, AzureDiagnostics | where Op
 var metricAlerts = [
   {
     name: 'dead-letters-left'
-    description: 'The dead-letter queue was not empty once in 15 minutes, and the app archives what is in it every five: is it running, and may it write blobs? No data: the namespace does not report, and the alert stays as it is.'
+    description: 'A dead-letter queue was not empty once in 15 minutes. The app archives what is in that of readiness events every five: is it running, and may it write blobs? That of reminders holds what send_notifications failed at five times: see its exceptions, then delete the messages. No data: the namespace does not report, and the alert stays as it is.'
     severity: 1
     scope: namespaceId
     window: 'PT15M'
@@ -81,7 +88,7 @@ var metricAlerts = [
         criterionType: 'StaticThresholdCriterion'
         metricNamespace: 'Microsoft.ServiceBus/namespaces'
         metricName: 'DeadletteredMessages'
-        dimensions: queueDimension
+        dimensions: bothQueues
         timeAggregation: 'Minimum'
         operator: 'GreaterThan'
         threshold: 0
@@ -90,7 +97,7 @@ var metricAlerts = [
   }
   {
     name: 'queue-age'
-    description: 'The queue was not empty once in 15 minutes. Is the app running, may it receive, and does it keep up? No data: the namespace does not report, and the alert stays as it is.'
+    description: 'A queue was not empty once in 15 minutes. Is the app running, may it receive, and does it keep up? No data: the namespace does not report, and the alert stays as it is.'
     severity: 1
     scope: namespaceId
     window: 'PT15M'
@@ -100,7 +107,7 @@ var metricAlerts = [
         criterionType: 'StaticThresholdCriterion'
         metricNamespace: 'Microsoft.ServiceBus/namespaces'
         metricName: 'ActiveMessages'
-        dimensions: queueDimension
+        dimensions: bothQueues
         timeAggregation: 'Minimum'
         operator: 'GreaterThan'
         threshold: 0
@@ -165,6 +172,17 @@ var logAlerts = [
     severity: 1
     query: refusedQuery
     column: 'refusals'
+    operator: 'GreaterThan'
+    threshold: 0
+    window: 'PT15M'
+    resolves: true
+  }
+  {
+    name: 'missed-notifications'
+    description: 'An endpoint took no change notifications for four hours, and those were given up: see /status for which, and have its owner look at it. No data: none was given up.'
+    severity: 2
+    query: missedQuery
+    column: 'missed'
     operator: 'GreaterThan'
     threshold: 0
     window: 'PT15M'

@@ -12,8 +12,8 @@ param databaseName string
 @description('Required. Name of the Service Bus namespace.')
 param namespaceName string
 
-@description('Required. Name of the queue with readiness events.')
-param queueName string
+@description('Required. Names of the queues that the app sends to and receives from.')
+param queueNames string[]
 
 @description('Required. Name of the storage account.')
 param storageName string
@@ -44,10 +44,12 @@ resource namespace 'Microsoft.ServiceBus/namespaces@2026-01-01' existing = {
   name: namespaceName
 }
 
-resource queue 'Microsoft.ServiceBus/namespaces/queues@2026-01-01' existing = {
-  parent: namespace
-  name: queueName
-}
+resource queues 'Microsoft.ServiceBus/namespaces/queues@2026-01-01' existing = [
+  for name in queueNames: {
+    parent: namespace
+    name: name
+  }
+]
 
 resource storage 'Microsoft.Storage/storageAccounts@2025-08-01' existing = {
   name: storageName
@@ -83,26 +85,30 @@ resource cosmosData 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@20
   }
 }
 
-resource send 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(queue.id, principalId, roles.serviceBusDataSender)
-  scope: queue
-  properties: {
-    principalId: principalId
-    principalType: 'ServicePrincipal'
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.serviceBusDataSender)
+resource send 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for (name, index) in queueNames: {
+    name: guid(queues[index].id, principalId, roles.serviceBusDataSender)
+    scope: queues[index]
+    properties: {
+      principalId: principalId
+      principalType: 'ServicePrincipal'
+      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.serviceBusDataSender)
+    }
   }
-}
+]
 
-// For the trigger, and for the timer that empties the dead-letter queue: it is part of the queue.
-resource receive 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(queue.id, principalId, roles.serviceBusDataReceiver)
-  scope: queue
-  properties: {
-    principalId: principalId
-    principalType: 'ServicePrincipal'
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.serviceBusDataReceiver)
+// For the triggers, and for the timer that empties a dead-letter queue: it is part of its queue.
+resource receive 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for (name, index) in queueNames: {
+    name: guid(queues[index].id, principalId, roles.serviceBusDataReceiver)
+    scope: queues[index]
+    properties: {
+      principalId: principalId
+      principalType: 'ServicePrincipal'
+      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.serviceBusDataReceiver)
+    }
   }
-}
+]
 
 resource archive 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(deadLetters.id, principalId, roles.storageBlobDataContributor)

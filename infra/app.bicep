@@ -42,6 +42,12 @@ param serviceBusHost string
 @description('Required. Name of the queue with readiness events.')
 param readinessQueue string
 
+@description('Required. Name of the queue with reminders of subscriptions.')
+param notificationsQueue string
+
+@description('Required. Hosts that change notifications may be sent to, joined by commas; empty: none are sent.')
+param notificationHosts string
+
 @description('Required. URL of the secret with the password keys, without a version.')
 param keyRingUri string
 
@@ -86,6 +92,8 @@ var appSettings = {
   COSMOS_DATABASE: cosmosDatabase
   COSMOS_ENDPOINT: cosmosEndpoint
   GRAPH_ROOT: graphRoot
+  NOTIFICATION_HOSTS: notificationHosts
+  NOTIFICATIONS_QUEUE: notificationsQueue
   PASSWORD_KEYS: '@Microsoft.KeyVault(SecretUri=${keyRingUri})'
   READINESS_QUEUE: readinessQueue
   ServiceBus__fullyQualifiedNamespace: serviceBusHost

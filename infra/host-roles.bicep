@@ -19,13 +19,13 @@ param packageContainerName string
 @description('Required. Name of the Service Bus namespace.')
 param namespaceName string
 
-@description('Required. Name of the queue with readiness events.')
-param queueName string
+@description('Required. Names of the queues that trigger functions.')
+param queueNames string[]
 
 @description('Required. Name of the Application Insights component.')
 param insightsName string
 
-@description('Required. Let the scale controller read the length of the queue.')
+@description('Required. Let the scale controller read the lengths of the queues.')
 param exactQueueScaling bool
 
 // Ids of built-in roles; they are the same in every tenant.
@@ -58,10 +58,12 @@ resource namespace 'Microsoft.ServiceBus/namespaces@2026-01-01' existing = {
   name: namespaceName
 }
 
-resource queue 'Microsoft.ServiceBus/namespaces/queues@2026-01-01' existing = {
-  parent: namespace
-  name: queueName
-}
+resource queues 'Microsoft.ServiceBus/namespaces/queues@2026-01-01' existing = [
+  for name in queueNames: {
+    parent: namespace
+    name: name
+  }
+]
 
 resource insights 'Microsoft.Insights/components@2020-02-02' existing = {
   name: insightsName
@@ -81,17 +83,19 @@ resource hostStorage 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 
 // The length of a queue is a management property: reading it takes the Manage claim, which no smaller
 // built-in role has. With Listen only, the scale controller adds instances step by step instead of
-// dividing the length by maxConcurrentCalls. The role is given on this one queue, so the most it adds
-// is the right to change or delete that queue.
-resource scaling 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (exactQueueScaling) {
-  name: guid(queue.id, principalId, roles.serviceBusDataOwner)
-  scope: queue
-  properties: {
-    principalId: principalId
-    principalType: 'ServicePrincipal'
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.serviceBusDataOwner)
+// dividing the length by maxConcurrentCalls. The role is given on these queues alone, so the most it
+// adds is the right to change or delete them.
+resource scaling 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for (name, index) in queueNames: if (exactQueueScaling) {
+    name: guid(queues[index].id, principalId, roles.serviceBusDataOwner)
+    scope: queues[index]
+    properties: {
+      principalId: principalId
+      principalType: 'ServicePrincipal'
+      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.serviceBusDataOwner)
+    }
   }
-}
+]
 
 // Telemetry is sent with the identity: the component takes no instrumentation key.
 resource telemetry 'Microsoft.Authorization/roleAssignments@2022-04-01' = {

@@ -38,6 +38,9 @@ param graphRoot string = ''
 @description('Optional. Origins of web pages that may call the service from a browser, joined by commas. Empty: none.')
 param corsOrigins string = ''
 
+@description('Optional. Hosts that change notifications may be sent to, joined by commas, such as hooks.contoso.com. Empty: none are sent.')
+param notificationHosts string = ''
+
 @description('Optional. Cosmos DB billing: serverless by request, autoscale by the hour. Choose before the first deployment.')
 @allowed(['serverless', 'autoscale'])
 param cosmosCapacity string = 'serverless'
@@ -295,7 +298,7 @@ module appRoles 'app-roles.bicep' = {
     cosmosName: data.outputs.cosmosName
     databaseName: data.outputs.databaseName
     namespaceName: messaging.outputs.namespaceName
-    queueName: messaging.outputs.readinessQueue
+    queueNames: [messaging.outputs.readinessQueue, messaging.outputs.notificationsQueue]
     storageName: storage.outputs.name
     deadLettersName: deadLettersName
     readingsName: readingsName
@@ -313,7 +316,7 @@ module hostRoles 'host-roles.bicep' = {
     packageStorageName: packageStorage.outputs.name
     packageContainerName: packageContainerName
     namespaceName: messaging.outputs.namespaceName
-    queueName: messaging.outputs.readinessQueue
+    queueNames: [messaging.outputs.readinessQueue, messaging.outputs.notificationsQueue]
     insightsName: observability.outputs.insightsName
     exactQueueScaling: exactQueueScaling
   }
@@ -354,6 +357,8 @@ module app 'app.bicep' = {
     cosmosDatabase: data.outputs.databaseName
     serviceBusHost: messaging.outputs.namespaceHost
     readinessQueue: messaging.outputs.readinessQueue
+    notificationsQueue: messaging.outputs.notificationsQueue
+    notificationHosts: notificationHosts
     keyRingUri: '${data.outputs.vaultUri}secrets/${passwordKeysSecret}'
     insightsName: observability.outputs.insightsName
     graphRoot: empty(graphRoot) ? '${cloud.graph}/beta' : graphRoot
@@ -380,6 +385,7 @@ module alerts 'alerts.bicep' = {
     workspaceId: observability.outputs.workspaceId
     namespaceId: messaging.outputs.namespaceId
     queueName: messaging.outputs.readinessQueue
+    notificationsQueueName: messaging.outputs.notificationsQueue
     cosmosId: data.outputs.cosmosId
   }
 }
@@ -410,6 +416,9 @@ output ServiceBus__fullyQualifiedNamespace string = messaging.outputs.namespaceH
 
 @description('Name of the queue with readiness events.')
 output READINESS_QUEUE string = messaging.outputs.readinessQueue
+
+@description('Name of the queue with reminders of subscriptions.')
+output NOTIFICATIONS_QUEUE string = messaging.outputs.notificationsQueue
 
 @description('Base URL of the blobs of the storage account with dead letters.')
 output AzureWebJobsStorage__blobServiceUri string = storage.outputs.blobEndpoint

@@ -85,3 +85,6 @@ output namespaceHost string = replace(replace(namespace.properties.serviceBusEnd
 
 @description('Name of the queue with readiness events: the first in the file.')
 output readinessQueue string = serviceBusQueues[0].name
+
+@description('Name of the queue with reminders of subscriptions: the second in the file.')
+output notificationsQueue string = serviceBusQueues[1].name

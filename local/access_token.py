@@ -12,9 +12,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from local.clock import ahead_in
 from local.config import LocalConfig, LocalConfigError
 from local.issuer import IssuerError, claims, sign, signing_key
 from shared.domain import permissions
+from shared.domain.context import LOCAL_TENANT
+from shared.domain.ids import as_guid
 from shared.domain.permissions import Permission
 
 READ = (permissions.FLOW_READ, permissions.READ_BASIC, permissions.DEFINITION_READ)
@@ -27,9 +30,10 @@ def all_roles() -> tuple[str, ...]:
     return tuple(sorted({role for permission in needed for role in permission.application}))
 
 
-def application_token(config: LocalConfig, *roles: str) -> str:
+def application_token(config: LocalConfig, *roles: str, tenant: str = LOCAL_TENANT) -> str:
     """Return a token of an application with these roles, or with all there are."""
-    payload = claims(config.issuer, roles=roles or all_roles())
+    ahead = ahead_in(config.local_state)
+    payload = claims(config.issuer, roles=roles or all_roles(), ahead=ahead, tenant=tenant)
     return sign(payload, signing_key(config.local_state / "issuer"))
 
 
@@ -49,6 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--read", action="store_true", help="an application's token for reading")
     parser.add_argument("--expires", type=int, default=3600, help="seconds (default: 3600)")
     parser.add_argument(
+        "--tenant",
+        default=LOCAL_TENANT,
+        help="whose token (default: %(default)s); the service takes those of AUTH_TENANTS",
+    )
+    parser.add_argument(
         "--authority",
         help="the issuer's base URL (default: AUTH_AUTHORITY, else by ISSUER_PORT)",
     )
@@ -60,6 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--expires {given.expires}: give 1 to {MAX_LIFETIME} seconds")
     if given.read and (given.roles or given.scopes):
         parser.error("--read chooses the roles itself: leave out --roles and --scopes")
+    tenant = as_guid(given.tenant)
+    if tenant is None:
+        parser.error(f"--tenant {given.tenant}: give a tenant's id, a GUID")
     roles = READ if given.read else tuple(given.roles or ())
     if not (roles or given.scopes):
         roles = all_roles()
@@ -72,6 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             roles=roles,
             scopes=given.scopes or (),
             lifetime=given.expires,
+            ahead=ahead_in(state.parent),
+            tenant=tenant,
         )
         print(sign(payload, signing_key(state)))
     except (IssuerError, LocalConfigError) as exc:

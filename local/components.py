@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from local import clock
 from local.config import HOST, ROOT, LocalConfig
 
 NODE_MODULES = ROOT / "local" / "node_modules"
@@ -93,6 +94,7 @@ def components(
                 str(ROOT / "local" / "emulators" / "cosmos" / "server.cjs"),
                 *("--port", str(config.cosmos_port)),
                 *("--state", str(state / "cosmos")),
+                *("--clock", str(state / clock.FILE)),
             ),
             port_variables=("COSMOS_PORT",),
             healthy=lambda: _http_answers(config.cosmos_port),
@@ -105,6 +107,7 @@ def components(
                 *("--port", str(config.service_bus_port)),
                 *("--state", str(state / "service_bus")),
                 *("--config", str(QUEUES_FILE)),
+                *("--clock", str(state / clock.FILE)),
             ),
             port_variables=("SERVICE_BUS_PORT",),
             healthy=lambda: _amqp_answers(config.service_bus_port),
@@ -135,6 +138,7 @@ def _host(config: LocalConfig, host: str, settings: Mapping[str, str]) -> Compon
             command=(
                 *(sys.executable, "-m", "local.host", "--app", str(ROOT), "--port", port),
                 *("--state", str(config.local_state / "host"), "--drain", str(DRAIN_SECONDS)),
+                *("--clock", str(config.local_state / clock.FILE)),
                 "--faults",
             ),
             port_variables=("FUNCTIONS_PORT",),

@@ -27,7 +27,7 @@ TAIL_LINES = 25
 
 # For each kind of target: its requirements file, and the folders whose npm packages it needs.
 KINDS = {
-    "run": ("requirements.txt", ("local",)),
+    "run": ("local/requirements.txt", ("local",)),
     "test": ("requirements-dev.txt", ("local", "tests")),
     "check": ("requirements-dev.txt", ()),
 }
@@ -39,8 +39,11 @@ NPM_PACKAGES = {
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # What each requirements file consists of: one includes the other.
 PARTS = {
-    "requirements.txt": ("requirements.txt",),
-    "requirements-dev.txt": ("requirements.txt", "requirements-dev.txt", "cli/pyproject.toml"),
+    "local/requirements.txt": ("requirements.txt", "local/requirements.txt"),
+    "requirements-dev.txt": (
+        *("requirements.txt", "local/requirements.txt"),
+        *("requirements-dev.txt", "cli/pyproject.toml"),
+    ),
 }
 
 
@@ -118,7 +121,7 @@ def install_python(requirements: str) -> None:
             f"Making .venv with Python {sys.version.split()[0]}",
             [sys.executable, "-m", "venv", "--clear", str(VENV)],
         )
-    stamps = {name: VENV / f"installed-{name}" for name in PARTS}
+    stamps = {name: VENV / f"installed-{name.replace('/', '-')}" for name in PARTS}
     if _is_stamped(stamps[requirements], _fingerprint(PARTS[requirements])):
         return
     # An interrupted pip leaves no stamp behind, so that the next run repairs it.

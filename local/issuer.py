@@ -26,9 +26,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local.config import HOST, LocalConfig
+from shared.domain.context import LOCAL_TENANT
+from shared.domain.ids import as_guid
 
 # Made up for this stack; no such tenant, API or client exists in Entra ID.
-LOCAL_TENANT: Final = "10ca1000-0000-4000-8000-000000000001"
 LOCAL_AUDIENCE: Final = "api://industry-data-local"
 LOCAL_CLIENT: Final = "10ca1000-0000-4000-8000-000000000002"
 LOCAL_SERVICE_PRINCIPAL: Final = "10ca1000-0000-4000-8000-000000000003"
@@ -111,13 +112,16 @@ def claims(
     roles: Sequence[str] = (),
     scopes: Sequence[str] = (),
     lifetime: int = 3600,
+    tenant: str = LOCAL_TENANT,
+    ahead: int = 0,
 ) -> dict[str, Any]:
     """The claims of a version 2 access token that is valid from now, for `lifetime` seconds.
 
     `issued_by` is the issuer's base URL. With `scopes` it is a user's token, and `roles` are those
-    that the user was assigned; without, it is an application's, and the roles are its own.
+    that the user was assigned; without, it is an application's, and the roles are its own. `ahead`
+    is how far the stack's clock is (local/clock.py).
     """
-    now = int(time.time())
+    now = int(time.time()) + ahead
     whose: dict[str, Any] = (
         {"scp": " ".join(scopes), "oid": LOCAL_USER, "sub": f"{LOCAL_USER}-{LOCAL_CLIENT}"}
         if scopes
@@ -127,8 +131,8 @@ def claims(
     held = {"roles": list(roles)} if roles else {}
     return {
         "aud": LOCAL_AUDIENCE,
-        "iss": f"{issued_by}/{LOCAL_TENANT}/v2.0",
-        "tid": LOCAL_TENANT,
+        "iss": f"{issued_by}/{tenant}/v2.0",
+        "tid": tenant,
         "ver": "2.0",
         "azp": LOCAL_CLIENT,
         "iat": now,
@@ -168,9 +172,10 @@ def _application(state: Path) -> web.Application:
 
 
 def _known_tenant(request: web.Request) -> str:
-    if request.match_info["tenant"] != LOCAL_TENANT:
-        raise web.HTTPNotFound(text=f"The only tenant here is {LOCAL_TENANT}.\n")
-    return LOCAL_TENANT
+    tenant = as_guid(request.match_info["tenant"])
+    if tenant is None:
+        raise web.HTTPNotFound(text="A tenant is named by its id, a GUID.\n")
+    return tenant
 
 
 async def serve(port: int, state: Path) -> None:

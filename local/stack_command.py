@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
+from local import clock
 from local.components import (
     HOSTS,
     LOCAL_HOST,
@@ -59,6 +60,8 @@ def run_banner(config: LocalConfig) -> str:
         "Token": f"{token_line(config)}   (for both pages; an hour)",
         "Create": curl_line(config),
     }
+    if ahead := clock.ahead_in(config.local_state):
+        offers["Clock"] = f"{clock.duration(ahead)} ahead, as it was left (afresh: make clean)"
     lines = "\n".join(f"  {name:<8} {text}" for name, text in offers.items())
     logs = short_path(config.local_state / "logs")
     return (
@@ -142,6 +145,15 @@ def read_on(log: IO[bytes]) -> bytes:
     return log.read()
 
 
+def _refuse_moved_clock(config: LocalConfig) -> None:
+    """Raise StackError where the emulators would be ahead of functions that `func` runs."""
+    if ahead := clock.ahead_in(config.local_state):
+        raise StackError(
+            f"The clock of {short_path(config.local_state)} is {clock.duration(ahead)} ahead, and "
+            "`func` runs functions at the present: `make clean`, or `make run`."
+        )
+
+
 def _clean(config: LocalConfig) -> int:
     """Remove what the stack keeps in its state folder, and no other files in it."""
     stack = Stack(config)
@@ -151,6 +163,7 @@ def _clean(config: LocalConfig) -> int:
         stack._take_lock()
         for name in (*EMULATORS, "host", "logs"):
             shutil.rmtree(config.local_state / name, ignore_errors=True)
+        (config.local_state / clock.FILE).unlink(missing_ok=True)
         (config.local_state / "stack.lock").unlink()
         with contextlib.suppress(OSError):  # not ours alone
             config.local_state.rmdir()
@@ -170,6 +183,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.what == "clean":
             return _clean(config)
         say(make_settings_file())
+        if options.what == "emulators" or options.host != LOCAL_HOST:
+            _refuse_moved_clock(config)
         if options.what == "emulators":
             stack = Stack(config, names=EMULATORS, say=say)
             banner, followed = emulators_banner(config), None

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
 from shared.adapters.entra import AuthSettings
 from shared.adapters.keyring import Keyring
+from shared.domain.context import LOCAL_TENANT
 from shared.domain.errors import SettingsError
 
 _SEE = "See local.settings.example.json and the settings table in README.md."
+_HOST: Final = re.compile(r"([a-z0-9.\-]{1,253}|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5})?")
 _ORIGIN: Final = re.compile(r"(https?)://(\[::1\]|[a-z0-9.\-]{1,253})(:[0-9]{1,5})?")
 _OWN_PORTS: Final = (("http", ":80"), ("https", ":443"))
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -32,14 +34,17 @@ class Settings:
     service_bus_connection: str | None
     service_bus_namespace: str | None
     readiness_queue: str
+    notifications_queue: str
     storage_connection: str | None
     storage_blob_uri: str | None
     identity_client_id: str | None
-    keyring: Keyring
+    password_keys: str = field(repr=False)
     graph_root: str
     auth: AuthSettings
     cors_origins: frozenset[str]
     """Origins of the pages that may call the service from a browser, as browsers write them."""
+    notification_hosts: frozenset[str]
+    """Hosts that change notifications may be sent to, with a port unless it is 443; none: off."""
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Settings:
@@ -76,21 +81,26 @@ class Settings:
         faults.extend(
             f"CORS_ORIGINS: {fault}" for each in origins for fault in _origin_faults(each)
         )
-        keyring = None
+        hosts = [each.strip().lower() for each in values.get("NOTIFICATION_HOSTS", "").split(",")]
+        faults.extend(
+            f"NOTIFICATION_HOSTS: '{each}' is not a host, such as hooks.contoso.com or "
+            "hooks.contoso.com:8443; no scheme, no path and no *."
+            for each in hosts
+            if each and _HOST.fullmatch(each) is None
+        )
         passwords = required("PASSWORD_KEYS")
-        if passwords:
-            try:
-                keyring = Keyring.read(passwords)
-            except SettingsError as exc:
-                faults.append(str(exc))
         database = required("COSMOS_DATABASE")
         queue = required("READINESS_QUEUE")
+        notifications_queue = required("NOTIFICATIONS_QUEUE")
         auth = None
         try:
             auth = AuthSettings.read(environ)
         except SettingsError as exc:
             faults.append(str(exc))
-        if faults or keyring is None or auth is None:
+        if passwords:
+            tenants = (LOCAL_TENANT,) if auth is None else auth.tenants
+            faults.extend(_ring_faults(passwords, tenants))
+        if faults or auth is None:
             raise SettingsError(" ".join([*faults, _SEE]))
         return cls(
             cosmos_endpoint=endpoint,
@@ -99,14 +109,26 @@ class Settings:
             service_bus_connection=connection,
             service_bus_namespace=namespace,
             readiness_queue=queue,
+            notifications_queue=notifications_queue,
             storage_connection=storage,
             storage_blob_uri=blobs,
             identity_client_id=values.get("AZURE_CLIENT_ID") or None,
-            keyring=keyring,
+            password_keys=passwords,
             graph_root=graph_root.rstrip("/"),
             auth=auth,
             cors_origins=frozenset(filter(None, origins)),
+            notification_hosts=frozenset(each.removesuffix(":443") for each in hosts if each),
         )
+
+
+def _ring_faults(password_keys: str, tenants: Sequence[str]) -> list[str]:
+    faults = []
+    for tenant in tenants:
+        try:
+            Keyring.read(password_keys, tenant)
+        except SettingsError as exc:
+            faults.append(str(exc))
+    return list(dict.fromkeys(faults))
 
 
 def _endpoint_faults(endpoint: str, key: str | None) -> list[str]:

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from typing import Any
 
-from shared.domain.context import current_trace
+from shared.domain.context import current_tenant, current_trace
 
 COUNTERS_EVERY_SECONDS = 60.0
 
@@ -28,7 +28,8 @@ def log_event(event: str, /, level: int = logging.INFO, **members: Any) -> None:
     # The second part of a traceparent is the id that all log lines of one trace share.
     trace = current_trace.get()
     trace_id = None if trace is None else trace.split("-")[1]
-    _log.log(level, "%s", json.dumps({"event": event, **members, "traceId": trace_id}))
+    line = {"event": event, **members, "tenant": current_tenant.get(), "traceId": trace_id}
+    _log.log(level, "%s", json.dumps(line))
     global _last_totals
     now = time.monotonic()
     if now - _last_totals >= COUNTERS_EVERY_SECONDS:

@@ -17,8 +17,9 @@ from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, READINESS_QUEUE, 
 from local.settings import example_values
 from local.stack import Stack, throwaway_config
 from shared.adapters.archive import Archive
-from shared.adapters.flow_store import FLOW_SETS
 from shared.adapters.keyring import Keyring
+from shared.adapters.partition import FLOW_SETS
+from shared.domain.context import LOCAL_TENANT
 from tests.support.api import Api, Flow
 from tests.support.cosmos import CosmosFaults, CosmosRequests, Counted
 from tests.support.queue import Queue
@@ -69,7 +70,7 @@ async def stored_sets(stack: Stack) -> AsyncIterator[ContainerProxy]:
 @pytest.fixture(scope="session")
 def keyring(password_keys: str) -> Keyring:
     """The keys with which the app encrypts passwords."""
-    return Keyring.read(password_keys)
+    return Keyring.read(password_keys, LOCAL_TENANT)
 
 
 @pytest.fixture(scope="session")
@@ -160,4 +161,4 @@ async def queue(service_bus_client: ServiceBusClient, stack: Stack) -> AsyncIter
     """The readiness queue and what became of its dead letters."""
     storage = BlobServiceClient.from_connection_string(stack.config.storage_connection)
     async with storage, service_bus_client.get_queue_sender(READINESS_QUEUE) as sender:
-        yield Queue(sender, Archive(storage), stack)
+        yield Queue(sender, Archive(storage, LOCAL_TENANT), stack)

@@ -24,6 +24,8 @@ from azure.servicebus.aio import ServiceBusClient
 from fastapi import FastAPI, HTTPException, Request
 
 from bench.peers.models import PREFIX, Flow
+from shared.adapters.partition import FLOW_SETS
+from shared.domain.context import LOCAL_TENANT
 
 
 @asynccontextmanager
@@ -40,7 +42,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service_bus.get_queue_sender(os.environ["READINESS_QUEUE"]) as sender,
     ):
         database = cosmos.get_database_client(os.environ["COSMOS_DATABASE"])
-        app.state.container = database.get_container_client("flowSets")
+        app.state.container = database.get_container_client(FLOW_SETS)
         app.state.sender = sender
         app.state.sending = asyncio.Lock()
         yield
@@ -79,7 +81,7 @@ async def create(set_id: uuid.UUID, flow: Flow, request: Request) -> dict[str, A
     try:
         await request.app.state.container.patch_item(
             str(set_id),
-            str(set_id),
+            LOCAL_TENANT,
             [{"op": "add", "path": f"/flows/{kind}", "value": stored}],
             filter_predicate=f"FROM c WHERE NOT IS_DEFINED(c.flows.{kind})",
             no_response=True,

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from industrydata import __version__
+from industrydata.commands.assigning import assign_earlier
 from industrydata.commands.completion import completion
 from industrydata.commands.dead_letters import dead_letters
 from industrydata.commands.doctor import doctor
@@ -17,6 +18,7 @@ from industrydata.commands.flows import flows
 from industrydata.commands.passwords import passwords
 from industrydata.commands.reporting import report
 from industrydata.commands.sets import sets
+from industrydata.commands.subscriptions import subscriptions
 from industrydata.errors import FAILED, INTERRUPTED, CommandError
 from industrydata.session import Session
 from industrydata.text import short
@@ -49,7 +51,17 @@ def main_group(context: click.Context, url: str | None, use_azd: bool) -> None:
     context.obj = Session(url, use_azd)
 
 
-for command in (sets, flows, report, dead_letters, passwords, doctor, completion):
+for command in (
+    sets,
+    flows,
+    report,
+    dead_letters,
+    passwords,
+    subscriptions,
+    assign_earlier,
+    doctor,
+    completion,
+):
     main_group.add_command(command)
 
 

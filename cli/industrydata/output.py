@@ -31,6 +31,9 @@ STYLES: Final = {
     "ok": "green",
     "wrong": "red",
     "unknown": "yellow",
+    "healthy": "green",
+    "failing": "yellow",
+    "paused": "red",
 }
 # Where nothing is cut to a terminal's width, so that a script finds whole lines.
 _WIDE: Final = 100_000

@@ -10,7 +10,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from industrydata.errors import SignInError, UnreachableError, UsageError
@@ -38,9 +38,16 @@ def reported(
     status: str,
     reason: str | None,
     revision: int | None,
+    *,
+    tenant: str | None,
+    ahead: timedelta,
 ) -> Event:
-    """Make the event that reports a flow's status; docs/provisioning-engine.md describes it."""
-    event_id, now = str(uuid.uuid4()), datetime.now(UTC)
+    """Make the event that reports a flow's status; docs/provisioning-engine.md describes it.
+
+    `tenant` is whose flow it is, None where that is not known. The event's time is by a clock that
+    is so far ahead: behind the service's, it would be outweighed.
+    """
+    event_id, now = str(uuid.uuid4()), datetime.now(UTC) + ahead
     flow_id = str(flow.get("id"))
     data = {
         "flowSetId": set_id,
@@ -58,6 +65,7 @@ def reported(
         "subject": f"outboundProvisioningFlowSets/{set_id}/provisioningFlows/{flow_id}",
         "time": now.isoformat(timespec="microseconds").replace("+00:00", "Z"),
         "datacontenttype": "application/json",
+        **({"tenantid": tenant} if tenant is not None else {}),
         "data": {name: value for name, value in data.items() if value is not None},
     }
     return Event(event_id, now, json.dumps(event, ensure_ascii=False).encode())

@@ -6,7 +6,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
@@ -61,6 +61,8 @@ class Service:
         self._token = token
         self._start_hint = target.start_hint
         self._note = note
+        #: by how much the service's clock was ahead of this machine's in the last answer
+        self.ahead = timedelta(0)
         self._client = httpx.Client(
             headers={"Authorization": f"Bearer {token.value}", "Accept": "application/json"},
             timeout=REQUEST_SECONDS,
@@ -226,6 +228,7 @@ class Service:
             why = clean(error) or type(error).__name__
             hint = self._start_hint if isinstance(error, httpx.ConnectError) else ""
             raise UnreachableError(f"{self.root} does not answer: {why}.{hint}") from error
+        self.ahead = _ahead(response.headers.get("Date", ""))
         pause = _pause(response.headers.get("Retry-After", ""))
         return Answer(response.status_code, pause, response.headers.get("ETag"), bytes(content))
 
@@ -272,6 +275,15 @@ def _entities(page: Mapping[str, Any]) -> list[dict[str, Any]]:
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
         raise RefusedError("The answer is not a list of entities: is that the API?")
     return value
+
+
+def _ahead(date: str) -> timedelta:
+    """Return how far the clock of a Date header, which has whole seconds, is ahead at most."""
+    try:
+        ahead = parsedate_to_datetime(date).astimezone(UTC) - datetime.now(UTC)
+    except (ValueError, OverflowError):
+        return timedelta(0)
+    return ahead + timedelta(seconds=1) if ahead > timedelta(0) else timedelta(0)
 
 
 def _pause(retry_after: str) -> float:

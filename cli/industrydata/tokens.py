@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from industrydata.errors import SignInError
 from industrydata.target import Target
@@ -29,6 +31,22 @@ class Token(NamedTuple):
     def cure(self) -> str:
         """What to do when the service does not accept it."""
         return _CURES[self.source]
+
+    @property
+    def claims(self) -> dict[str, Any] | None:
+        """What the token says of itself, unchecked; None where it is not a JWT."""
+        try:
+            part = self.value.split(".")[1]
+            claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        except (IndexError, ValueError, RecursionError):
+            return None
+        return claims if isinstance(claims, dict) else None
+
+    @property
+    def tenant(self) -> str | None:
+        """The id of the tenant that the token is of; None where it does not say."""
+        tenant = (self.claims or {}).get("tid")
+        return tenant if isinstance(tenant, str) and tenant else None
 
 
 _CLI: Final = "the Azure CLI"

@@ -31,3 +31,19 @@ async def reseal_passwords(req: func.HttpRequest) -> func.HttpResponse:
     says that this instance of the service seals with another key than `keyId`.
     """
     return ok(req, await bootstrap.rotation().reseal(json_body(req)))
+
+
+@operation(
+    bp,
+    "POST",
+    f"{INDUSTRY_DATA}/assignEarlierDocuments",
+    OUTBOUND_FLOW_WRITE,
+    Contract(TAG, {200: "assignedDocuments"}, errors=(409,)),
+)
+async def assign_earlier_documents(req: func.HttpRequest) -> func.HttpResponse:
+    """Assign what releases before 1.1 stored to the first tenant, some of it a request.
+
+    Not one of Graph's operations. It is repeated until `complete` is true. Requests of that tenant
+    do the same, and wait for it.
+    """
+    return ok(req, await bootstrap.assigning().run())

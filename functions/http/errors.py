@@ -15,10 +15,12 @@ from shared.domain.errors import (
     Forbidden,
     InvalidRequest,
     LengthRequired,
+    LimitReached,
     MethodNotAllowed,
     NotAcceptable,
     NotFound,
     PreconditionFailed,
+    ReceiverRefused,
     ServiceError,
     Throttled,
     Unauthenticated,
@@ -31,8 +33,10 @@ from shared.domain.errors import (
 
 STATUSES: Final[dict[type[ServiceError], tuple[int, str]]] = {
     InvalidRequest: (400, "BadRequest"),
+    ReceiverRefused: (400, "ValidationError"),
     Unauthenticated: (401, "InvalidAuthenticationToken"),
     Forbidden: (403, "Authorization_RequestDenied"),
+    LimitReached: (403, "ExtensionError"),
     NotFound: (404, "Request_ResourceNotFound"),
     UnknownPath: (400, "BadRequest"),
     MethodNotAllowed: (405, "Request_MethodNotAllowed"),

@@ -31,7 +31,7 @@ from functions.http.paths import is_qualified, path_segments, without_casts
 from functions.http.requests import client_request_id
 from shared import bootstrap
 from shared.description.operations import Contract, Operation
-from shared.domain.context import Caller, continued, current_caller, current_trace, within
+from shared.domain.context import Caller, continued, current_trace, serve, within
 from shared.domain.errors import (
     MAX_FAULTS,
     Fault,
@@ -61,7 +61,7 @@ SECURITY_HEADERS: Final = {
 }
 
 # In Graph's form. The instance is a name of this process's own, as new as it is.
-_DIAGNOSTIC: Final = json.dumps(
+DIAGNOSTIC: Final = json.dumps(
     {
         "ServerInfo": {
             "DataCenter": "Self-hosted",
@@ -202,7 +202,7 @@ async def answered(route: Route, req: func.HttpRequest) -> func.HttpResponse:
         if route.needs is not None:
             authorization = req.headers.get("authorization")
             caller = await bootstrap.authorizer().authorize(authorization, route.needs)
-        current_caller.set(caller)
+        serve(caller)
         _check(route, req)
         with within(DEADLINE_SECONDS):
             response = await route.handler(req)
@@ -221,7 +221,7 @@ async def answered(route: Route, req: func.HttpRequest) -> func.HttpResponse:
     headers["request-id"] = request_id
     headers["client-request-id"] = client_id
     headers["OData-Version"] = "4.0"
-    headers["x-ms-ags-diagnostic"] = _DIAGNOSTIC
+    headers["x-ms-ags-diagnostic"] = DIAGNOSTIC
     share(req, response)
     apply_preference(req, response)
     log_event(

@@ -54,7 +54,9 @@ async def get_metadata(req: func.HttpRequest) -> func.HttpResponse:
 @operation(bp, "GET", "", None, _root("serviceDocument"))
 async def get_service_document(req: func.HttpRequest) -> func.HttpResponse:
     """Return what is at the service root."""
-    return ok(req, bootstrap.roots().service_document(asked(req)))
+    from shared.services.roots import service_document
+
+    return ok(req, service_document(asked(req), bootstrap.printer()))
 
 
 @operation(bp, "GET", "external", OUTBOUND_FLOW_READ, _root("external"))

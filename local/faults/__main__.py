@@ -6,6 +6,8 @@ list                    print the rules, and how often each was applied
 clear                   remove all rules
 requests                print what was asked of the service
 forget                  forget what was asked so far
+time                    print the time of the service, and how far ahead it is
+forward DURATION        move it forward: forward P3D, forward PT90M
 """
 
 from __future__ import annotations
@@ -68,6 +70,11 @@ def _carry_out(config: LocalConfig, given: argparse.Namespace) -> Any:
             return _ask(config, "GET", "requests")
         case "forget":
             return _ask(config, "DELETE", "requests")
+        case "time":
+            return _ask(config, "GET", "time")
+        case "forward":
+            body = json.dumps({"forward": given.duration}).encode()
+            return _ask(config, "POST", "time", body)
     return _ask(config, "GET", "faults")
 
 
@@ -79,8 +86,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="what", required=True, metavar="COMMAND")
     commands.add_parser("load").add_argument("file")
-    commands.add_parser("add").add_argument("members", nargs="+", metavar="NAME=VALUE")
-    for name in ("list", "clear", "requests", "forget"):
+    commands.add_parser("add").add_argument(
+        "members",
+        nargs="+",
+        metavar="NAME=VALUE",
+        help="a member of a rule (docs/testing-a-client.md has them), or a status alone",
+    )
+    commands.add_parser("forward").add_argument("duration", metavar="DURATION")
+    for name in ("list", "clear", "requests", "forget", "time"):
         commands.add_parser(name)
     return parser
 

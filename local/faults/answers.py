@@ -14,7 +14,7 @@ from typing import Any, Final
 import azure.functions as func
 
 from functions.http.cors import share
-from functions.http.operations import SECURITY_HEADERS
+from functions.http.operations import DIAGNOSTIC, SECURITY_HEADERS
 from functions.http.requests import client_request_id
 from local.faults.reading import Fault
 from local.host.invocation import HttpAnswer
@@ -80,6 +80,7 @@ def _answer(
         SECURITY_HEADERS
         | dict(headers)
         | {"request-id": request_id, "client-request-id": client_id, "OData-Version": "4.0"}
+        | {"x-ms-ags-diagnostic": DIAGNOSTIC}
     )
     share(request, response)
     content = b"" if asked.method == "HEAD" else json.dumps(body).encode()

@@ -29,18 +29,18 @@ async def serve(
         return _failed(403, [refusal])
     methods = served.get(path.rstrip("/").lower())
     if methods is None:
-        return _failed(404, [f"There are {', '.join(served)}."])
+        return _failed(404, [f"Use one of {', '.join(served)}."])
     handler = methods.get(method)
     if handler is None:
         allowed = ", ".join(methods)
-        return _failed(405, [f"There are {allowed}."], Allow=allowed)
+        return _failed(405, [f"Use one of {allowed}."], Allow=allowed)
     body = b""
     if method in ("PUT", "POST"):
         media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         length = request.content_length
         # Any web page may send other types without a question.
         if media_type != "application/json":
-            return _failed(415, ["Send application/json."])
+            return _failed(415, ["Send JSON with the header Content-Type: application/json."])
         if length is None:
             return _failed(411, ["Send the body with its Content-Length."])
         if length > MOST_BYTES:

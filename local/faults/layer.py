@@ -13,10 +13,12 @@ from aiohttp.web_request import BaseRequest
 
 from functions.http.paths import path_segments
 from local.faults import answers, batches, endpoints
+from local.faults.clock import Time
 from local.faults.readiness import Readiness
 from local.faults.reading import HEADER, MOST_BYTES, Fault, RulesError
 from local.faults.requests import Entry, RequestLog
 from local.faults.rules import Rules, Target
+from local.host.clock import HostClock
 from local.host.errors import HostError
 from local.host.index import App
 from local.host.invocation import HttpAnswer
@@ -29,7 +31,9 @@ from local.host.worker_checks import HTTP_TRIGGER
 class Faults:
     """The layer for one run of the host (see local.host.layer.Layer)."""
 
-    def __init__(self, app: App, route_prefix: str, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, app: App, route_prefix: str, environ: Mapping[str, str], clock: HostClock | None
+    ) -> None:
         """Read the rules of the file that FAULTS names; raises HostError where it cannot."""
         self._router = Router(app.routes(route_prefix))
         self.rules = Rules({function.name for function in app.of_kind(HTTP_TRIGGER)})
@@ -48,6 +52,9 @@ class Faults:
             },
             "/local/requests": {"GET": self._get_requests, "DELETE": self._delete_requests},
         }
+        if clock is not None:
+            clock.call_when_moved(self._readiness.clock_moved)
+            self._served["/local/time"] = Time(clock).served
 
     def _read_file(self) -> None:
         """Take the file's rules where it is another than at the last time; raises HostError."""
@@ -110,7 +117,11 @@ class Faults:
         await asyncio.sleep(fault.delay)
         if fault.readiness_status is not None:
             entry.carried_out = True
-            return await self._readiness.create(asked, fault, run)
+            created, applied = await self._readiness.create(asked, fault, run)
+            if not applied:
+                entry.fault = None
+                self.rules.give_back(fault, asked.headers.get(HEADER))
+            return created
         late = fault.truncate or fault.when == "after"
         if fault.status is None and not fault.cut and not fault.truncate:
             return await _carried_out(asked, entry, run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final, Self
@@ -29,6 +30,11 @@ LONGEST_HOLD: Final = 240.0
 _MOST_HEADER: Final = 512
 _MOST_NUMBER: Final = 1_000_000
 _MOST_SENTENCES: Final = 20
+#: an ISO 8601 duration without years and months, which have no length of their own
+_DURATION: Final = re.compile(
+    r"P(?:([0-9]{1,3})D)?(?:T(?=[0-9])(?:([0-9]{1,5})H)?(?:([0-9]{1,6})M)?(?:([0-9]{1,8})S)?)?"
+)
+_UNITS: Final = (24 * 3600, 3600, 60, 1)
 _TEXTS: Final = ("id", "method", "operation", "path", "reason", "readinessStatus", "when")
 
 
@@ -91,10 +97,45 @@ def read_header(text: str) -> dict[str, Any]:
     return _load(_HeaderSchema(), _header_members(text))
 
 
-class _FaultSchema(Schema):
+def read_forward(body: bytes) -> int:
+    """Return by how many seconds to move the clock; raises RulesError."""
+    text = _load(_FORWARD_SCHEMA, _read(body))["forward"]
+    found = _DURATION.fullmatch(text)
+    counts = [int(count or 0) for count in found.groups()] if found else [0]
+    seconds = sum(count * unit for count, unit in zip(counts, _UNITS, strict=False))
+    if not seconds:
+        raise RulesError([f"forward: {_NO_DURATION}"])
+    return seconds
+
+
+_NO_DURATION: Final = "Write days, hours, minutes and seconds as P3D, PT90M or P1DT12H."
+
+
+class _StrictSchema(Schema):
+    """Takes an object with the members that there are, and names them for another."""
+
     class Meta:
         unknown = RAISE
 
+    def __init__(self) -> None:
+        super().__init__()
+        names = [field.data_key or name for name, field in self.fields.items()]
+        self.error_messages["unknown"] = f"Use one of {', '.join(names)}."
+        self.error_messages["type"] = f"Give an object with {', '.join(names)}."
+
+
+_FORWARD_SCHEMA: Final = _StrictSchema.from_dict(
+    {
+        "forward": members.String(
+            required=True,
+            validate=validate.Length(0, 64, error=_NO_DURATION),
+            error_messages={"invalid": _NO_DURATION, "null": _NO_DURATION},
+        )
+    }
+)()
+
+
+class _FaultSchema(_StrictSchema):
     status = members.Integer(strict=True, validate=validate.OneOf(STATUSES))
     retry_after = members.Integer(
         strict=True, data_key="retryAfter", validate=validate.Range(0, 3600)
@@ -158,12 +199,12 @@ class _RuleSchema(_FaultSchema):
 
 def _rules_schema(operations: Collection[str]) -> Schema:
     rule = members.Nested(_RuleSchema(operations))
-    return Schema.from_dict(
+    return _StrictSchema.from_dict(
         {
             "seed": members.Integer(strict=True, validate=validate.Range(0, 2**31)),
             "rules": members.List(rule, required=True, validate=validate.Length(0, MOST_RULES)),
         }
-    )(unknown=RAISE)
+    )()
 
 
 class _HeaderSchema(_FaultSchema):
@@ -184,7 +225,9 @@ def _read(body: bytes) -> Any:
     try:
         value = parse(body)
     except UnreadableBody as exc:
-        raise RulesError([str(exc)]) from None
+        # Without Graph's advice in front, which is for requests only.
+        why = str(exc).rpartition("JSON format. ")[2]
+        raise RulesError([f"This cannot be read as JSON: {why}"]) from None
     if repeated := repeated_members(value):
         raise RulesError([f"'{repeated[0][:64]}' is given more than once in an object."])
     return value
@@ -229,8 +272,9 @@ def members_of(parts: Iterable[str]) -> dict[str, Any]:
         name, equals, text = (piece.strip() for piece in part.partition("="))
         if name.isascii() and name.isdigit() and not equals:
             name, equals, text = "status", "=", name
-        if name in given or not name:
-            raise RulesError([f"Write name=value, each name once: {part[:64]!r} is not so."])
+        if name in given or not name or " " in name:
+            hint = " Put a semicolon between two." if " " in name else ""
+            raise RulesError([f"Write name=value, each name once: {part[:64]!r} is not so.{hint}"])
         given[name] = _value(name, text) if equals else True
     return given
 

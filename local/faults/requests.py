@@ -85,7 +85,7 @@ class Entry:
                 "query": self.query,
                 "headers": self.headers,
                 "clientRequestId": self.client_request_id,
-                "startedDateTime": self.started.isoformat(timespec="milliseconds"),
+                "startedDateTime": shown_time(self.started),
                 "milliseconds": self.milliseconds,
                 "requestBytes": self.request_bytes,
                 "responseBytes": self.response_bytes,
@@ -125,6 +125,11 @@ class RequestLog:
         """All that is kept, and how many were forgotten."""
         kept = [entry.shown() for entry in self._entries]
         return {"forgotten": self._all - len(kept), "value": kept}
+
+
+def shown_time(moment: datetime) -> str:
+    """Write a moment in UTC as the API does, in milliseconds."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _shown_query(query: str) -> str:

@@ -133,6 +133,15 @@ class Rules:
         wanting[0].applied += 1
         return wanting[0].fault
 
+    def give_back(self, fault: Fault, header: str | None) -> None:
+        """Do not count a fault that was decided on and did not happen."""
+        for rule in self._rules:
+            if rule.fault is fault:
+                rule.applied -= 1
+        key = None if header is None else read_header(header).get("id")
+        if key is not None and key in self._used:
+            self._used[key] -= 1
+
     def _append(self, given: Mapping[str, Any]) -> None:
         # A rule's chances depend on the seed and its place alone.
         dice = random.Random(f"{self._seed}/{len(self._rules)}")  # noqa: S311 - no secret

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from local.clock import PROCESS, Clock
 from local.host import logs
 from local.host.channel import Begin
+from local.host.clock import HostClock
 from local.host.errors import HostError
 from local.host.http import HOST_ADDRESS, HttpHost
 from local.host.index import App
@@ -39,13 +41,22 @@ _LATE = 2.0
 
 
 async def serve(
-    app_dir: Path, port: int | None, state: Path | None, drain: float, faults: bool
+    app_dir: Path,
+    port: int | None,
+    state: Path | None,
+    drain: float,
+    faults: bool,
+    clock_file: Path | None = None,
 ) -> None:
     """Run the app until SIGINT or SIGTERM; raises HostError when it cannot start or go on.
 
     After the signal running functions have `drain` seconds to end; a second one ends them at once.
-    With `faults` there is what lets a client's author ask for faults.
+    With `faults` there is what lets a client's author ask for faults, and with `clock_file` move
+    the clock.
     """
+    clock = None if clock_file is None else Clock(clock_file)
+    ahead = 0 if clock is None else clock.ahead()
+    PROCESS.be_ahead(ahead)
     settings = read_host_json(app_dir)
     configured_port = apply_local_settings(app_dir, os.environ)
     os.environ.setdefault("FUNCTIONS_WORKER_RUNTIME", "python")
@@ -63,15 +74,19 @@ async def serve(
             worker.stop()
         stop.set()
 
-    worker = Supervisor(Begin(app_dir, settings), give_up)
+    worker = Supervisor(Begin(app_dir, settings, ahead), give_up)
+    host_clock = None if clock is None else HostClock(clock, worker)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, signalled)
     try:
         app = await _started(worker, stop)
         if app is None:
             return
-        layer = _faults(app, settings) if faults else None
+        layer = _faults(app, settings, host_clock) if faults else None
         parts = _Parts(app, settings, worker, state, drain, layer)
+        if host_clock is not None:
+            for timer in parts.timers.values():
+                host_clock.call_when_moved(timer.clock_moved)
         try:
             await parts.start(configured_port if port is None else port)
             _announce(app, parts, settings.route_prefix)
@@ -97,11 +112,11 @@ async def _started(worker: Supervisor, stop: asyncio.Event) -> App | None:
     return None
 
 
-def _faults(app: App, settings: HostSettings) -> Layer:
+def _faults(app: App, settings: HostSettings, clock: HostClock | None) -> Layer:
     # For this product's own app only, and imported for it only.
     from local.faults.layer import Faults
 
-    return Faults(app, settings.route_prefix, os.environ)
+    return Faults(app, settings.route_prefix, os.environ, clock)
 
 
 class _Parts:
@@ -215,12 +230,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         action="store_true",
         help="serve /local, by which a client's author asks for faults (docs/testing-a-client.md)",
     )
+    parser.add_argument(
+        "--clock",
+        type=Path,
+        help="a file that says how far the clock is ahead (local/clock.py); /local/time moves it",
+    )
     given = parser.parse_args(arguments)
     if given.port is not None and not 0 <= given.port < 65536:
         parser.error(f"--port {given.port} is not a port: give a number from 0 to 65535")
     try:
         app = Path(given.app).resolve()
-        asyncio.run(serve(app, given.port, given.state, given.drain, given.faults))
+        asyncio.run(serve(app, given.port, given.state, given.drain, given.faults, given.clock))
     except HostError as exc:
         for sentence in exc.sentences:
             print(sentence, file=sys.stderr)

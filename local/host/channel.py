@@ -20,6 +20,15 @@ class Begin:
 
     app_dir: Path
     settings: HostSettings
+    #: see Ahead
+    ahead: int = 0
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """How far the clock is ahead now, in seconds (local/clock.py); for all calls that follow."""
+
+    seconds: int
 
 
 @dataclass(frozen=True)

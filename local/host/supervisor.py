@@ -14,12 +14,13 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from azure.functions.meta import Datum
 
-from local.host.channel import Answer, Begin, Call, Channel
+from local.host.channel import Ahead, Answer, Begin, Call, Channel
 from local.host.errors import HostError
 from local.host.index import App
 from local.host.invocation import InvocationFailed
@@ -95,6 +96,12 @@ class Supervisor:
             del self._calls[call.id]
             if limit:
                 limit.cancel()
+
+    def be_ahead(self, seconds: int) -> None:
+        """Have the clock of this process, and of those after it, be so far ahead for new calls."""
+        self._begin = replace(self._begin, ahead=seconds)
+        if self._channel is not None:
+            self._channel.send(Ahead(seconds))
 
     def stop(self) -> None:
         """End the process, and every call that is in flight there."""

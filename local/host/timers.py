@@ -41,6 +41,7 @@ class Timer:
         self.function, self._worker = function, worker
         self.schedule: Schedule = parse_schedule(expand(str(function.trigger["schedule"]), environ))
         self._running = asyncio.Lock()
+        self._moved = asyncio.Event()
         self._last: datetime | None = None
         self._task: asyncio.Task[None] | None = None
         first = self.schedule.after(datetime.now())
@@ -52,6 +53,10 @@ class Timer:
         """Begin to run the function when it is due."""
         self._task = asyncio.get_running_loop().create_task(self._run_for_ever())
         self._task.add_done_callback(_report)
+
+    def clock_moved(self) -> None:
+        """Look at once whether the function is due."""
+        self._moved.set()
 
     async def stop(self) -> None:
         """Run it no more, and wait for a run that is under way."""
@@ -68,7 +73,9 @@ class Timer:
         while True:
             wait = (due - datetime.now()).total_seconds()
             if wait > 0:
-                await asyncio.sleep(min(wait, _NAP))
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._moved.wait(), min(wait, _NAP))
+                self._moved.clear()
                 continue
             began = datetime.now()
             await self.run("timer", past_due=-wait > _LATE)

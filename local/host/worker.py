@@ -13,8 +13,9 @@ import socket
 import sys
 import threading
 
+from local.clock import PROCESS
 from local.host import index, logs
-from local.host.channel import Answer, Begin, Call, Channel
+from local.host.channel import Ahead, Answer, Begin, Call, Channel
 from local.host.errors import HostError
 from local.host.invocation import InvocationFailed, Worker
 from local.host.worker_checks import IndexedFunction
@@ -27,9 +28,13 @@ class _Process:
         self._worker: Worker | None = None
         self._functions: dict[str, IndexedFunction] = {}
 
-    def _receive(self, message: Begin | Call) -> None:
+    def _receive(self, message: Begin | Ahead | Call) -> None:
         if isinstance(message, Begin):
+            PROCESS.be_ahead(message.ahead)
             self._begin(message)
+            return
+        if isinstance(message, Ahead):
+            PROCESS.be_ahead(message.seconds)
             return
         task = asyncio.get_running_loop().create_task(self._run(message))
         self._tasks.add(task)

@@ -34,6 +34,15 @@ async def write_once(container: ContainerClient, name: str, content: bytes) -> b
     raise StoreUnavailable
 
 
+async def probe(container: ContainerClient) -> None:
+    """Look at a container; raises StoreUnavailable unless Blob Storage answers this app."""
+    try:
+        with asking():
+            await container.get_container_properties()
+    except ResourceNotFoundError:
+        return  # the first blob creates it
+
+
 async def _make_container(container: ContainerClient) -> None:
     try:
         await container.create_container()

@@ -17,15 +17,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from azure.core import MatchConditions
-from azure.cosmos.aio import ContainerProxy
 from azure.cosmos.exceptions import (
     CosmosAccessConditionFailedError,
     CosmosResourceExistsError,
     CosmosResourceNotFoundError,
 )
 
-from shared.adapters.cosmos import Cosmos
+from shared.adapters.partition import Partition
 from shared.domain.catalog import (
     BUILT_IN_DEFINITIONS,
     BUILT_IN_ROLE_GROUPS,
@@ -36,12 +34,12 @@ from shared.domain.catalog import (
 )
 from shared.domain.errors import Conflict, NotFound
 from shared.domain.ids import passing_id
+from shared.odata.cosmos import Query
 
-ROLE_GROUPS = "roleGroups"
-REFERENCE_DEFINITIONS = "referenceDefinitions"
+_ALL = Query("SELECT * FROM c", [])
 _UNANNOUNCED = "unannounced"
 _DELETED = "deleted"
-# A query across partitions costs about what four reads do.
+# A query costs about what three reads do, and one more for all that it finds.
 _MOST_READS = 4
 _MOST_IN_QUERY = 500
 
@@ -64,12 +62,11 @@ class Written:
 
 
 class CatalogStore:
-    """The shared reference data of all flow sets."""
+    """The reference data that all flow sets of a tenant share."""
 
-    def __init__(self, cosmos: Cosmos) -> None:
-        self._cosmos = cosmos
-        self._groups = cosmos.container(ROLE_GROUPS)
-        self._definitions = cosmos.container(REFERENCE_DEFINITIONS)
+    def __init__(self, groups: Partition, definitions: Partition) -> None:
+        self._groups = groups
+        self._definitions = definitions
         self._cached: dict[str, tuple[float, RoleGroup]] = {}
         self._disabled: tuple[float, frozenset[str]] = (0.0, frozenset())
 
@@ -77,8 +74,7 @@ class CatalogStore:
 
     async def role_groups(self) -> list[RoleGroup]:
         """Return all role groups in ascending id order."""
-        async with self._cosmos.request():
-            documents = [d async for d in self._groups.read_all_items()]
+        documents = await self._groups.query(_ALL)
         stored = [_role_group(document) for document in documents if _DELETED not in document]
         groups = {group.id: group for group in stored} | BUILT_IN_ROLE_GROUPS
         return [groups[group_id] for group_id in sorted(groups)]
@@ -110,12 +106,12 @@ class CatalogStore:
         found = {i: group for i, (until, group) in cached.items() if group and now < until}
         missing = [i for i in group_ids if i not in found]
         for first in range(0, len(missing), _MOST_IN_QUERY):
-            query = self._groups.query_items(
+            query = Query(
                 "SELECT * FROM c WHERE ARRAY_CONTAINS(@ids, c.id)",
-                parameters=[{"name": "@ids", "value": missing[first : first + _MOST_IN_QUERY]}],
+                [{"name": "@ids", "value": missing[first : first + _MOST_IN_QUERY]}],
             )
-            async with self._cosmos.request():
-                groups = [_role_group(d) async for d in query if _DELETED not in d]
+            stored = await self._groups.query(query)
+            groups = [_role_group(document) for document in stored if _DELETED not in document]
             found |= {group.id: group for group in groups}
             self._cached |= {group.id: (now + CACHE_SECONDS, group) for group in groups}
         return found
@@ -126,8 +122,7 @@ class CatalogStore:
         None where that one was deleted just now.
         """
         try:
-            async with self._cosmos.request():
-                await self._groups.create_item(dict(document), no_response=True)
+            await self._groups.create(document)
         except CosmosResourceExistsError:
             # Other requests have other ids: the client or the SDK repeated this one.
             try:
@@ -139,8 +134,7 @@ class CatalogStore:
     async def read_role_group(self, group_id: str) -> dict[str, Any]:
         """Return the document of a role group that is not built in; raises NotFound."""
         try:
-            async with self._cosmos.request():
-                document = dict(await self._groups.read_item(group_id, group_id))
+            document = await self._groups.read(group_id)
         except CosmosResourceNotFoundError as exc:
             raise NotFound(group_id) from exc
         if _DELETED in document:
@@ -181,17 +175,12 @@ class CatalogStore:
 
     async def definitions(self) -> list[dict[str, Any]]:
         """Return all reference definitions in ascending id order."""
-        async with self._cosmos.request():
-            stored = [d async for d in self._definitions.read_all_items()]
-        return _with_built_in(stored)
+        return _with_built_in(await self._definitions.query(_ALL))
 
     async def definition(self, definition_id: str) -> dict[str, Any]:
         """Return one reference definition; raises NotFound."""
         try:
-            async with self._cosmos.request():
-                return dict(
-                    await self._definitions.read_item(definition_id, _type_of(definition_id))
-                )
+            return await self._definitions.read(definition_id)
         except CosmosResourceNotFoundError as exc:
             built_in = BUILT_IN_DEFINITIONS.get(definition_id)
             if built_in is None:
@@ -203,13 +192,11 @@ class CatalogStore:
         until, codes = self._disabled
         if not fresh and time.monotonic() < until:
             return codes
-        query = self._definitions.query_items(
+        query = Query(
             "SELECT * FROM c WHERE c.referenceType = @type AND c.isDisabled = true",
-            parameters=[{"name": "@type", "value": ROLE_REFERENCE_TYPE}],
-            partition_key=ROLE_REFERENCE_TYPE,
+            [{"name": "@type", "value": ROLE_REFERENCE_TYPE}],
         )
-        async with self._cosmos.request():
-            codes = frozenset([document["code"] async for document in query])
+        codes = frozenset(document["code"] for document in await self._definitions.query(query))
         self._disabled = (time.monotonic() + CACHE_SECONDS, codes)
         return codes
 
@@ -221,8 +208,7 @@ class CatalogStore:
         document = _keyed(document)
         try:
             await self._refuse_taken(document, own_id=None)
-            async with self._cosmos.request():
-                await self._definitions.create_item(dict(document), no_response=True)
+            await self._definitions.create(document)
         except (Conflict, CosmosResourceExistsError) as exc:
             stored = await self._stored_before(document)
             if stored is None:
@@ -266,14 +252,11 @@ class CatalogStore:
         # The container's unique keys guard against races among stored definitions; only this sees
         # the built-in ones.
         reference_type = document["referenceType"]
-        query = self._definitions.query_items(
+        query = Query(
             "SELECT * FROM c WHERE c.referenceType = @type",
-            parameters=[{"name": "@type", "value": reference_type}],
-            partition_key=reference_type,
+            [{"name": "@type", "value": reference_type}],
         )
-        async with self._cosmos.request():
-            stored = [d async for d in query]
-        for other in _with_built_in(stored):
+        for other in _with_built_in(await self._definitions.query(query)):
             if (
                 other["referenceType"] == reference_type
                 and other["id"] != own_id
@@ -289,60 +272,42 @@ class CatalogStore:
     async def unannounced(self, most: int) -> list[Unannounced]:
         """Return changes that are stored and still to be announced, at most `most` of each kind."""
         text = f"SELECT TOP @most * FROM c WHERE IS_DEFINED(c.{_UNANNOUNCED})"  # noqa: S608 - our own word
-        parameters: list[dict[str, Any]] = [{"name": "@most", "value": most}]
-        async with self._cosmos.request():
-            groups = [d async for d in self._groups.query_items(text, parameters=parameters)]
-            roles = [d async for d in self._definitions.query_items(text, parameters=parameters)]
+        query = Query(text, [{"name": "@most", "value": most}])
+        groups = await self._groups.query(query, most)
+        roles = await self._definitions.query(query, most)
         found = [*map(_unannounced_role_group, groups), *map(_unannounced_role, roles)]
         return [each for each in found if each is not None]
 
     async def settle(self, announced: Unannounced) -> None:
         """Remove the mark of a change, now that it is announced; a newer mark stays."""
-        condition = f"FROM c WHERE c.{_UNANNOUNCED} = '{announced.mark}'"
-        document_id = announced.document_id
+        condition = f"c.{_UNANNOUNCED} = '{announced.mark}'"
         is_group = announced.change.role_group is not None
-        container = self._groups if is_group else self._definitions
-        key = document_id if is_group else _type_of(document_id)
+        items = self._groups if is_group else self._definitions
         try:
-            async with self._cosmos.request():
-                if announced.deleted:
-                    await self._delete_marked(announced)
-                    return
-                operation = {"op": "remove", "path": f"/{_UNANNOUNCED}"}
-                await container.patch_item(
-                    document_id, key, [operation], filter_predicate=condition, no_response=True
-                )
+            if announced.deleted:
+                await self._delete_marked(announced)
+                return
+            operation = {"op": "remove", "path": f"/{_UNANNOUNCED}"}
+            await items.patch(announced.document_id, [operation], condition)
         except (CosmosResourceNotFoundError, CosmosAccessConditionFailedError):
             return  # settled by another instance, or changed once more
 
     async def _delete_marked(self, announced: Unannounced) -> None:
         # A repeated create may have stored the group once more since: it has the same id.
-        stored = await self._groups.read_item(announced.document_id, announced.document_id)
+        stored = await self._groups.read(announced.document_id)
         if stored.get(_UNANNOUNCED) == announced.mark:
-            await self._groups.delete_item(
-                announced.document_id,
-                announced.document_id,
-                etag=stored["_etag"],
-                match_condition=MatchConditions.IfNotModified,
-            )
+            await self._groups.delete(announced.document_id, stored["_etag"])
 
     async def _replace(
-        self, container: ContainerProxy, stored: Mapping[str, Any], changed: Mapping[str, Any]
+        self, items: Partition, stored: Mapping[str, Any], changed: Mapping[str, Any]
     ) -> bool:
         """Write a document over the one it was made from; False where that one has changed."""
         try:
-            async with self._cosmos.request():
-                if "_etag" not in stored:
-                    # A built-in definition that is changed for the first time.
-                    await container.create_item(dict(changed), no_response=True)
-                    return True
-                await container.replace_item(
-                    stored["id"],
-                    dict(changed),
-                    etag=stored["_etag"],
-                    match_condition=MatchConditions.IfNotModified,
-                    no_response=True,
-                )
+            if "_etag" not in stored:
+                # A built-in definition that is changed for the first time.
+                await items.create(changed)
+                return True
+            await items.replace(changed, stored["_etag"])
         except (CosmosAccessConditionFailedError, CosmosResourceNotFoundError):
             return False
         return True
@@ -378,11 +343,6 @@ def _with_built_in(stored: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _keyed(definition: Mapping[str, Any]) -> dict[str, Any]:
     """Add what one of the container's unique keys compares: the code without its case."""
     return {**definition, "codeKey": definition["code"].lower()}
-
-
-def _type_of(definition_id: str) -> str:
-    # No reference type has a hyphen; a code may have.
-    return definition_id.partition("-")[0]
 
 
 def _taken(document: Mapping[str, Any]) -> Conflict:

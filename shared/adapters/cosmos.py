@@ -36,6 +36,7 @@ _MOST_RETRY_AFTER = 10
 # An operator has to act first.
 _REFUSED_RETRY_AFTER = 30
 _WAIT = "x-ms-retry-after-ms"
+_NOWHERE = "probe"  # no GUID, as tenants are
 _ANSWERS = (
     CosmosAccessConditionFailedError,
     CosmosResourceExistsError,
@@ -107,12 +108,20 @@ class Cosmos:
         """Return a container of the database; makes no request."""
         return self._database.get_container_client(name)
 
+    async def probe(self, container: str) -> None:
+        """Read what is not there: raises StoreUnavailable unless the store answers this app."""
+        try:
+            async with self.request():
+                await self.container(container).read_item(_NOWHERE, _NOWHERE)
+        except CosmosResourceNotFoundError:
+            return
+
     @contextlib.asynccontextmanager
-    async def request(self) -> AsyncIterator[None]:
+    async def request(self, *, optional: bool = False) -> AsyncIterator[None]:
         """Bound the requests made inside and translate what keeps Cosmos DB from answering.
 
         Raises what `translated` says. Answers that a caller must understand (404, 409, 412) pass as
-        the SDK raises them.
+        the SDK raises them; with `optional` also that there is no such container.
         """
         throttling = _Throttling()
         try:
@@ -123,6 +132,8 @@ class Cosmos:
         except (AzureError, TimeoutError) as exc:
             if isinstance(exc, TimeoutError) and throttling.wait:
                 raise _throttled(throttling.wait) from exc
+            if optional and isinstance(exc, CosmosResourceNotFoundError):
+                raise
             meant = translated(exc)
             if meant is None or meant is exc:
                 raise

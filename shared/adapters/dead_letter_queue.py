@@ -84,7 +84,7 @@ async def _settle(
 ) -> None:
     """Complete the messages that `keep` takes, abandon the others, and raise its first error."""
     errors = await asyncio.gather(
-        *(keep(_received(message)) for message in messages), return_exceptions=True
+        *(keep(received(message)) for message in messages), return_exceptions=True
     )
     for message, error in zip(messages, errors, strict=True):
         if error is None:
@@ -104,7 +104,8 @@ async def _close(receiver: ServiceBusReceiver) -> None:
         log.warning("receiver not closed cleanly: %s", type(exc).__name__)
 
 
-def _received(message: ServiceBusReceivedMessage) -> QueueMessage:
+def received(message: ServiceBusReceivedMessage) -> QueueMessage:
+    """Return a message as this app knows it."""
     body, form = _body(message)
     given = message.application_properties or {}
     return QueueMessage(

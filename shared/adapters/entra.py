@@ -16,7 +16,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from shared.adapters.signing_keys import SigningKeys
-from shared.domain.context import Caller, Kind
+from shared.domain.context import LOCAL_TENANT, MAX_TENANTS, Caller, Kind
 from shared.domain.errors import Forbidden, SettingsError, Unauthenticated
 from shared.domain.ids import as_guid
 from shared.domain.permissions import Permission
@@ -83,7 +83,8 @@ class AuthSettings:
     """
 
     required: bool
-    tenants: frozenset[str]
+    tenants: tuple[str, ...]
+    """In lower case, in the order of AUTH_TENANTS. There is at least one."""
     audiences: frozenset[str]
     authority: str
 
@@ -109,7 +110,9 @@ class AuthSettings:
             faults.append("Set AUTH_TENANTS: the ids of the tenants whose tokens are accepted.")
         if mode != "off" and not audiences:
             faults.append("Set AUTH_AUDIENCES: this API's application id URI, client id, or both.")
-        for tenant in tenants:
+        if len(tenants) > MAX_TENANTS:
+            faults.append(f"AUTH_TENANTS holds {len(tenants)} tenants; at most {MAX_TENANTS} can.")
+        for tenant in tenants[:MAX_TENANTS]:
             faults.extend(_tenant_faults(tenant))
         for audience in audiences:
             faults.extend(_audience_faults(audience))
@@ -117,7 +120,7 @@ class AuthSettings:
             raise SettingsError(" ".join(dict.fromkeys(faults)))
         return cls(
             required=mode != "off",
-            tenants=frozenset(tenant.lower() for tenant in tenants),
+            tenants=tuple(dict.fromkeys(t.lower() for t in tenants)) or (LOCAL_TENANT,),
             audiences=frozenset(_plain_audience(audience) for audience in audiences),
             authority=authority,
         )
@@ -245,7 +248,7 @@ class Authorizer:
         Raises Unauthenticated, Forbidden, or KeysUnavailable while no token can be checked.
         """
         if not self._settings.required:
-            return Caller("unchecked")
+            return Caller("unchecked", self._settings.tenants[0])
         try:
             verified = await self._verify(authorization or "")
         except _Refusal as exc:
@@ -257,7 +260,7 @@ class Authorizer:
     async def probe(self) -> None:
         """Raise KeysUnavailable where no token of the first allowed tenant can be checked."""
         if self._settings.required:
-            await self._keys.probe(min(self._settings.tenants))
+            await self._keys.probe(self._settings.tenants[0])
 
     async def _verify(self, authorization: str) -> _Verified:
         digest = hashlib.sha256(authorization.encode(errors="backslashreplace")).digest()

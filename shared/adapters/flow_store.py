@@ -8,21 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from azure.core import MatchConditions
 from azure.cosmos.exceptions import (
     CosmosAccessConditionFailedError,
     CosmosResourceExistsError,
     CosmosResourceNotFoundError,
 )
 
-from shared.adapters.cosmos import Cosmos
-from shared.contract.json_body import write_json
+from shared.adapters.partition import Partition
 from shared.domain.errors import Conflict, NotFound, StoreUnavailable
 from shared.domain.flows import VERSION, new_stamp
 from shared.domain.versions import brought_up, version_of
 from shared.odata.cosmos import Query
 
-FLOW_SETS = "flowSets"
 MAX_PAGE_BYTES: Final = 2 * 1024 * 1024  # the last set aside; some have a MiB, most a few KiB
 
 OF_BEFORE = f"(NOT IS_DEFINED(c.version) OR c.version < {VERSION})"
@@ -30,17 +27,15 @@ OF_BEFORE = f"(NOT IS_DEFINED(c.version) OR c.version < {VERSION})"
 
 # An instance of the release before may change a document each time that it is brought up.
 _TRIES: Final = 5
-_NOWHERE = "probe"  # no GUID, as ids of sets are
 _USER = "userProvisioningFlow"
 _USER_ENTRIES = f"c.flows.{_USER}.configuration.creationOptions.configurations"
 
 
 class FlowStore:
-    """Flow sets and the flows inside them."""
+    """The flow sets of a tenant, and the flows inside them."""
 
-    def __init__(self, cosmos: Cosmos) -> None:
-        self._cosmos = cosmos
-        self._container = cosmos.container(FLOW_SETS)
+    def __init__(self, items: Partition) -> None:
+        self._items = items
 
     async def create_set(self, document: dict[str, Any]) -> dict[str, Any] | None:
         """Store a new flow set; return it, or the one that an earlier try of its request stored.
@@ -48,8 +43,7 @@ class FlowStore:
         None where that one was deleted just now.
         """
         try:
-            async with self._cosmos.request():
-                await self._container.create_item(dict(document), no_response=True)
+            await self._items.create(document)
         except CosmosResourceExistsError:
             # Other requests have other ids: the client or the SDK repeated this one.
             try:
@@ -75,22 +69,14 @@ class FlowStore:
 
     async def _read(self, set_id: str) -> dict[str, Any]:
         try:
-            async with self._cosmos.request():
-                return dict(await self._container.read_item(set_id, set_id))
+            return await self._items.read(set_id)
         except CosmosResourceNotFoundError as exc:
             raise NotFound(set_id) from exc
 
     async def bring_up(self, document: Mapping[str, Any]) -> None:
         """Store a document of the version before as one of today's, unless it has changed."""
         try:
-            async with self._cosmos.request():
-                await self._container.replace_item(
-                    document["id"],
-                    brought_up(document),
-                    etag=document["_etag"],
-                    match_condition=MatchConditions.IfNotModified,
-                    no_response=True,
-                )
+            await self._items.replace(brought_up(document), document["_etag"])
         except (CosmosAccessConditionFailedError, CosmosResourceNotFoundError):
             return
 
@@ -105,42 +91,17 @@ class FlowStore:
 
     async def rows(self, query: Query, most: int) -> list[dict[str, Any]]:
         """Return what a query asks for as it is stored, `most` of them in one request."""
-        async with self._cosmos.request():
-            found = self._container.query_items(
-                query.text, parameters=query.parameters, max_item_count=min(most, 1000)
-            )
-            return [document async for document in found]
-
-    async def probe(self) -> None:
-        """Read what is not there: raises StoreUnavailable unless the store answers this app."""
-        try:
-            async with self._cosmos.request():
-                await self._container.read_item(_NOWHERE, _NOWHERE)
-        except CosmosResourceNotFoundError:
-            return
+        return await self._items.query(query, most)
 
     async def page_of_sets(self, query: Query, most: int) -> tuple[list[dict[str, Any]], bool]:
         """Return `most` documents, or MAX_PAGE_BYTES of them, and whether there are more."""
-        documents: list[dict[str, Any]] = []
-        size = 0
-        async with self._cosmos.request():
-            found = self._container.query_items(
-                query.text, parameters=query.parameters, max_item_count=most + 1
-            )
-            async for document in found:
-                if len(documents) == most or size > MAX_PAGE_BYTES:
-                    return documents, True
-                documents.append(brought_up(document))
-                size += len(write_json(document))
-        return documents, False
+        documents, more = await self._items.page(query, most, MAX_PAGE_BYTES)
+        return [brought_up(document) for document in documents], more
 
     async def count_sets(self, query: Query) -> int:
         """Return the number that a query for a count gives."""
-        async with self._cosmos.request():
-            found = self._container.query_items(query.text, parameters=query.parameters)
-            # One number a physical partition, unless the SDK has added them up.
-            counts: list[Any] = [number async for number in found]
-            return sum(counts)
+        counts: list[int] = await self._items.query(query)
+        return sum(counts)
 
     async def add_flow(self, set_id: str, kind: str, flow: dict[str, Any]) -> dict[str, Any] | None:
         """Put a new flow into its set; return it, or the one an earlier try of its request stored.
@@ -179,12 +140,8 @@ class FlowStore:
 
         Raises NotFound.
         """
-        condition: dict[str, Any] = {}
-        if etag is not None:
-            condition = {"etag": etag, "match_condition": MatchConditions.IfNotModified}
         try:
-            async with self._cosmos.request():
-                await self._container.delete_item(set_id, set_id, **condition)
+            await self._items.delete(set_id, etag)
         except CosmosResourceNotFoundError as exc:
             raise NotFound(set_id) from exc
         except CosmosAccessConditionFailedError:
@@ -236,34 +193,28 @@ class FlowStore:
         NotFound.
         """
         try:
-            async with self._cosmos.request():
-                document = await self._container.patch_item(
-                    set_id,
-                    set_id,
-                    operations,
-                    filter_predicate=f"FROM c WHERE c.version = {VERSION} AND {condition}",
-                    no_response=not returned,
-                )
+            of_today = f"c.version = {VERSION} AND {condition}"
+            return await self._items.patch(set_id, operations, of_today, returned=returned)
         except CosmosResourceNotFoundError as exc:
             raise NotFound(set_id) from exc
         except CosmosAccessConditionFailedError:
             return None
-        return dict(document) if returned else {}
 
     async def flows_sealed_otherwise(
-        self, key_id: str, after: str, most: int
+        self, key_id: str, bound: str, after: str, most: int
     ) -> tuple[list[tuple[str, dict[str, Any]]], str | None]:
-        """Return user flows (set id, flow) with a password that `key_id` or today's form lacks.
+        """Return user flows (set id, flow) with a password that today would be sealed otherwise.
 
-        That is one sealed by another key, or before passwords were bound to their role group. At
-        most `most` sets after the id `after` are given; the second value is the id to continue
+        That is by another key than `key_id`, or bound to less than `bound` says. At most `most`
+        sets after the id `after` are given; the second value is the id to continue
         after, None at the end.
         """
         password = "e.defaultPasswordSettings.password"  # noqa: S105 - a path
         outdated = _some(
             _USER_ENTRIES,
             f"IS_DEFINED({password}.keyId) "
-            f"AND ({password}.keyId != @key OR NOT IS_DEFINED({password}.bound))",
+            f"AND ({password}.keyId != @key OR NOT IS_DEFINED({password}.bound) "
+            f"OR {password}.bound != @bound)",
         )
         query = Query(
             f"SELECT TOP @most * FROM c WHERE c.id > @after AND {outdated} ORDER BY c.id",  # noqa: S608 - all words are our own
@@ -271,6 +222,7 @@ class FlowStore:
                 {"name": "@most", "value": most},
                 {"name": "@after", "value": after},
                 {"name": "@key", "value": key_id},
+                {"name": "@bound", "value": bound},
             ],
         )
         documents = await self.query_sets(query, most)

@@ -27,20 +27,22 @@ class PasswordAudit:
     an immutability policy can hold them.
     """
 
-    def __init__(self, client: BlobServiceClient) -> None:
+    def __init__(self, client: BlobServiceClient, tenant: str) -> None:
         self._container = client.get_container_client(CONTAINER)
+        self._tenant = tenant
 
     async def record(self, set_id: str, flow_id: str, role_groups: Sequence[str]) -> str:
         """Record that the caller is about to be given the passwords of these role groups.
 
-        Returns the blob's name, `2026/11/30/101500-<id>.json`. Raises StoreUnavailable where the
-        record is not known to be written: then no password may be given out.
+        Returns the blob's name, `<tenant>/2026/11/30/101500-<id>.json`. Raises StoreUnavailable
+        where the record is not known to be written: then no password may be given out.
         """
         at = datetime.now(UTC)
-        name = f"{at:%Y/%m/%d/%H%M%S}-{passing_id()}.json"
+        name = f"{self._tenant}/{at:%Y/%m/%d/%H%M%S}-{passing_id()}.json"
         caller = current_caller.get()
         content = {
             "time": at.isoformat(timespec="milliseconds"),
+            "tenant": self._tenant,
             "flowSetId": set_id,
             "flowId": flow_id,
             "roleGroups": list(role_groups),

@@ -1,7 +1,4 @@
-"""Sends events to the readiness queue: one open sender, and one send for all who wait for it.
-
-And looks how full the queue is.
-"""
+"""Sends events to the readiness queue: one open sender, and one send for all who wait for it."""
 
 from __future__ import annotations
 
@@ -11,15 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from azure.servicebus import ServiceBusMessageState, ServiceBusSubQueue
 from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
 from azure.servicebus.amqp import AmqpAnnotatedMessage
-from azure.servicebus.exceptions import (
-    MessagingEntityNotFoundError,
-    ServiceBusAuthenticationError,
-    ServiceBusAuthorizationError,
-    ServiceBusError,
-)
 
 from shared.contract.events import (
     ATTEMPTS_PROPERTY,
@@ -28,11 +18,10 @@ from shared.contract.events import (
     MAX_EVENT_BYTES,
     Message,
 )
-from shared.domain.errors import PublishFailed, QueueRefused
+from shared.domain.errors import PublishFailed
 
 log = logging.getLogger(__name__)
 
-TIMEOUT_SECONDS = 3.0
 SEND_SECONDS = 3.0
 # The first link of an instance needs a token and a TLS connection.
 CONNECT_SECONDS = 6.0
@@ -45,11 +34,6 @@ REST_SECONDS = 5.0
 _BATCH_MESSAGES = 100
 _SCHEDULED = b"x-opt-scheduled-enqueue-time"
 _BATCH_BYTES = 192 * 1024
-_REFUSALS = (
-    MessagingEntityNotFoundError,
-    ServiceBusAuthenticationError,
-    ServiceBusAuthorizationError,
-)
 
 
 @dataclass(frozen=True)
@@ -207,60 +191,3 @@ def _split(waiting: list[_Waiting]) -> tuple[list[_Waiting], list[_Waiting]]:
         if count and (count == _BATCH_MESSAGES or size > _BATCH_BYTES):
             return waiting[:count], waiting[count:]
     return waiting, []
-
-
-class QueueDepth:
-    """Counts what is in a queue by looking at the messages without taking them.
-
-    The namespace knows the numbers, but tells them to who may manage it only; this app may not.
-    """
-
-    # What Service Bus shows at once.
-    MOST = 250
-
-    def __init__(self, client: ServiceBusClient, queue: str) -> None:
-        self._client = client
-        self._queue = queue
-
-    async def read(self) -> dict[str, Any] | None:
-        """Return the numbers of messages that wait, are scheduled and are dead-lettered.
-
-        Each queue is looked through up to MOST messages; `complete` says whether that was all.
-        None where Service Bus does not answer in time.
-        """
-        try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                live, dead = await asyncio.gather(
-                    self._peek(None), self._peek(ServiceBusSubQueue.DEAD_LETTER)
-                )
-        except (ServiceBusError, TimeoutError, OSError) as exc:
-            log.warning("queue not looked at: %s", type(exc).__name__)
-            return None
-        scheduled = live.count(ServiceBusMessageState.SCHEDULED)
-        return {
-            "waiting": len(live) - scheduled,
-            "scheduled": scheduled,
-            "deadLettered": len(dead),
-            "complete": max(len(live), len(dead)) < self.MOST,
-        }
-
-    async def probe(self) -> None:
-        """Look at one message of the queue; raises PublishFailed unless Service Bus answers."""
-        try:
-            await self._peek(None, 1)
-        except _REFUSALS as exc:
-            raise QueueRefused(type(exc).__name__) from exc
-        except (ServiceBusError, OSError) as exc:
-            raise PublishFailed(type(exc).__name__) from exc
-
-    async def close(self) -> None:
-        """Close the connection."""
-        await self._client.close()
-
-    async def _peek(
-        self, sub_queue: ServiceBusSubQueue | None, most: int = MOST
-    ) -> list[ServiceBusMessageState]:
-        receiver = self._client.get_queue_receiver(self._queue, sub_queue=sub_queue)
-        async with receiver:
-            found = await receiver.peek_messages(most, sequence_number=1)
-        return [message.state for message in found]

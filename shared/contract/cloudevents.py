@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -15,11 +15,21 @@ from marshmallow.exceptions import SCHEMA
 
 from shared.contract.json_body import MAX_EVENT_VALUES, parse
 from shared.domain.errors import InvalidEvent, UnreadableBody
+from shared.domain.ids import as_guid
 
 _BOM: Final = b"\xef\xbb\xbf"
 _PREFIXES: Final = ("cloudEvents:", "cloudEvents_")
 # The attributes that are read. Any number of extensions may stand beside them.
-_ATTRIBUTES: Final = ("specversion", "id", "source", "type", "time", "subject", "traceparent")
+_ATTRIBUTES: Final = (
+    "specversion",
+    "id",
+    "source",
+    "type",
+    "time",
+    "subject",
+    "traceparent",
+    "tenantid",
+)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -83,6 +93,39 @@ def with_plain_data(event: dict[str, Any]) -> dict[str, Any]:
         raise InvalidEvent("The message's data_base64 is not JSON in base64.") from exc
     members = {name: value for name, value in event.items() if name != "data_base64"}
     return {**members, "data": data}
+
+
+def tenant_named(body: bytes, most: int) -> str | None:
+    """Return the tenant that a message names, even if it is no event; None where it names none.
+
+    One of more than `most` bytes is not read.
+    """
+    try:
+        value = parse(body, MAX_EVENT_VALUES) if len(body) <= most else None
+    except UnreadableBody:
+        return None
+    named = value.get("tenantid") if isinstance(value, dict) else None
+    return as_guid(named) if isinstance(named, str) else None
+
+
+def tenant_of(named: str | None, tenants: Sequence[str]) -> str:
+    """Return the tenant that an event is about, which may name none where one is served.
+
+    Raises InvalidEvent.
+    """
+    if named in tenants:
+        return str(named)
+    if named is not None:
+        raise InvalidEvent(
+            f"The event names the tenant {named} in tenantid, which is not served here: "
+            "AUTH_TENANTS holds those that are."
+        )
+    if len(tenants) > 1:
+        raise InvalidEvent(
+            "The event names no tenant, and several are served here: its sender has to set the "
+            "attribute tenantid."
+        )
+    return tenants[0]
 
 
 def _time(value: Any) -> Any:

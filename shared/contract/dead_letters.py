@@ -74,8 +74,10 @@ def _enqueued(letter: QueueMessage) -> datetime:
     return letter.enqueued.replace(tzinfo=letter.enqueued.tzinfo or UTC)
 
 
-def record(letter: QueueMessage, archived: datetime) -> dict[str, Any]:
+def record(letter: QueueMessage, archived: datetime, fault: str | None = None) -> dict[str, Any]:
     """Return what is kept of a dead letter. Nothing that may be a secret is.
+
+    `fault` says what is wrong with it where that does not show by itself.
 
     Values of members with a telling name and texts that look like keys or tokens are hidden, and so
     is what is nested very deep. `body` is the JSON object or the array of objects that the message
@@ -94,7 +96,7 @@ def record(letter: QueueMessage, archived: datetime) -> dict[str, Any]:
         "contentType": redacted(letter.content_type),
         "deadLetterReason": redacted(properties.pop("DeadLetterReason", None)),
         "deadLetterDescription": redacted(properties.pop("DeadLetterErrorDescription", None)),
-        "fault": fault_of(letter),
+        "fault": fault or fault_of(letter),
         "properties": redacted(properties),
         "bodyForm": letter.form,
         "body": None if body is None else redacted(body),

@@ -22,6 +22,11 @@ _OPTIONS: Final = ("after", "all", "day")
 _MEMBERS: Final = ("all", "names", "reason")
 
 
+def is_letter_name(text: str) -> bool:
+    """Tell whether a text can be the name of a dead letter."""
+    return _NAME.fullmatch(text) is not None
+
+
 @dataclass(frozen=True)
 class Discard:
     """Which dead letters are discarded, and why; `names` is None for all that wait."""

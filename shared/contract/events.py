@@ -22,17 +22,18 @@ from shared.contract.json_body import MAX_EVENT_VALUES, parse, repeated_members,
 from shared.contract.redaction import redacted_text
 from shared.contract.schemas import FLOW_SCHEMAS
 from shared.domain.catalog import ROLE_CODES, CatalogChange, is_role_group_id
-from shared.domain.context import is_traceparent
+from shared.domain.context import current_tenant, is_traceparent
 from shared.domain.errors import InvalidEvent, NewerEvent, UnreadableBody
 from shared.domain.flows import without_passwords
 from shared.domain.ids import as_guid, microseconds, microseconds_of, passing_id
 from shared.domain.readiness import CATALOG_CHANGED, MAY_SET, EventType, Position, Status
 
-EVENT_VERSION = 2
+EVENT_VERSION = 3
 """The version of the events that are written here, in the extension attribute `dataversion`.
 
 An event without one is of version 1, as a provisioning engine's are. Version 2 has `revisedAfter`
-in a change of the catalog, and no configuration in a fresh request for a check.
+in a change of the catalog, and no configuration in a fresh request for a check. Version 3 names the
+tenant in `tenantid`.
 """
 ATTEMPTS_PROPERTY = "attempts"
 """The application property that counts how often a message was put back."""
@@ -69,6 +70,8 @@ class ReadinessEvent:
     status: Status | None
     reason: str | None
     traceparent: str | None
+    tenant: str | None
+    """Whose flow it is; None where the event does not say."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class CatalogChanged:
     after: str = ""
     revised_after: int = 0
     traceparent: str | None = None
+    tenant: str | None = None
 
 
 @dataclass(frozen=True)
@@ -200,6 +204,7 @@ def _message(
         "time": _printed(at),
         "datacontenttype": "application/json",
         "dataversion": EVENT_VERSION,
+        **({"tenantid": tenant} if (tenant := current_tenant.get()) is not None else {}),
         **({"traceparent": traceparent} if traceparent is not None else {}),
         "data": data,
     }
@@ -295,6 +300,7 @@ class _Envelope(Schema):
     time = _Time(format="iso", required=True)
     data = fields.Dict(required=True)
     traceparent = fields.String(load_default=None)
+    tenantid = _Guid(load_default=None)
 
 
 _ENVELOPE = _Envelope()
@@ -349,7 +355,9 @@ def read_event(body: bytes, enqueued_at: int | None = None) -> ReadinessEvent | 
         change = CatalogChange(about["role_group"], about["role_code"])
         since = about["revised_after"]
         revised_after = 0 if since is None else microseconds_of(since)
-        return CatalogChanged(event["id"], change, about["after"], revised_after, traceparent)
+        return CatalogChanged(
+            event["id"], change, about["after"], revised_after, traceparent, event["tenantid"]
+        )
     status = about.get("status")
     latest = microseconds() if enqueued_at is None else enqueued_at
     return ReadinessEvent(
@@ -368,6 +376,7 @@ def read_event(body: bytes, enqueued_at: int | None = None) -> ReadinessEvent | 
         status=None if status is None else Status(status),
         reason=_cleaned(about.get("reason")),
         traceparent=traceparent,
+        tenant=event["tenantid"],
     )
 
 

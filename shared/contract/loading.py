@@ -31,7 +31,7 @@ def load(schema: type[Wire], body: Any) -> dict[str, Any]:
     try:
         loaded: dict[str, Any] = instance(schema).load(body)
     except ValidationError as exc:
-        raise InvalidRequest(*_faults(exc)) from exc
+        raise InvalidRequest(*faults_of(exc)) from exc
     return loaded
 
 
@@ -50,7 +50,7 @@ def load_flow(body: Any) -> tuple[str, dict[str, Any]]:
     try:
         schema = chosen_schema(body, FLOW_SCHEMAS, "provisioningFlow")
     except ValidationError as exc:
-        raise InvalidRequest(*_faults(exc)) from exc
+        raise InvalidRequest(*faults_of(exc)) from exc
     return schema.odata_name, load(schema, body)
 
 
@@ -79,7 +79,8 @@ def unknown_role_groups(loaded: Mapping[str, Any], known: Collection[str]) -> In
     return InvalidRequest(*faults) if faults else None
 
 
-def _faults(error: ValidationError) -> list[Fault]:
+def faults_of(error: ValidationError) -> list[Fault]:
+    """Return what a schema finds wrong with a body, each with the JSONPath of its place."""
     found: list[Fault] = []
     _collect(error.normalized_messages(), "$", "", found)
     return found

@@ -10,6 +10,7 @@ from typing import Any
 from shared.contract.json_body import write_json
 from shared.contract.names import NAMESPACE, TYPE_MEMBER
 from shared.domain.catalog import RoleGroup
+from shared.domain.context import current_tenant
 from shared.domain.flows import (
     RoleGroups,
     Stored,
@@ -45,8 +46,12 @@ def version(printed: Mapping[str, Any], revision: int = 0) -> str:
 
 
 def digest(value: Mapping[str, Any]) -> str:
-    """Return 32 hexadecimal digits that stand for a JSON object."""
-    return hashlib.sha256(write_json(value, sort_keys=True)).hexdigest()[:32]
+    """Return 32 hexadecimal digits that stand for a JSON object in the tenant being served.
+
+    In another tenant, what is built in has other digits: an ETag is of no use there.
+    """
+    whose = (current_tenant.get() or "").encode()
+    return hashlib.sha256(whose + write_json(value, sort_keys=True)).hexdigest()[:32]
 
 
 def flows_path(set_id: str) -> str:

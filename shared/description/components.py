@@ -75,6 +75,14 @@ _FIXED_PARAMETERS: Final = {
             _key(REFERENCE_DEFINITION, TEXT, ": list and code, such as RefRole-teacher"),
         )
     },
+    "subscription-id": {
+        "name": "subscription-id",
+        "in": "path",
+        "required": True,
+        "description": "The unique identifier of subscription",
+        "schema": GUID,
+        "x-ms-docs-key-type": "subscription",
+    },
     "$format": _query("$format", "`json`, or the media type with a level of metadata.", _SOME_TEXT),
     "client-request-id": _header(
         "client-request-id",

@@ -34,6 +34,22 @@ _BASES: Final = {
 }
 # Where Graph does not count the members of an enum from 0.
 _FIRST_VALUES: Final = {"filterOptions": 1}
+_TEXT: Final = "Edm.String"
+_SUBSCRIPTION: Final = (
+    ("resource", _TEXT, False),
+    ("applicationId", _TEXT, True),
+    ("changeType", _TEXT, False),
+    ("clientState", _TEXT, True),
+    ("notificationUrl", _TEXT, False),
+    ("lifecycleNotificationUrl", _TEXT, True),
+    ("expirationDateTime", "Edm.DateTimeOffset", False),
+    ("creatorId", _TEXT, True),
+    ("includeResourceData", "Edm.Boolean", True),
+    ("latestSupportedTlsVersion", _TEXT, True),
+    ("encryptionCertificate", _TEXT, True),
+    ("encryptionCertificateId", _TEXT, True),
+    ("notificationQueryOptions", _TEXT, True),
+)
 _CREATED_AND_MODIFIED: Final = ("createdDateTime", "lastModifiedDateTime")
 
 
@@ -56,7 +72,13 @@ def _graph(schema: ET.Element) -> None:
     entity = ET.SubElement(schema, "EntityType", {"Name": "entity", "Abstract": "true"})
     ET.SubElement(ET.SubElement(entity, "Key"), "PropertyRef", {"Name": "id"})
     _property(entity, "id", "Edm.String", nullable=False)
+    subscription = {"Name": "subscription", "BaseType": f"{_GRAPH}.entity"}
+    subscribed = ET.SubElement(schema, "EntityType", subscription)
+    for name, of_type, nullable in _SUBSCRIPTION:
+        _property(subscribed, name, of_type, nullable=nullable)
     container = ET.SubElement(schema, "EntityContainer", {"Name": "GraphService"})
+    subscriptions = {"Name": "subscriptions", "EntityType": f"{_GRAPH}.subscription"}
+    ET.SubElement(container, "EntitySet", subscriptions)
     ET.SubElement(container, "Singleton", {"Name": "external", "Type": f"{_CONNECTORS}.external"})
 
 

@@ -16,6 +16,7 @@ from shared.odata.model import EXTERNAL, EntityType
 
 _SOURCE: Final = EXTERNAL.name
 _ROOT: Final = f"/beta/{_SOURCE}"
+_SUBSCRIPTIONS: Final = "/beta/subscriptions"
 _COUNT: Final = "$count"
 _VERBS: Final = {"GET": "Get", "POST": "Create", "PATCH": "Update", "DELETE": "Delete"}
 
@@ -45,6 +46,8 @@ class _Step:
 
 def path_template(path: str) -> str:
     """Return a path with its parameters named by the types that they are keys of."""
+    if path.startswith(_SUBSCRIPTIONS):
+        return path.replace("{subscription_id}", "{subscription-id}")
     if not _in_graph(path):
         return path
     segments = (
@@ -59,6 +62,10 @@ def names(method: str, path: str, known: Collection[str]) -> Names | None:
 
     `known` are the paths of all operations: an action that has two has two ids.
     """
+    if path.startswith(_SUBSCRIPTIONS):
+        verb = "List" if path == _SUBSCRIPTIONS and method == "GET" else _VERBS[method]
+        tag, named = "subscriptions.subscription", "subscription" + "s" * (verb == "List")
+        return Names(f"{tag}.{verb}Subscription", tag, f"{verb} {named}", "operation")
     if not _in_graph(path):
         return None
     steps = _steps(path)

@@ -38,6 +38,7 @@ _OWN: Final = "service"
 _TAGS: Final = {
     "external.industryDataRoot": "Flow sets, their flows, role groups and reference definitions.",
     "external.external": "What leads to industryData.",
+    "subscriptions.subscription": "Subscriptions to change notifications.",
     _OWN: "What is about the service itself: its description, batches, health, operation.",
 }
 # As in Graph's own document: generators make iterators of it.

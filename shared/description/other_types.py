@@ -192,8 +192,24 @@ OTHER_TYPES: Final[dict[str, Any]] = {
         ["keyId", "flows", "passwords", "unreadable", "after"],
         description="How many passwords were sealed anew, and which no key opens.",
     ),
+    "assignedDocuments": an_object(
+        {
+            **CONTEXT,
+            "tenantId": GUID,
+            "assigned": COUNT,
+            "staying": {
+                **an_array(TEXT),
+                "description": "Ids of reference definitions whose code or sort index another one "
+                "has by now.",
+            },
+            "complete": {"type": "boolean", "description": "False: repeat the request."},
+        },
+        ["tenantId", "assigned", "staying", "complete"],
+        description="How many documents of earlier releases were assigned to the tenant.",
+    ),
     "overview": an_object(
         {
+            "tenantId": {**GUID, "description": "Whose flow sets and dead letters these are."},
             "flowSets": COUNT,
             "counts": {
                 "type": "object",
@@ -260,7 +276,18 @@ OTHER_TYPES: Final[dict[str, Any]] = {
             ),
             "more": {"type": "boolean"},
         },
-        ["flowSets", "counts", "sets", "stuck", "queue", "deadLetters", "found", "value", "more"],
+        [
+            "tenantId",
+            "flowSets",
+            "counts",
+            "sets",
+            "stuck",
+            "queue",
+            "deadLetters",
+            "found",
+            "value",
+            "more",
+        ],
         description="What the status page shows.",
     ),
     "deadLetters": an_object(

@@ -51,6 +51,7 @@ from shared.description.json_schema import (
     short,
 )
 from shared.description.other_types import OTHER_TYPES, STATUS
+from shared.description.subscription_types import SUBSCRIPTION_TYPES
 from shared.domain.secrets import MASKED_PASSWORD
 
 
@@ -94,6 +95,7 @@ class Types:
             page = an_object({**CONTEXT, "value": an_array(self.reference(name))}, ["value"])
             self.schemas[f"{NAMESPACE}{name}{COLLECTION}"] = {"allOf": [a_reference(PAGE), page]}
         self.schemas.update(OTHER_TYPES)
+        self.schemas.update(SUBSCRIPTION_TYPES)
 
     def reference(self, name: str) -> dict[str, Any]:
         """Return a reference to a written type; to the base of several, with what it may be.

@@ -1,4 +1,4 @@
-"""What is known of the request or event being served: who calls, its trace and its limits.
+"""What is known of the request or event being served: whose it is, its trace and its limits.
 
 Each is a context variable, so that log lines, audit entries and store requests far down the call
 can use it without every function passing it on.
@@ -21,17 +21,48 @@ class Caller:
     """Who calls, for audit logs: GUIDs, never the token.
 
     `object_id` is the user of a delegated token, the service principal of an application's; Entra
-    may omit it. All three are None where kind is "unchecked" (AUTH_MODE=off).
+    may omit it. Where kind is "unchecked" (AUTH_MODE=off), only the tenant is known.
     """
 
     kind: Kind
-    tenant: str | None = None
+    tenant: str
     object_id: str | None = None
     app_id: str | None = None
 
 
 current_caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
 """Whose request is being served; None for an operation that needs no token."""
+
+# --- tenant ------------------------------------------------------------------------------------
+
+LOCAL_TENANT: Final = "10ca1000-0000-4000-8000-000000000001"
+"""Whose everything is where tokens are not checked, and whom the local issuer names.
+
+It is made up: there is no such tenant in Entra ID.
+"""
+MAX_TENANTS: Final = 100
+"""The timers look at each of them in turn."""
+
+current_tenant: ContextVar[str | None] = ContextVar("tenant", default=None)
+"""The tenant, a GUID in lower case, whose request or event is being served; None without one."""
+
+
+def served_tenant() -> str:
+    """Return the tenant being served; raises LookupError where there is none.
+
+    All that belongs to a tenant is reached through this, so that without one nothing is.
+    """
+    tenant = current_tenant.get()
+    if tenant is None:
+        raise LookupError("no tenant is being served")
+    return tenant
+
+
+def serve(caller: Caller | None) -> None:
+    """Make this caller the one being served, and the caller's tenant."""
+    current_caller.set(caller)
+    current_tenant.set(None if caller is None else caller.tenant)
+
 
 # --- trace (W3C Trace Context) -----------------------------------------------------------------
 
@@ -95,6 +126,22 @@ class within:  # noqa: N801 - used as a statement; a generator would cost each r
     def __exit__(self, *raised: object) -> None:
         _until.reset(self._deadline)
         _steps.reset(self._budget)
+
+
+class granted:  # noqa: N801 - as above
+    """Give what runs inside `seconds` from now, whatever is left of the request's time.
+
+    For what has a limit of its own behind a wait for others, which is bounded too.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        self._deadline = _until.set(time.monotonic() + self._seconds)
+
+    def __exit__(self, *raised: object) -> None:
+        _until.reset(self._deadline)
 
 
 def steps() -> Steps:

@@ -3,8 +3,10 @@
 ServiceError
     InvalidRequest          the request breaks the API's contract; carries every fault
         UnreadableBody      the body is not JSON that this API reads
+        ReceiverRefused     the endpoint of a subscription does not answer as it must
     Unauthenticated         no access token that this service accepts
     Forbidden               the caller lacks the permission that the operation needs
+    LimitReached            there are as many subscriptions as there may be
     NotFound                no flow set, flow or other entity under that id
     UnknownPath             the API has no such path at all
     MethodNotAllowed        the path exists, but not with this method
@@ -70,6 +72,17 @@ class UnreadableBody(InvalidRequest):
 
     def __init__(self, message: str) -> None:
         super().__init__(Fault("BadRequest", message))
+
+
+class ReceiverRefused(InvalidRequest):
+    """The endpoint of a subscription did not answer its validation as it must."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Fault("ValidationError", message))
+
+
+class LimitReached(ServiceError):
+    """There are as many subscriptions as there may be."""
 
 
 class Unauthenticated(ServiceError):

@@ -66,6 +66,11 @@ class Ring(Seals, Opens, Protocol):
         """The id of the key that seals."""
         ...
 
+    @property
+    def bound(self) -> str:
+        """What `seal` marks its values with, by what they are bound to."""
+        ...
+
     def is_outdated(self, sealed: Mapping[str, str]) -> bool:
         """Tell whether `seal` would seal today with another key, or bind to more."""
         ...

@@ -18,6 +18,7 @@ from shared.telemetry import log_event
 if TYPE_CHECKING:
     from shared.adapters.catalog_store import CatalogStore, Unannounced
     from shared.adapters.service_bus import QueuePublisher
+    from shared.services.notifying import Notifier
 
 _LATER_SECONDS: Final = CACHE_SECONDS + 5
 # Instances' clocks may differ by this much, in microseconds.
@@ -30,12 +31,14 @@ class Announcer:
 
     publisher: QueuePublisher
     catalog: CatalogStore
+    notifier: Notifier
 
     async def flow_written(self, set_id: str, kind: str, flow: Stored) -> None:
         """Request the check of a flow that was created, updated or reset.
 
         Where that fails, the flow is stored and says notReady: the reconciler requests it again.
         """
+        self.notifier.changed(set_id)
         await self._publish(
             events.check_request(set_id, kind, flow, traceparent=current_trace.get())
         )

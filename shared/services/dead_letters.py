@@ -1,11 +1,9 @@
-"""Keeps what the readiness queue could not process; operators put it back or discard it."""
+"""What operators do with dead letters: read them, put them back, discard them."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import logging
-import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -13,11 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from shared.contract.administration import ReplayDeadLetters
-from shared.contract.dead_letters import QueueMessage, fault_of
 from shared.contract.discards import read_discard, read_name, read_page
 from shared.contract.events import Message, read_event
 from shared.contract.loading import load
-from shared.contract.redaction import redacted
 from shared.domain.errors import (
     Conflict,
     InvalidEvent,
@@ -25,27 +21,19 @@ from shared.domain.errors import (
     NotFound,
     PublishFailed,
     StoreUnavailable,
-    Unavailable,
 )
 from shared.domain.readiness import EventType
 from shared.telemetry import log_event
 
 if TYPE_CHECKING:
     from shared.adapters.archive import Archive
-    from shared.adapters.dead_letter_queue import DeadLetterQueue
     from shared.adapters.service_bus import QueuePublisher
 
-# One run of the timer: passes of so many messages, as long as a pass is full and there is time.
-# With a last pass that just began, less than functionTimeout in host.json.
-PASS_MESSAGES: Final = 100
-PASS_SECONDS: Final = 20.0
-RUN_SECONDS: Final = 30.0
 _AT_ONCE: Final = 16
 # One request of an operator's.
 PAGE: Final = 50
 DISCARDED_AT_ONCE: Final = 500
 _REQUEST_SECONDS: Final = 10.0
-_LOGGED_FAULT: Final = 300
 
 T = TypeVar("T")
 
@@ -55,34 +43,8 @@ class DeadLetters:
     """The use cases of dead letters."""
 
     archive: Archive
-    queue: DeadLetterQueue
     publisher: QueuePublisher
-    pass_messages: int = PASS_MESSAGES
-
-    async def keep(self, message: QueueMessage) -> None:
-        """Archive a message that cannot be processed; raises StoreUnavailable."""
-        name = await self.archive.keep(message)
-        log_event(
-            "deadLetterArchived",
-            logging.WARNING,
-            name=name,
-            messageId=redacted(message.message_id),
-            fault=(fault_of(message) or "")[:_LOGGED_FAULT] or None,
-        )
-
-    async def collect(self) -> None:
-        """Archive what is in the dead-letter queue, a bounded number; what is left stays there."""
-        ends = time.monotonic() + RUN_SECONDS
-        taken, full = 0, True
-        try:
-            while full and time.monotonic() < ends:
-                count = await self.queue.take(self.pass_messages, PASS_SECONDS, self.keep)
-                taken, full = taken + count, count == self.pass_messages
-        except Unavailable as exc:
-            log_event("deadLettersLeft", logging.WARNING, archived=taken, why=str(exc))
-            return
-        if taken:
-            log_event("deadLettersCollected", archived=taken, more=full)
+    tenant: str
 
     async def read(self, name: str) -> dict[str, Any]:
         """Return what is kept of a dead letter, and why it was discarded; raises NotFound."""
@@ -96,7 +58,7 @@ class DeadLetters:
         Raises NotFound; Conflict where it was put back or discarded before; InvalidEvent where it
         would only be refused again; StoreUnavailable and PublishFailed.
         """
-        body = _body_to_send(await self.archive.read(name))
+        body = _body_to_send(await self.archive.read(name), self.tenant)
         if not again and await self.archive.discard_of(name) is not None:
             raise Conflict("It was discarded; `again` sends it all the same.")
         claimed = await self.archive.claim(name)
@@ -249,7 +211,7 @@ def replay_id(name: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"replay {name}"))
 
 
-def _body_to_send(letter: dict[str, Any]) -> bytes:
+def _body_to_send(letter: dict[str, Any], tenant: str) -> bytes:
     """Return the event of a dead letter; raises InvalidEvent where it would be refused again."""
     event = letter["body"]
     if not isinstance(event, dict):
@@ -257,6 +219,8 @@ def _body_to_send(letter: dict[str, Any]) -> bytes:
             "It is not one JSON object, so only what tells which event it was is kept; have its "
             "sender send it."
         )
+    if event.setdefault("tenantid", tenant) != tenant:
+        raise InvalidEvent("It names another tenant; have its sender send it with the right one.")
     data = event.get("data")
     if isinstance(data, dict) and event.get("type") == EventType.CHECK_REQUESTED:
         # What looked like a secret in it was hidden. Without it, the check reads the store.

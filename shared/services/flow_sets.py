@@ -40,6 +40,7 @@ from shared.services.writing import until_written
 if TYPE_CHECKING:
     from shared.adapters.catalog_store import CatalogStore
     from shared.adapters.flow_store import FlowStore
+    from shared.services.notifying import Notifier
 
 
 STEPS_OF_A_SKIPPED: Final = 5
@@ -54,6 +55,7 @@ class FlowSets:
     catalog: CatalogStore
     answers: Representations
     repeats: Repeats
+    notifier: Notifier
 
     async def create(self, body: Any, client_request_id: str | None = None) -> Representation:
         """Store an empty flow set, unless a repeat of the request did. Raises InvalidRequest."""
@@ -148,7 +150,8 @@ class FlowSets:
                 stored = await self.store.read_set(set_id)
                 conditions.require(lambda: self._version(stored))
                 tried = True
-                etag = stored["_etag"] if conditions else None
+                watched = await self.notifier.removing(set_id, stored["flows"].items())
+                etag = stored["_etag"] if conditions or watched else None
                 return await self.store.delete_set(set_id, etag) or None
             except NotFound:
                 if tried:
@@ -156,6 +159,7 @@ class FlowSets:
                 raise
 
         await until_written(attempt)
+        self.notifier.changed(set_id)
 
     def _whole(self, document: Stored) -> Representation:
         printed = self.answers.printer.flow_set(document)

@@ -28,7 +28,7 @@ from shared.services.flow_rows import (
 if TYPE_CHECKING:
     from shared.adapters.archive import Archive
     from shared.adapters.flow_store import FlowStore
-    from shared.adapters.service_bus import QueueDepth
+    from shared.adapters.queue_depth import Counts, QueueDepth
 
 log = logging.getLogger(__name__)
 
@@ -58,10 +58,20 @@ class Options:
 class Overview:
     """Reads what the status page shows. What goes through all sets is kept for COUNTED_SECONDS."""
 
-    def __init__(self, store: FlowStore, archive: Archive, depth: QueueDepth) -> None:
+    def __init__(
+        self,
+        store: FlowStore,
+        archive: Archive,
+        depth: QueueDepth,
+        tenant: str,
+        counts: Counts | None = None,
+    ) -> None:
+        """`counts` says which messages of the queue are the tenant's; without it, all are."""
+        self._tenant = tenant
         self._store = store
         self._archive = archive
         self._depth = depth
+        self._counts = counts
         self._counting: asyncio.Task[Rows] | None = None
         self._rows = counted([])
         self._counted_at = -math.inf
@@ -83,6 +93,7 @@ class Overview:
         found = await self._found(all_rows, options)
         page = found[options.skip : options.skip + options.top]
         return {
+            "tenantId": self._tenant,
             **totals,
             "found": len(found),
             "value": await self._shown([row.id for row in page]),
@@ -150,7 +161,9 @@ class Overview:
 
     async def _look(self) -> None:
         try:
-            queue, letters = await asyncio.gather(self._depth.read(), self._dead_letters())
+            queue, letters = await asyncio.gather(
+                self._depth.read(self._counts), self._dead_letters()
+            )
             self._seen = {"queue": queue, "deadLetters": letters}
             self._seen_at = time.monotonic()
         finally:

@@ -168,9 +168,11 @@ class ProvisioningFlows:
                 raise
             conditions.require(self._version(set_id, kind, stored))
             tried = True
+            await self.announcer.notifier.removing(set_id, [(kind, stored)])
             return await self.store.remove_flow(set_id, kind, stored) or None
 
         await until_written(attempt)
+        self.announcer.notifier.changed(set_id)
 
     async def read_passwords(self, set_id: str, flow_id: str) -> dict[str, Any]:
         """Return the initial passwords of a flow's users in clear, for the provisioning engine.

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 import uuid
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from shared.contract.events import check_request
+from shared.domain.context import current_tenant
 from shared.domain.errors import PublishFailed, ServiceError
 from shared.domain.flows import Stored, recheck_at
 from shared.domain.ids import microseconds
@@ -36,8 +39,35 @@ _DOCUMENTS: Final = 100
 
 
 @dataclass(frozen=True)
+class Reconciliation:
+    """Has the reconciler of each tenant run, which `reconciler` returns for the one served."""
+
+    tenants: Sequence[str]
+    reconciler: Callable[[], Reconciler]
+
+    async def run(self, seconds: float = SECONDS) -> None:
+        """Run for each tenant in turn, beginning at a random one, for `seconds` in all.
+
+        A tenant that fails does not keep the others waiting; its error is raised in the end.
+        """
+        until = time.monotonic() + seconds
+        failed: ServiceError | None = None
+        first = random.randrange(len(self.tenants))  # noqa: S311 - no secret
+        for tenant in [*self.tenants[first:], *self.tenants[:first]]:
+            current_tenant.set(tenant)
+            try:
+                await self.reconciler().run(seconds=until - time.monotonic())
+            except ServiceError as exc:
+                failed = exc
+            if time.monotonic() > until:
+                break
+        if failed is not None:
+            raise failed
+
+
+@dataclass(frozen=True)
 class Reconciler:
-    """Requests overdue checks again, and announces stored changes of the catalog."""
+    """Requests overdue checks again, and announces stored changes of the catalog, in one tenant."""
 
     flows: FlowStore
     store: ReadinessStore

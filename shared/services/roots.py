@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
+from shared.contract.printing import Printer
 from shared.domain.permissions import (
     OUTBOUND_FLOW_READ,
     REFERENCE_LIST,
@@ -14,7 +15,7 @@ from shared.domain.permissions import (
     Permission,
 )
 from shared.odata.model import EXTERNAL, INDUSTRY_DATA_ROOT, SERVICE
-from shared.odata.options import QueryOptions
+from shared.odata.options import ITEM, QueryOptions
 from shared.services.flow_sets import FlowSets
 from shared.services.reference_definitions import ReferenceDefinitions
 from shared.services.representations import Asked, Collection, Representations
@@ -30,6 +31,13 @@ _PERMISSIONS: Final = {
 }
 
 
+def service_document(asked: Asked, printer: Printer) -> dict[str, Any]:
+    """Return what is at the service root, the same for all tenants. Raises InvalidRequest."""
+    options = asked.options(ITEM, SERVICE)
+    external = {"name": "external", "kind": "Singleton", "url": "external"}
+    return {"@odata.context": printer.service_context(), "value": [options.project(external)]}
+
+
 @dataclass(frozen=True)
 class Roots:
     """Reads `external` and `industryData`, with the first pages of their collections inside."""
@@ -38,13 +46,6 @@ class Roots:
     flow_sets: FlowSets
     role_groups: RoleGroups
     reference_definitions: ReferenceDefinitions
-
-    def service_document(self, asked: Asked) -> dict[str, Any]:
-        """Return what is at the service root. Raises InvalidRequest."""
-        options = self.answers.item_options(asked, SERVICE)
-        external = {"name": "external", "kind": "Singleton", "url": "external"}
-        context = self.answers.printer.service_context()
-        return {"@odata.context": context, "value": [options.project(external)]}
 
     async def external(self, asked: Asked, authorize: Authorize) -> dict[str, Any]:
         """Return the singleton that leads to industryData. Raises Forbidden for what it expands."""

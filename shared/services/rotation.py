@@ -51,7 +51,9 @@ class Rotation:
                 f"This instance of the service seals with the key '{key}': restart the service, "
                 "so that every instance has the new PASSWORD_KEYS."
             )
-        found, after = await self.store.flows_sealed_otherwise(key, given.get("after", ""), top)
+        found, after = await self.store.flows_sealed_otherwise(
+            key, self.keyring.bound, given.get("after", ""), top
+        )
         flows, passwords, unreadable = 0, 0, []
         for set_id, flow in found:
             configuration, count, faults = resealed(flow, self.keyring)

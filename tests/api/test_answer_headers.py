@@ -5,12 +5,13 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import uuid
 from typing import Any
 
 import pytest
 
 from functions.http.compression import LEAST_BYTES, takes_gzip
-from tests.support.api import Api
+from tests.support.api import CONTENT_TYPE, UNKNOWN, Api
 from tests.support.wire import exchange, split
 
 
@@ -75,15 +76,46 @@ async def test_a_part_of_a_batch_is_not_compressed_by_itself(service: Api) -> No
     assert "Content-Encoding" not in inside["headers"]
 
 
-async def test_every_answer_says_who_gave_it_as_graph_does(service: Api) -> None:
-    found = []
-    for url in (service.sets, f"{service.sets}/nothing", f"{service.root}/nothing"):
-        answer = await service.get(url)
-        info = json.loads(answer.headers["x-ms-ags-diagnostic"])["ServerInfo"]
-        assert list(info) == ["DataCenter", "Slice", "Ring", "ScaleUnit", "RoleInstance"]
-        assert all(info.values())
-        found.append(info)
-    assert found[0] == found[1] == found[2]
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 400, 404, 405, 412])
+async def test_every_answer_has_graphs_headers(service: Api, status: int) -> None:
+    mine = str(uuid.uuid4())
+    flow = await service.new_flow()
+    new_set = b'{"displayName": "x"}'
+    method, url, body, condition = {
+        200: ("GET", flow.url, None, "*"),
+        201: ("POST", service.sets, new_set, "*"),
+        202: ("POST", f"{flow.url}/reset", None, "*"),
+        204: ("PATCH", flow.url, b"{}", "*"),
+        400: ("POST", service.sets, b"{}", "*"),
+        404: ("GET", service.set(UNKNOWN), None, "*"),
+        405: ("PUT", flow.url, None, "*"),
+        412: ("PATCH", flow.url, b"{}", '"old"'),
+    }[status]
+    received = await service.send(method, url, body, client_request_id=mine, If_Match=condition)
+    assert received.status == status
+    assert received.headers["OData-Version"] == "4.0"
+    assert received.headers["client-request-id"] == mine
+    assert str(uuid.UUID(received.headers["request-id"])) != mine
+    assert received.headers["Date"].endswith("GMT")
+    assert "max-age" in received.headers["Strict-Transport-Security"]
+    assert received.headers["Cache-Control"] == "no-store"
+    assert ("Location" in received.headers) == (status == 201)
+    info = json.loads(received.headers["x-ms-ags-diagnostic"])["ServerInfo"]
+    assert list(info) == ["DataCenter", "Slice", "Ring", "ScaleUnit", "RoleInstance"]
+    assert all(info.values())
+    other = await service.get(f"{service.root}/nothing")
+    assert other.headers["x-ms-ags-diagnostic"] == received.headers["x-ms-ags-diagnostic"]
+    if status in (202, 204):
+        assert received.text == ""
+        assert "Content-Type" not in received.headers
+    elif status < 300:
+        assert received.headers["Content-Type"] == CONTENT_TYPE
+
+
+@pytest.mark.parametrize("given", ["", "two words", "é", "x" * 129])
+async def test_an_id_that_cannot_be_echoed_is_replaced(service: Api, given: str) -> None:
+    answer = await service.get(service.sets, {"$top": 0}, client_request_id=given)
+    assert answer.headers["client-request-id"] == answer.headers["request-id"]
 
 
 async def test_a_location_has_names_in_their_declared_case(service: Api) -> None:
@@ -116,15 +148,6 @@ async def test_references_count_in_a_batch_whose_root_is_in_capitals(service: Ap
     url = service.root.replace("/beta", "/BETA")
     answer = await service.post(f"{url}/$batch", {"requests": parts})
     assert [each["status"] for each in answer.json()["responses"]] == [201, 200]
-
-
-async def test_an_empty_answer_has_no_content_type(service: Api) -> None:
-    flow = await service.new_flow()
-    reset = await service.send("POST", f"{flow.url}/reset")
-    deleted = await service.delete(flow.url)
-    for answer, status in ((reset, 202), (deleted, 204)):
-        assert (answer.status, answer.text) == (status, "")
-        assert "Content-Type" not in answer.headers
 
 
 async def test_flows_that_are_created_one_after_the_other_have_consecutive_ids(

@@ -8,6 +8,7 @@ from azure.servicebus.aio import ServiceBusClient
 
 from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, READINESS_QUEUE
 from local.stack import Stack
+from shared.domain.context import LOCAL_TENANT
 from tests.support.api import Api
 from tests.support.waiting import until
 
@@ -65,7 +66,7 @@ async def test_a_deleted_role_group_is_published_and_its_tombstone_removed(
 
         async def gone() -> bool:
             try:
-                await groups.read_item(group, group)
+                await groups.read_item(group, LOCAL_TENANT)
             except CosmosResourceNotFoundError:
                 return True
             return False

@@ -129,6 +129,7 @@ async def test_a_write_under_a_false_condition_is_412_and_changes_nothing(
     for condition in (
         {"If_Match": 'W/"another.one"'},
         {"If_Match": tag.replace(".", "", 1)},
+        {"If_Match": tag.replace('"', "")},
         {"If_None_Match": tag},
         {"If_None_Match": "*"},
     ):

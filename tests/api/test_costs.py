@@ -12,8 +12,9 @@ from azure.cosmos.aio import CosmosClient
 from functions.http.operations import MAX_URL_CHARACTERS
 from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY
 from local.stack import Stack
-from shared.adapters.catalog_store import ROLE_GROUPS
 from shared.adapters.flow_store import MAX_PAGE_BYTES
+from shared.adapters.partition import ROLE_GROUPS
+from shared.domain.context import LOCAL_TENANT
 from shared.domain.errors import MAX_FAULTS
 from tests.support.api import Api, assert_envelope
 from tests.support.bodies import request_body
@@ -51,9 +52,8 @@ async def test_many_role_groups_are_looked_up_in_one_query(
 
     answer = await service.post(service.flows(set_id), bound_to(made + unknown))
 
-    asked = [each for each in await cosmos_requests.read() if "roleGroups" in each["path"]]
-    # A page of each of the emulator's two ranges.
-    assert [each["operation"] for each in asked] == ["query", "query"]
+    asked = [each for each in await cosmos_requests.read() if f"/{ROLE_GROUPS}/" in each["path"]]
+    assert [each["operation"] for each in asked] == ["query"]
     error = assert_envelope(answer, 400, "BadRequest")
     places = [int(each["target"].partition("[")[2].partition("]")[0]) for each in error["details"]]
     assert places == list(range(6, 50))
@@ -74,7 +74,7 @@ async def test_a_deleted_role_group_is_none_of_many_that_are_looked_up(
     ) as client:
         groups = client.get_database_client(COSMOS_DATABASE).get_container_client(ROLE_GROUPS)
         # As it is stored until flows that use it know.
-        await groups.upsert_item({"id": made[2], "deleted": True})
+        await groups.upsert_item({"id": made[2], "tenantId": LOCAL_TENANT, "deleted": True})
 
     answer = await service.post(service.flows(set_id), bound_to(made))
 

@@ -128,6 +128,26 @@ async def test_a_deleted_definition_is_disabled_and_keeps_its_code_and_place(ser
     assert (await service.get(url)).json()["isDisabled"] is False
 
 
+@pytest.mark.parametrize("member", ["referenceType", "code", "isDisabled", "sortIndex"])
+async def test_a_definition_is_not_made_without(service: Api, member: str) -> None:
+    body = definition()
+    del body[member]
+    error = assert_envelope(await service.post(service.definitions, body), 400, "BadRequest")
+    assert [(each["code"], each["target"]) for each in error["details"]] == [
+        ("MissingProperty", f"$.{member}")
+    ]
+
+
+@pytest.mark.parametrize("index", [-(2**31), 2**31 - 1])
+async def test_a_place_in_the_list_has_32_bits(service: Api, index: int) -> None:
+    beyond = index + (1 if index > 0 else -1)
+    answer = await service.post(service.definitions, definition(sortIndex=beyond))
+    error = assert_envelope(answer, 400, "BadRequest")
+    assert error["details"][0]["target"] == "$.sortIndex"
+    made = await service.post(service.definitions, definition(sortIndex=index))
+    assert (made.status, made.json()["sortIndex"]) == (201, index)
+
+
 @pytest.mark.parametrize(
     ("body", "target"),
     [

@@ -21,7 +21,7 @@ from local.stack import Stack
 from shared.description.names import path_template
 from tests.support.api import Api, assert_envelope
 
-SECONDS = 120
+SECONDS = 400
 # A schema cannot say all that makes a request fit: 400 for a text that is no condition or refers to
 # nothing, 406 and 412 for headers that fit nothing that is there. Of a request with two faults
 # either may be named, hence 412 for one that does not fit.

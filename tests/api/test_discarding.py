@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
-import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from shared.contract.dead_letters import QueueMessage
 from tests.support.api import Answer, Api, assert_envelope
+from tests.support.letters import dead_letter
 from tests.support.queue import Queue
 
 NAME = "2001/01/01/000000-1.json"
@@ -26,18 +24,8 @@ async def discard(service: Api, **body: Any) -> Answer:
 
 async def archived(queue: Queue, body: bytes = b"{}") -> str:
     """Archive a message; return the name of the dead letter."""
-    return await queue.archive.keep(
-        QueueMessage(
-            message_id=str(uuid.uuid4()),
-            sequence_number=secrets.randbelow(2**50),
-            # Older than what other tests left, so that it is among the first.
-            enqueued=datetime.now(UTC) - timedelta(days=9000),
-            delivery_count=1,
-            content_type=None,
-            properties={},
-            body=body,
-        )
-    )
+    # Older than what other tests left, so that it is among the first.
+    return await queue.archive.keep(dead_letter(body, timedelta(days=9000)))
 
 
 async def waiting(service: Api) -> dict[str, dict[str, Any]]:

@@ -450,6 +450,7 @@ UNCALLED = {
     "readinessHistory",
     "readPasswords",
     "resealPasswords",
+    "assignEarlierDocuments",
     "reset",
     "$batch",
     "$metadata",
@@ -469,7 +470,8 @@ async def test_the_client_calls_every_operation(client: Client) -> None:
     await test_every_collection_is_counted(client, set_id)
     sent = [(method, ["beta", *path.split("/beta/")[1].split("/")]) for method, path in client.sent]
     for each in ROUTES:
-        if each.segments[0] != "beta":
+        # The client's calls about subscriptions are in tests/notifications/test_graph_sdk.py.
+        if each.segments[0] != "beta" or "subscriptions" in each.segments:
             continue
         called = any(
             method == each.method and len(path) == len(each.segments) == each.matched(path)

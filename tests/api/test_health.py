@@ -18,6 +18,7 @@ from shared import VERSION, bootstrap
 from shared.services.health import CHECK_SECONDS, KEPT_SECONDS, Dependency, Health
 from tests.emulators.service_bus_fixtures import SDK_LEAKS_SOCKETS
 from tests.support.api import Api
+from tests.support.app import forget
 from tests.support.cosmos import CosmosFaults, CosmosRequests
 
 ALL = ("cosmosDb", "serviceBus", "blobStorage", "issuer")
@@ -80,20 +81,17 @@ def other_bus_key(stack: Stack, settings: dict[str, str]) -> None:
 @pytest.fixture
 async def changed(monkeypatch: pytest.MonkeyPatch, stack: Stack) -> AsyncIterator[Any]:
     """Start the app in this process with changed settings; it is closed afterwards."""
-    cached = [each for each in vars(bootstrap).values() if hasattr(each, "cache_clear")]
 
     def start(change: Change) -> None:
         settings = {**example_values(), **stack.config.app_settings()}
         change(stack, settings)
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
-        for each in cached:
-            each.cache_clear()
+        forget()
 
     yield start
     await bootstrap.close()
-    for each in cached:
-        each.cache_clear()
+    forget()
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from functions.http.operations import MAX_URL_CHARACTERS, ROUTES, Route
 from local.issuer import signing_key
 from local.stack import Stack
 from shared.contract.json_body import MAX_BODY_BYTES
-from shared.domain.permissions import DEFINITION_READ, FLOW_READ, READ_BASIC
+from shared.domain.permissions import DEFINITION_READ, FLOW_READ, OUTBOUND_FLOW_READ, READ_BASIC
 from tests.auth.bad_tokens import BAD, LACKING, Bad, Forge, Lacking
 from tests.host.test_function_app import triggers
 from tests.support.api import UNKNOWN, Answer, Api, assert_envelope
@@ -33,7 +33,9 @@ NO_ROUTE = {"z_any_other_request"}
 READS = (FLOW_READ, READ_BASIC, DEFINITION_READ)
 GUARDED = [each for each in ROUTES if each.needs is not None]
 WITH_PERMISSION = [each for each in GUARDED if each.needs and not each.needs.any_token]
-WRITES = [each for each in WITH_PERMISSION if each.method != "GET"]
+NOT_GET = [each for each in WITH_PERMISSION if each.method != "GET"]
+FOR_READERS = {"create_subscription", "update_subscription", "delete_subscription"}
+WRITES = [each for each in NOT_GET if each.name not in FOR_READERS]
 
 
 def named(operation: Route) -> str:
@@ -154,6 +156,22 @@ async def test_the_least_permission_suffices_for_each_operation(
             operation.method, address(anyone.root, operation), authorization=header
         )
         assert answer.status in (200, 400, 404), answer.text
+
+
+def test_a_caller_who_may_only_read_may_subscribe_and_do_nothing_else() -> None:
+    """Graph has subscribers hold the permission that reads what they are notified of.
+
+    A subscription is the caller's own and changes no flow; every other operation that is not a GET
+    is among those that readers are refused below.
+    """
+    subscription = "beta/subscriptions/{subscription_id}"
+    assert {
+        (each.method, "/".join(each.segments)): each.needs for each in NOT_GET if each not in WRITES
+    } == {
+        ("POST", "beta/subscriptions"): OUTBOUND_FLOW_READ,
+        ("PATCH", subscription): OUTBOUND_FLOW_READ,
+        ("DELETE", subscription): OUTBOUND_FLOW_READ,
+    }
 
 
 @pytest.mark.parametrize("operation", WRITES, ids=named)

@@ -1,4 +1,4 @@
-"""Lost answers, patience, and parts that are killed."""
+"""Deadlines, and what parts that are killed cost a caller."""
 
 from __future__ import annotations
 
@@ -26,17 +26,19 @@ from local.settings import example_values
 from local.stack import Stack
 from shared import bootstrap
 from shared.adapters.cosmos import Cosmos
+from shared.adapters.partition import FLOW_SETS
 from shared.contract import events
-from shared.domain.context import left, within
+from shared.domain.context import LOCAL_TENANT, left, within
 from shared.domain.errors import PublishFailed, StoreUnavailable
-from shared.services.readiness import (
+from shared.services.receiving import (
     MAX_ATTEMPTS,
     PAUSE_SECONDS,
     attempts_of,
     put_back_delay,
 )
 from tests.emulators.service_bus_fixtures import SDK_LEAKS_SOCKETS
-from tests.support.api import Answer, Api, Flow, assert_envelope, sort_index
+from tests.support.api import Answer, Api, Flow, assert_envelope
+from tests.support.app import forget
 from tests.support.bodies import request_body
 from tests.support.cosmos import CosmosFaults
 from tests.support.logs import event_outcomes, logged
@@ -81,41 +83,6 @@ async def test_all_waits_of_a_request_together_are_cut_short_of_what_a_caller_wa
         assert_envelope(answer, 429, "TooManyRequests")
         assert 60 <= int(answer.headers["Retry-After"]) <= 62
         assert time.monotonic() - began < BOUND_SECONDS
-
-
-# --- answers that are lost ---------------------------------------------------------------------
-
-LOST = {"drop": True, "after": True}
-
-
-async def test_a_role_group_whose_stored_answer_is_lost_is_answered(
-    service: Api, cosmos_faults: CosmosFaults
-) -> None:
-    async with cosmos_faults(operation="create", **LOST):
-        group_id = await service.new_role_group("coach")
-    assert (await service.get(f"{service.groups}/{group_id}")).status == 200
-
-
-def grade(code: str) -> dict[str, Any]:
-    """A reference definition that can be added."""
-    return {
-        "referenceType": "RefGradeLevel",
-        "displayName": "Grade",
-        "code": code,
-        "isDisabled": False,
-        "sortIndex": sort_index(),
-    }
-
-
-async def test_a_definition_whose_stored_answer_is_lost_is_answered(
-    service: Api, cosmos_faults: CosmosFaults
-) -> None:
-    body = grade(uuid.uuid4().hex[:12])
-    async with cosmos_faults(operation="create", **LOST):
-        answer = await service.post(service.definitions, body)
-    assert answer.status == 201, answer.text
-    # A second one is refused all the same.
-    assert (await service.post(service.definitions, body)).status == 409
 
 
 # --- Cosmos DB is away -------------------------------------------------------------------------
@@ -214,14 +181,11 @@ async def nothing_answers(monkeypatch: pytest.MonkeyPatch, stack: Stack) -> Asyn
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    cached = [each for each in vars(bootstrap).values() if hasattr(each, "cache_clear")]
-    for each in cached:
-        each.cache_clear()
+    forget()
     yield
-    await bootstrap._cosmos().close()
+    await bootstrap.cosmos().close()
     await bootstrap.publisher().close()
-    for each in cached:
-        each.cache_clear()
+    forget()
 
 
 async def test_an_event_that_cannot_even_be_put_back_is_held_before_it_is_given_back(
@@ -253,24 +217,17 @@ async def test_a_store_request_ends_at_the_deadline_of_its_request(
         stack.config.cosmos_endpoint, COSMOS_EMULATOR_KEY, enable_endpoint_discovery=False
     )
     cosmos = Cosmos(client, "industryData")
-    container = cosmos.container("flowSets")
+    container = cosmos.container(FLOW_SETS)
     async with cosmos.request():
-        await container.read_item(set_id, set_id)
+        await container.read_item(set_id, LOCAL_TENANT)
     began = time.monotonic()
     async with cosmos_faults(operation="read", delayMs=8_000):
         with within(60), within(0.3), pytest.raises(StoreUnavailable):
             async with cosmos.request():
-                await container.read_item(set_id, set_id)
+                await container.read_item(set_id, LOCAL_TENANT)
     assert time.monotonic() - began < 5
     assert left(60) == 60
     await cosmos.close()
-
-
-def test_an_inner_deadline_does_not_extend_an_outer_one() -> None:
-    with within(1), within(60):
-        assert left(100) <= 1
-    with within(60):
-        assert left(5) == 5
 
 
 # --- the storage is away -----------------------------------------------------------------------
@@ -328,14 +285,3 @@ async def test_no_secret_is_in_any_log(
     }
     for what, secret in secrets.items():
         assert [name for name, text in logs.items() if secret in text] == [], what
-
-
-async def test_a_replica_that_is_behind_does_not_make_a_set_unknown(
-    service: Api, set_id: str, cosmos_faults: CosmosFaults
-) -> None:
-    # As Azure answers a session token that is ahead of every replica: 404, but not for the set.
-    async with cosmos_faults(operation="read", status=404, subStatus=1002, count=20):
-        answer = await service.send("GET", service.set(set_id))
-    assert answer.status == 503
-    assert int(answer.headers["Retry-After"]) > 0
-    assert (await service.get(service.set(set_id))).status == 200

@@ -21,11 +21,12 @@ from azure.storage.blob.aio import BlobServiceClient
 
 from local.access_token import application_token
 from local.config import READINESS_QUEUE, ROOT
-from local.issuer import LOCAL_CLIENT, LOCAL_SERVICE_PRINCIPAL, LOCAL_TENANT
+from local.issuer import LOCAL_CLIENT, LOCAL_SERVICE_PRINCIPAL
 from local.stack import Stack
 from shared.adapters.archive import Archive
 from shared.adapters.keyring import Keyring
 from shared.domain import permissions
+from shared.domain.context import LOCAL_TENANT
 from shared.domain.permissions import PASSWORD_READ_ROLE
 from tests.support.api import UNKNOWN, Answer, Api, Flow, assert_envelope
 from tests.support.bodies import request_body
@@ -184,6 +185,7 @@ async def test_each_reading_leaves_a_record_and_a_line_that_name_the_caller(
         "flowId": flow.id,
         "caller": caller,
         "count": 2,
+        "tenant": LOCAL_TENANT,
         "traceId": trace_id,
     }
     [request] = [line for line in found if line["event"] == "request"]
@@ -192,9 +194,10 @@ async def test_each_reading_leaves_a_record_and_a_line_that_name_the_caller(
     [(name, record)] = await records(stack, flow)
     assert name == recorded
     at = datetime.fromisoformat(record.pop("time"))
-    assert name.startswith(f"{at:%Y/%m/%d/%H%M%S}-")
+    assert name.startswith(f"{LOCAL_TENANT}/{at:%Y/%m/%d/%H%M%S}-")
     assert abs(datetime.now(UTC) - at) < timedelta(minutes=2)
     assert record == {
+        "tenant": LOCAL_TENANT,
         "flowSetId": flow.set_id,
         "flowId": flow.id,
         "roleGroups": ["staff", "students"],
@@ -247,8 +250,8 @@ async def test_a_password_whose_key_is_gone_is_answered_without_it(
 ) -> None:
     password = canary()
     flow = await new_flow(service, password, password)
-    document = dict(await stored_sets.read_item(flow.set_id, flow.set_id))
-    old = Keyring.read(OLD_KEY)
+    document = dict(await stored_sets.read_item(flow.set_id, LOCAL_TENANT))
+    old = Keyring.read(OLD_KEY, LOCAL_TENANT)
     reseal(document, keyring, old)
     await stored_sets.replace_item(flow.set_id, document)
     try:
@@ -268,8 +271,8 @@ async def test_a_password_moved_from_another_flow_does_not_open(
     password = canary()
     source = await new_flow(service, password, password)
     target = await new_flow(service, canary(), canary())
-    taken = entries(dict(await stored_sets.read_item(source.set_id, source.set_id)))
-    document = dict(await stored_sets.read_item(target.set_id, target.set_id))
+    taken = entries(dict(await stored_sets.read_item(source.set_id, LOCAL_TENANT)))
+    document = dict(await stored_sets.read_item(target.set_id, LOCAL_TENANT))
     entries(document)[0]["password"] = taken[0]["password"]
     await stored_sets.replace_item(target.set_id, document)
     answer = await read_passwords(engine, target)
@@ -389,8 +392,8 @@ async def send_broken_events(
 
 async def rotate(service: Api, stored: ContainerProxy, keys: str, flow: Flow) -> None:
     """Seal a flow's passwords as if by the former key, and then by the present one."""
-    document = dict(await stored.read_item(flow.set_id, flow.set_id))
-    reseal(document, Keyring.read(keys), Keyring.read(FORMER_KEY))
+    document = dict(await stored.read_item(flow.set_id, LOCAL_TENANT))
+    reseal(document, Keyring.read(keys, LOCAL_TENANT), Keyring.read(FORMER_KEY, LOCAL_TENANT))
     await stored.replace_item(flow.set_id, document)
     answer = await service.post(f"{service.industry_data}/resealPasswords", {})
     assert answer.status == 200, answer.text
@@ -425,7 +428,7 @@ async def test_canary_passwords_are_found_nowhere(
         ]
     answers += await refuse(service, flow, canaries.refused)
     async with BlobServiceClient.from_connection_string(stack.config.storage_connection) as storage:
-        archive = Archive(storage)
+        archive = Archive(storage, LOCAL_TENANT)
         await send_broken_events(service_bus_client, archive, flow, canaries.sent)
 
     # What is in the files now can be found: the flow's id, and a message that still waits.

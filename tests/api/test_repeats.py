@@ -18,13 +18,14 @@ from local.stack import Stack
 from shared.adapters.catalog_store import CatalogStore
 from shared.adapters.cosmos import Cosmos
 from shared.contract.stored import new_role_group
-from shared.domain.context import Caller, current_caller
+from shared.domain.context import LOCAL_TENANT, Caller, current_caller
 from shared.domain.ids import as_guid
 from shared.services.repeats import Repeats
 from tests.support.api import GUID, Answer, Api, assert_envelope, sort_index
 from tests.support.bodies import bound_to, request_body
 from tests.support.cosmos import CosmosFaults, CosmosRequests
 from tests.support.logs import logged
+from tests.support.stored import catalog_partitions
 
 SETS = "/external/industryData/outboundProvisioningFlowSets"
 
@@ -277,7 +278,7 @@ async def test_the_id_of_a_request_is_neither_logged_nor_stored(
     [*_] = await logged(stack, "create_provisioning_flow", made.headers["request-id"])
     assert mine not in stack.log_file("host").read_text("utf-8", errors="replace")
     set_id = url.split("/")[-2]
-    assert mine not in json.dumps(await stored_sets.read_item(set_id, set_id))
+    assert mine not in json.dumps(await stored_sets.read_item(set_id, LOCAL_TENANT))
 
 
 # --- which callers differ ---------------------------------------------------------------------
@@ -306,8 +307,8 @@ def test_callers_are_told_apart_and_who_cannot_be_told_has_no_repeats(caller: No
         digest_of(Caller("delegated", two, one, app)),
         digest_of(Caller("application", tenant, one, app)),
         digest_of(Caller("application", tenant, None, app)),
-        digest_of(Caller("unchecked")),
-        digest_of(Caller("unchecked"), b"another key"),
+        digest_of(Caller("unchecked", LOCAL_TENANT)),
+        digest_of(Caller("unchecked", LOCAL_TENANT), b"another key"),
     ]
     assert None not in digests
     assert len(set(digests)) == len(digests)
@@ -332,7 +333,7 @@ async def catalog(stack: Stack) -> AsyncIterator[CatalogStore]:
     async with CosmosClient(
         stack.config.cosmos_endpoint, COSMOS_EMULATOR_KEY, enable_endpoint_discovery=False
     ) as client:
-        yield CatalogStore(Cosmos(client, COSMOS_DATABASE))
+        yield CatalogStore(*catalog_partitions(Cosmos(client, COSMOS_DATABASE)))
 
 
 async def test_a_late_end_of_a_deletion_leaves_the_role_group_that_was_made_anew(

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import secrets
-import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from local.stack import Stack
-from shared.contract.dead_letters import QueueMessage
 from tests.support.api import Answer, Api, Flow, assert_envelope
+from tests.support.letters import dead_letter
 from tests.support.logs import event_outcomes
 from tests.support.queue import Queue
 
@@ -25,17 +24,7 @@ def url(service: Api, action: str = "") -> str:
 
 async def keep(queue: Queue, body: bytes, age: timedelta = timedelta()) -> str:
     """Archive a message; return the name of the dead letter."""
-    return await queue.archive.keep(
-        QueueMessage(
-            message_id=str(uuid.uuid4()),
-            sequence_number=secrets.randbelow(2**50),
-            enqueued=datetime.now(UTC) - age,
-            delivery_count=5,
-            content_type="application/cloudevents+json",
-            properties={"DeadLetterReason": "MaxDeliveryCountExceeded"},
-            body=body,
-        )
-    )
+    return await queue.archive.keep(dead_letter(body, age))
 
 
 async def archived(queue: Queue, flow: Flow, **changes: Any) -> tuple[str, str]:

@@ -12,6 +12,8 @@ from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY
 from local.stack import Stack
 from shared.adapters.cosmos import Cosmos
 from shared.adapters.flow_store import FlowStore
+from shared.adapters.partition import FLOW_SETS, Partition
+from shared.domain.context import LOCAL_TENANT
 from tests.support.api import UNKNOWN, Api, Flow, assert_envelope
 from tests.support.bodies import request_body
 from tests.support.sealed import LOST_KEY, Sealed, entries
@@ -143,7 +145,7 @@ async def test_a_flow_that_was_changed_meanwhile_is_not_overwritten(
     )
     cosmos = Cosmos(client, COSMOS_DATABASE)
     try:
-        store = FlowStore(cosmos)
+        store = FlowStore(Partition(cosmos, FLOW_SETS, LOCAL_TENANT))
         assert not await store.put_resealed(flow.set_id, stored, stored["configuration"])
         assert not await store.put_resealed(UNKNOWN, stored, stored["configuration"])
     finally:

@@ -33,6 +33,7 @@ from shared.contract.events import read_event
 from shared.domain.context import MAX_STEPS, steps, within
 from shared.domain.errors import InvalidEvent
 from tests.support.api import UNKNOWN, Api
+from tests.support.app import forget
 from tests.support.bodies import request_body
 from tests.support.cosmos import CosmosRequests
 
@@ -99,16 +100,13 @@ class Service:
 @pytest.fixture(scope="module")
 async def served(stack: Stack, token: str) -> AsyncIterator[Service]:
     """The app with the stack's settings, every connection made and every module loaded."""
-    cached = [each for each in vars(bootstrap).values() if hasattr(each, "cache_clear")]
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**example_values(), **stack.config.app_settings()}.items():
             patch.setenv(name, value)
-        for each in cached:
-            each.cache_clear()
+        forget()
         yield Service(token)
         await bootstrap.close()
-        for each in cached:
-            each.cache_clear()
+        forget()
 
 
 @pytest.fixture(scope="module")

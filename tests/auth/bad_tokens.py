@@ -13,7 +13,7 @@ from typing import Any
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from local.issuer import LOCAL_AUDIENCE, LOCAL_TENANT, claims, public_jwk
+from local.issuer import LOCAL_AUDIENCE, claims, public_jwk
 from shared.adapters.entra import (
     EMPTY,
     MAX_KEY_ID_CHARACTERS,
@@ -23,6 +23,7 @@ from shared.adapters.entra import (
     REFUSED,
     WRONG_AUDIENCE,
 )
+from shared.domain.context import LOCAL_TENANT
 from shared.domain.permissions import (
     DEFINITION_READ,
     DEFINITION_WRITE,

@@ -28,7 +28,6 @@ from local.issuer import (
     LOCAL_AUDIENCE,
     LOCAL_CLIENT,
     LOCAL_SERVICE_PRINCIPAL,
-    LOCAL_TENANT,
     LOCAL_USER,
     auth_settings,
     public_jwk,
@@ -47,7 +46,7 @@ from shared.adapters.entra import (
 )
 from shared.adapters.signing_keys import KEEP, REFETCH, SigningKeys
 from shared.domain import permissions
-from shared.domain.context import Caller
+from shared.domain.context import LOCAL_TENANT, Caller
 from shared.domain.errors import Forbidden, KeysUnavailable, SettingsError, Unauthenticated
 from shared.domain.permissions import OUTBOUND_FLOW_READ, OUTBOUND_FLOW_WRITE, Permission
 from tests.auth.bad_tokens import ABSENT, BAD, LACKING, OTHER_TENANT, Bad, Forge, Lacking, rs256
@@ -785,7 +784,7 @@ def test_settings_for_entra_need_tenants_and_audiences_only() -> None:
 
     assert config == AuthSettings(
         required=True,
-        tenants=frozenset({TENANT}),
+        tenants=(TENANT,),
         audiences=frozenset({"api://contoso", "api://b"}),
         authority=ENTRA,
     )
@@ -905,7 +904,7 @@ async def test_the_check_can_be_turned_off_on_ones_own_machine(mode: str) -> Non
     config = AuthSettings.read({**EMULATOR, **func_start, "AUTH_MODE": mode})
 
     checking = Authorizer(config, SigningKeys(config.authority))
-    assert await checking.authorize(None, OUTBOUND_FLOW_WRITE) == Caller("unchecked")
+    assert await checking.authorize(None, OUTBOUND_FLOW_WRITE) == Caller("unchecked", LOCAL_TENANT)
 
 
 def test_importing_the_check_loads_no_cryptography() -> None:

@@ -16,11 +16,11 @@ import aiohttp
 import pytest
 
 from local.access_token import READ, all_roles
-from local.issuer import KEY_FILE, LOCAL_TENANT, auth_settings, public_jwk, signing_key
+from local.issuer import KEY_FILE, auth_settings, public_jwk, signing_key
 from shared.adapters.entra import Authorizer, AuthSettings
 from shared.adapters.signing_keys import SigningKeys
 from shared.domain import permissions
-from shared.domain.context import Caller
+from shared.domain.context import LOCAL_TENANT, Caller
 from shared.domain.errors import Forbidden, Unauthenticated
 from shared.domain.permissions import Permission
 
@@ -169,10 +169,10 @@ async def test_the_metadata_leads_to_the_key(
 
 
 @pytest.mark.parametrize("path", ["discovery/v2.0/keys", "v2.0/.well-known/openid-configuration"])
-async def test_there_is_one_tenant(http: aiohttp.ClientSession, port: int, path: str) -> None:
-    other = LOCAL_TENANT.replace("1", "2")
-
-    async with http.get(f"http://127.0.0.1:{port}/{other}/{path}") as response:
+async def test_a_tenant_is_named_by_its_id(
+    http: aiohttp.ClientSession, port: int, path: str
+) -> None:
+    async with http.get(f"http://127.0.0.1:{port}/common/{path}") as response:
         assert response.status == 404
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -14,9 +13,10 @@ from azure.storage.blob.aio import BlobServiceClient
 
 from local.stack import Stack
 from shared.adapters.archive import Archive
-from shared.contract.dead_letters import QueueMessage
+from shared.domain.context import LOCAL_TENANT
 from tests.cli.conftest import Command
 from tests.support.api import Flow
+from tests.support.letters import dead_letter
 
 LETTERS = "dead-letters"
 UNKNOWN_NAME = "2001/01/01/000000-1.json"
@@ -25,22 +25,12 @@ UNKNOWN_NAME = "2001/01/01/000000-1.json"
 @pytest.fixture(scope="module")
 async def archive(stack: Stack) -> AsyncIterator[Archive]:
     async with BlobServiceClient.from_connection_string(stack.config.storage_connection) as storage:
-        yield Archive(storage)
+        yield Archive(storage, LOCAL_TENANT)
 
 
 async def keep(archive: Archive, body: bytes, age: timedelta = timedelta()) -> str:
     """Archive a message as a dead letter; return its name."""
-    return await archive.keep(
-        QueueMessage(
-            message_id=str(uuid.uuid4()),
-            sequence_number=secrets.randbelow(10**9),
-            enqueued=datetime.now(UTC) - age,
-            delivery_count=5,
-            content_type="application/cloudevents+json",
-            properties={"DeadLetterReason": "MaxDeliveryCountExceeded"},
-            body=body,
-        )
-    )
+    return await archive.keep(dead_letter(body, age))
 
 
 async def report(archive: Archive, flow: Flow) -> str:

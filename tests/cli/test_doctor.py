@@ -13,6 +13,7 @@ from local.components import free_ports
 from local.stack import Stack
 from shared import VERSION
 from shared.domain import permissions
+from shared.domain.context import LOCAL_TENANT
 from tests.cli.conftest import Command, Ran
 from tests.support.waiting import until
 
@@ -36,7 +37,10 @@ async def test_it_says_that_all_is_well(command: Command, api: str) -> None:
     assert list(rows) == ROWS
     assert all(line.split()[1] == "ok" for line in rows.values())
     assert f"{api}, the stack on this machine" in rows["address"]
-    assert re.search(r"from INDUSTRYDATA_TOKEN, valid for \d+ min, with Industry", rows["token"])
+    assert re.search(
+        rf"from INDUSTRYDATA_TOKEN, of tenant {LOCAL_TENANT}, valid for \d+ min, with Industry",
+        rows["token"],
+    )
     assert rows["service"].endswith(f"it runs, release {VERSION}")
 
 

@@ -16,6 +16,7 @@ from industrydata.__main__ import EXIT_CODES, main_group
 from local.config import ROOT
 from local.stack import Stack
 from shared.adapters.archive import Archive
+from shared.domain.context import LOCAL_TENANT
 from tests.cli.conftest import COMMAND, Command, example
 from tests.cli.test_dead_letters import report
 from tests.support.api import Flow
@@ -62,7 +63,7 @@ def test_what_the_readme_runs_after_the_installation_lists_flows(
 @pytest.fixture(scope="module")
 async def archive(stack: Stack) -> AsyncIterator[Archive]:
     async with BlobServiceClient.from_connection_string(stack.config.storage_connection) as storage:
-        yield Archive(storage)
+        yield Archive(storage, LOCAL_TENANT)
 
 
 async def test_the_commands_of_operations_for_dead_letters_work_on_one_that_exists(

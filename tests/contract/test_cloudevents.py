@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.contract import events
-from shared.contract.cloudevents import as_structured
+from shared.contract.cloudevents import as_structured, tenant_named, tenant_of
 from shared.domain.errors import InvalidEvent
 from tests.contract.test_events import REPORT, json_values
 
@@ -161,3 +161,52 @@ def test_data_comes_once(data: Any) -> None:
 def test_the_letters_of_a_time_may_be_small(time: str) -> None:
     found = events.read_event(json.dumps({**REPORT, "time": time}).encode())
     assert found == events.read_event(json.dumps(REPORT).encode())
+
+
+# --- whose an event is -------------------------------------------------------------------------
+
+ONE, OTHER = (f"10ca1000-0000-4000-8000-00000000000{number}" for number in (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("named", "served", "found"),
+    [(None, [ONE], ONE), (ONE, [ONE], ONE), (OTHER, [ONE, OTHER], OTHER)],
+)
+def test_an_event_is_about_the_tenant_that_it_names_or_the_only_one(
+    named: str | None, served: list[str], found: str
+) -> None:
+    assert tenant_of(named, served) == found
+
+
+@pytest.mark.parametrize(
+    ("named", "served", "words"),
+    [(OTHER, [ONE], f"names the tenant {OTHER}"), (None, [ONE, OTHER], "names no tenant")],
+)
+def test_an_event_about_no_tenant_that_is_served_is_refused(
+    named: str | None, served: list[str], words: str
+) -> None:
+    with pytest.raises(InvalidEvent, match=words):
+        tenant_of(named, served)
+
+
+def test_a_tenant_is_named_in_either_mode_and_any_case() -> None:
+    report = json.dumps({**REPORT, "tenantid": OTHER.upper()}).encode()
+    in_binary = as_structured(DATA, binary(tenantid=OTHER.upper()), None)
+    for event in (report, in_binary):
+        assert events.read_event(event).tenant == tenant_named(event, len(event)) == OTHER
+
+
+@pytest.mark.parametrize("tenant", ["", "contoso.com", 7, [OTHER]])
+def test_a_tenant_is_a_guid(tenant: Any) -> None:
+    report = json.dumps({**REPORT, "tenantid": tenant}).encode()
+    with pytest.raises(InvalidEvent, match="tenantid"):
+        events.read_event(report)
+    assert tenant_named(report, len(report)) is None
+
+
+def test_of_what_is_no_event_the_tenant_is_still_found_within_limits() -> None:
+    broken = json.dumps({"tenantid": OTHER}).encode()
+    assert tenant_named(broken, len(broken)) == OTHER
+    assert tenant_named(broken, len(broken) - 1) is None
+    for content in (b"", b"{", b"[]", b"7"):
+        assert tenant_named(content, 100) is None

@@ -21,6 +21,7 @@ from shared.contract.json_body import MAX_EVENT_VALUES
 from shared.contract.loading import load_flow
 from shared.domain import flows
 from shared.domain.catalog import CatalogChange
+from shared.domain.context import LOCAL_TENANT
 from shared.domain.errors import InvalidEvent, NewerEvent
 from shared.domain.ids import microseconds, microseconds_of
 from shared.domain.readiness import EventType, Position, Status
@@ -28,7 +29,7 @@ from shared.domain.secrets import MASKED_PASSWORD
 from shared.services.provisioning_flows import new_flow as stored_form
 
 PAYLOADS = Path(__file__).parents[2] / "shared" / "contract" / "examples"
-RING = Keyring.read(f"k1:{base64.b64encode(b'k' * 32).decode()}")
+RING = Keyring.read(f"k1:{base64.b64encode(b'k' * 32).decode()}", LOCAL_TENANT)
 SET_ID = "9ab41255-5364-4c53-e15c-08dc4ab6ee03"
 FLOW_ID = "f66e97ad-0870-46e0-3ff3-08dc49dccdc9"
 KIND = "userProvisioningFlow"

@@ -21,6 +21,7 @@ IDS = {
     ("get", "/beta/external"): "external.external.GetExternal",
     ("get", ROOT): "external.GetIndustryData",
     ("post", f"{ROOT}/resealPasswords"): "external.industryData.resealPasswords",
+    ("post", f"{ROOT}/assignEarlierDocuments"): "external.industryData.assignEarlierDocuments",
     **{
         key: f"external.industryData.{name}"
         for collection, entity, digits in (
@@ -74,8 +75,25 @@ def test_operations_of_graph_have_the_ids_that_graph_gives() -> None:
     assert found == IDS
 
 
+def test_operations_of_subscriptions_have_the_ids_that_graph_gives() -> None:
+    found = {
+        (each.method, each.path.removeprefix("/beta/")): each.content["operationId"]
+        for each in operations()
+        if each.path.startswith("/beta/subscriptions")
+    }
+    one = "subscriptions/{subscription-id}"
+    assert found == {
+        ("get", "subscriptions"): "subscriptions.subscription.ListSubscription",
+        ("post", "subscriptions"): "subscriptions.subscription.CreateSubscription",
+        ("get", one): "subscriptions.subscription.GetSubscription",
+        ("patch", one): "subscriptions.subscription.UpdateSubscription",
+        ("delete", one): "subscriptions.subscription.DeleteSubscription",
+    }
+
+
 def test_operations_of_the_service_itself_have_the_names_of_their_functions() -> None:
-    own = [each for each in operations() if not each.path.startswith("/beta/external")]
+    of_graph = ("/beta/external", "/beta/subscriptions")
+    own = [each for each in operations() if not each.path.startswith(of_graph)]
     functions = {each.path: each.name for each in registry.operations()}
     assert len(own) > 8
     for each in own:
@@ -107,6 +125,7 @@ def test_operations_are_grouped_and_summed_up_as_in_graph() -> None:
     assert [each["name"] for each in description()["tags"]] == [
         "external.industryDataRoot",
         "external.external",
+        "subscriptions.subscription",
         "service",
     ]
     for method, path, summary in (
@@ -170,6 +189,7 @@ def test_types_of_graph_have_their_namespace_and_those_of_the_service_none() -> 
     namespaces = {name.rpartition(".")[0] for name in schemas}
     assert namespaces == {
         "",
+        "microsoft.graph",
         "microsoft.graph.industryData",
         "microsoft.graph.externalConnectors",
         "microsoft.graph.ODataErrors",

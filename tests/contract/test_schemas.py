@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.contract.binds import MAX_URL
 from shared.contract.catalog_schemas import ReferenceDefinition, ReferenceDefinitionUpdate
 from shared.contract.json_body import read_json
 from shared.contract.loading import load, load_flow, role_group_ids, unknown_role_groups
@@ -478,6 +479,12 @@ def test_a_bind_that_names_no_role_is_refused(bind: Any, code: str) -> None:
     assert targets(flow) == {f"{OWNERS}[0]['value@odata.bind']": code}
 
 
+def long_url(length: int) -> str:
+    """A bind to a role group of so many characters, most of them the host's."""
+    path = "/external/industryData/roleGroups/staff"
+    return f"https://{'x' * (length - len(path) - 8)}{path}"
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -487,7 +494,9 @@ def test_a_bind_that_names_no_role_is_refused(bind: Any, code: str) -> None:
         "external/industryData/roleGroups/staff",
         "/external/industryData/roleGroups('staff')",
         "/beta/external/industryData/roleGroups/staff",
+        long_url(MAX_URL),
     ],
+    ids=lambda url: url[:80],
 )
 def test_a_role_group_is_bound_by_every_documented_form_of_url(url: str) -> None:
     path: list[str | int] = ["creationOptions", "configurations", 0, "roleGroup@odata.bind"]
@@ -500,12 +509,16 @@ def test_a_role_group_is_bound_by_every_documented_form_of_url(url: str) -> None
     [
         ("external/industryData/roleGroups/nobody", "UnknownReference"),
         ("external/industryData/referenceDefinitions/staff", "UnknownReference"),
+        ("external/industryData/yearTimePeriodDefinitions/staff", "UnknownReference"),
+        (long_url(MAX_URL + 1), "InvalidValue"),
+        (long_url(MAX_URL * 2), "InvalidValue"),
         ("https://graph.microsoft.com/beta/external/industryData/roleGroups", "InvalidValue"),
         ("staff", "InvalidValue"),
         ("", "InvalidValue"),
         (None, "NullValue"),
         (["external/industryData/roleGroups/staff"], "InvalidValue"),
     ],
+    ids=lambda value: str(value)[:80],
 )
 def test_a_bind_that_names_no_role_group_is_refused(url: Any, code: str) -> None:
     path: list[str | int] = ["creationOptions", "configurations", 0, "roleGroup@odata.bind"]

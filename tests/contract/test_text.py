@@ -62,7 +62,16 @@ def test_refuses_characters_that_cannot_be_shown(character: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["\u200d", "\u200ca", "a\u200d", "a \u200d b", "1\u200d2", "a\u200d\u200db", "a\u200c\u200db"],
+    [
+        "\u200d",
+        "\u200ca",
+        "a\u200d",
+        "a \u200d b",
+        "1\u200d2",
+        "1\u200da",
+        "a\u200d\u200db",
+        "a\u200c\u200db",
+    ],
     ids=ascii,
 )
 def test_refuses_joiners_that_join_nothing(name: str) -> None:

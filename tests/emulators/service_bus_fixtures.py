@@ -6,7 +6,6 @@ import base64
 import contextlib
 import hmac
 import json
-import os
 import selectors
 import signal
 import socket
@@ -456,11 +455,3 @@ def wait_for_exit(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Exit code, stdout and stderr."""
     out, err = process.communicate(timeout=PATIENCE)
     return process.returncode, out, err
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

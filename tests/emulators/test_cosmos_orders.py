@@ -1,8 +1,8 @@
-"""Orders that the Cosmos DB emulator keeps, against the sort that it does within one partition.
+"""Orders that the Cosmos DB emulator keeps, against the sort that it does where there is a JOIN.
 
-All items of a container here are in one partition. A query of that partition looks at all of them
-and sorts; the same query of all partitions follows a kept order where the indexing policy names
-one. Both must answer each query alike, page by page.
+All items of a container here are in one partition. A query of that partition, or of all, follows a
+kept order where the indexing policy names one; the same query with a JOIN that changes nothing
+looks at all items and sorts. They must answer each query alike, page by page.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from shared.odata.model import FLOW_SET
 from shared.odata.options import COLLECTION, QueryOptions
 from shared.odata.paging import Page
 
-POLICY = next(each for each in container_definitions() if each["name"] == "flowSets")[
+POLICY = next(each for each in container_definitions() if each["name"] == "tenantFlowSets")[
     "indexingPolicy"
 ]
 PARTITION = "x"
@@ -74,7 +74,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatabaseProxy
 
 
 def new_container(database: DatabaseProxy) -> ContainerProxy:
-    """An empty container, indexed as flowSets is."""
+    """An empty container, indexed as tenantFlowSets is."""
     return database.create_container(next(names), PartitionKey("/kind"), indexing_policy=POLICY)
 
 
@@ -83,6 +83,7 @@ def item(random_: random.Random, item_id: str) -> dict[str, Any]:
     return {
         "id": item_id,
         "kind": PARTITION,
+        "one": [1],
         "createdDateTime": random_.choice(AT),
         "lastModifiedDateTime": random_.choice(AT),
         "parts": [{"id": str(random_.randrange(9))} for _ in range(random_.randrange(4))],
@@ -118,7 +119,16 @@ def both(
     """A page, which must be the one that the sort gives."""
     kept = one_page(container, query, size, token)
     assert kept == one_page(container, query, size, token, partition_key=PARTITION)
+    assert kept == one_page(container, that_sorts(query), size, token)
     return kept
+
+
+def that_sorts(query: Query) -> Query:
+    """The same query, which follows no kept order."""
+    text = query.text.replace("* FROM c", "VALUE c FROM c", 1)
+    text, found = re.subn(r"\bFROM (c|items i)\b", r"FROM \1 JOIN o IN ITEM.one", text, count=1)
+    assert found == 1
+    return Query(text.replace("ITEM", "i" if "FROM items i" in text else "c"), query.parameters)
 
 
 def change_some(container: ContainerProxy, random_: random.Random) -> None:
@@ -285,15 +295,16 @@ def test_items_that_are_alike_stay_in_the_order_of_creation(
 def test_what_lies_behind_the_page_is_not_looked_at(database: DatabaseProxy) -> None:
     container = new_container(database)
     for item_id, pattern in (("2", "("), ("1", "x")):
-        container.create_item({"id": item_id, "kind": PARTITION, "pattern": pattern})
+        container.create_item({"id": item_id, "kind": PARTITION, "one": [1], "pattern": pattern})
     first = "SELECT TOP {} VALUE c.id FROM c WHERE REGEXMATCH('x', c.pattern) ORDER BY c.id"
 
     assert one_page(container, Query(first.format(1), []), 10)[0] == ["1"]
     with pytest.raises(CosmosHttpResponseError, match="REGEXMATCH failed"):
         one_page(container, Query(first.format(2), []), 10)
-    # A sort looks at all: within a partition nothing else is done, on which this file relies.
+    assert one_page(container, Query(first.format(1), []), 10, partition_key=PARTITION)[0] == ["1"]
+    # A sort looks at all, on which this file relies.
     with pytest.raises(CosmosHttpResponseError, match="REGEXMATCH failed"):
-        one_page(container, Query(first.format(1), []), 10, partition_key=PARTITION)
+        one_page(container, that_sorts(Query(first.format(1), [])), 10)
 
 
 @pytest.fixture(scope="module")
@@ -305,7 +316,12 @@ def many(database: DatabaseProxy) -> tuple[ContainerProxy, list[str]]:
     shuffled = seeded(2).sample(ids, len(ids))
     for start in range(0, len(ids), 100):
         items = [
-            {"id": each, "kind": PARTITION, "displayName": "rare" if each in rare else "other"}
+            {
+                "id": each,
+                "kind": PARTITION,
+                "one": [1],
+                "displayName": "rare" if each in rare else "other",
+            }
             for each in shuffled[start : start + 100]
         ]
         container.execute_item_batch([("create", (each,)) for each in items], PARTITION)

@@ -147,7 +147,15 @@ def test_our_own_queue_file_is_read() -> None:
             ttl=3_600_000,
             dead_letter_expired=True,
             duplicate_window=300_000,
-        )
+        ),
+        # Of a reminder that expires there is nothing to keep: the timer sends another.
+        "notifications": QueueOptions(
+            lock=60_000,
+            max_delivery_count=5,
+            ttl=3_600_000,
+            dead_letter_expired=False,
+            duplicate_window=300_000,
+        ),
     }
 
 

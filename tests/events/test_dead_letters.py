@@ -29,7 +29,9 @@ from shared.adapters.dead_letter_queue import DeadLetterQueue
 from shared.adapters.service_bus import QueuePublisher
 from shared.contract import events
 from shared.contract.dead_letters import QueueMessage
+from shared.domain.context import LOCAL_TENANT
 from shared.domain.errors import Conflict, InvalidEvent, Unavailable
+from shared.services.archiving import Archiving
 from shared.services.dead_letters import DeadLetters
 from tests.emulators.service_bus_fixtures import SDK_LEAKS_SOCKETS, Emulator, running
 
@@ -51,6 +53,7 @@ def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 class World:
     """The use cases, and links to the queue behind them: the SDK takes a second to close one."""
 
+    archiving: Archiving
     letters: DeadLetters
     client: ServiceBusClient
     sender: ServiceBusSender
@@ -109,8 +112,11 @@ async def parts(bus: Emulator, stack: Stack) -> AsyncIterator[World]:
         client.get_queue_receiver("readiness") as receiver,
         client.get_queue_receiver("readiness", sub_queue=ServiceBusSubQueue.DEAD_LETTER) as dead,
     ):
-        letters = DeadLetters(Archive(storage), queue, publisher)
-        yield World(letters, client, sender, receiver, dead)
+        archive = Archive(storage, LOCAL_TENANT)
+        archiving = Archiving([LOCAL_TENANT], lambda: archive, queue)
+        yield World(
+            archiving, DeadLetters(archive, publisher, LOCAL_TENANT), client, sender, receiver, dead
+        )
     await publisher.close()
 
 
@@ -162,7 +168,7 @@ BODIES: dict[str, tuple[dict[str, Any], str, Any]] = {
 async def test_every_kind_of_body_is_archived_and_completed(world: World) -> None:
     sent = {name: message(**body) for name, (body, _, _) in BODIES.items()}
     await world.dead_letter(*sent.values())
-    await world.letters.collect()
+    await world.archiving.collect()
     assert await world.left() == 0
     kept = await world.kept(*map(id_of, sent.values()))
     found = {
@@ -182,7 +188,7 @@ async def test_ids_and_properties_of_any_type_are_archived(world: World) -> None
         properties=AmqpMessageProperties(message_id=ODD),
     )
     await world.dead_letter(odd)
-    await world.letters.collect()
+    await world.archiving.collect()
     [letter] = await world.kept(str(ODD))
     assert letter["properties"]["id"] == str(ODD)
     assert letter["properties"]["token"] == "[hidden]"
@@ -192,7 +198,7 @@ async def test_ids_and_properties_of_any_type_are_archived(world: World) -> None
 async def test_what_was_sent_as_an_amqp_value_is_put_back_as_an_event(world: World) -> None:
     wrong = message(value_body=EVENT)
     await world.dead_letter(wrong)
-    await world.letters.collect()
+    await world.archiving.collect()
     [name] = await world.names(id_of(wrong))
     await world.letters.replay(name)
     back = await world.received()
@@ -206,12 +212,12 @@ async def test_an_event_of_a_later_version_is_put_back_for_that_release(world: W
     newer = EVENT | {"dataversion": 99}
     made = message(data_body=json.dumps(newer))
     await world.dead_letter(made)
-    await world.letters.collect()
+    await world.archiving.collect()
     [name] = await world.names(id_of(made))
     await world.letters.replay(name)
     back = await world.received()
     await world.receiver.complete_message(back)
-    assert json.loads(b"".join(back.body)) == newer
+    assert json.loads(b"".join(back.body)) == newer | {"tenantid": LOCAL_TENANT}
 
 
 async def test_a_pass_takes_a_bounded_number_and_a_full_one_is_followed_at_once(
@@ -223,10 +229,10 @@ async def test_a_pass_takes_a_bounded_number_and_a_full_one_is_followed_at_once(
     async def keep(letter: QueueMessage) -> None:
         taken.append(letter)
 
-    assert await world.letters.queue.take(20, 30, keep) == 20
+    assert await world.archiving.queue.take(20, 30, keep) == 20
     assert (len(taken), await world.left()) == (20, 3)
     began = time.monotonic()
-    await replace(world.letters, pass_messages=1).collect()
+    await replace(world.archiving, pass_messages=1).collect()
     assert await world.left() == 0
     assert time.monotonic() - began < 30
 
@@ -234,7 +240,7 @@ async def test_a_pass_takes_a_bounded_number_and_a_full_one_is_followed_at_once(
 async def test_an_empty_queue_is_not_waited_for(world: World) -> None:
     began = time.monotonic()
     patient = DeadLetterQueue(world.client, "readiness", wait_seconds=30)
-    assert await patient.take(1, 60, world.letters.keep) == 0
+    assert await patient.take(1, 60, world.archiving.keep) == 0
     assert time.monotonic() - began < 20
 
 
@@ -245,11 +251,12 @@ async def test_what_cannot_be_archived_stays_and_is_archived_later(
     await world.dead_letter(*made)
     nowhere = LocalConfig(azurite_blob_port=free_ports(1)[0]).storage_connection
     async with BlobServiceClient.from_connection_string(nowhere, retry_total=0) as storage:
-        await replace(world.letters, archive=Archive(storage)).collect()
+        archive = Archive(storage, LOCAL_TENANT)
+        await replace(world.archiving, archive=lambda: archive).collect()
     assert await world.left() == 3
     # Said in one line; the next run tries again.
     assert [record.message for record in caplog.records if "deadLettersLeft" in record.message]
-    await world.letters.collect()
+    await world.archiving.collect()
     assert len(await world.kept(*map(id_of, made))) == 3
     assert await world.left() == 0
 
@@ -263,7 +270,7 @@ async def test_one_that_cannot_be_archived_does_not_hold_up_the_others(world: Wo
             raise InvalidEvent("bad")
 
     with pytest.raises(InvalidEvent):
-        await world.letters.queue.take(2, 30, keep)
+        await world.archiving.queue.take(2, 30, keep)
     assert await world.left() == 1
 
 
@@ -276,12 +283,12 @@ async def test_a_queue_that_does_not_answer_ends_the_run_in_time(
     try:
         began = time.monotonic()
         with pytest.raises(Unavailable):
-            await world.letters.queue.take(1, 1.0, world.letters.keep)
+            await world.archiving.queue.take(1, 1.0, world.archiving.keep)
         # A second, and five that closing may take.
         assert time.monotonic() - began < 20
     finally:
         os.kill(bus.pid, signal.SIGCONT)
-    await world.letters.collect()
+    await world.archiving.collect()
     assert await world.left() == 0
 
 
@@ -291,7 +298,7 @@ async def test_a_queue_that_does_not_answer_ends_the_run_in_time(
 async def test_a_letter_is_discarded_once_with_its_reason_and_waits_no_more(world: World) -> None:
     made = message(data_body=json.dumps(EVENT))
     await world.dead_letter(made)
-    await world.letters.collect()
+    await world.archiving.collect()
     [name] = await world.names(id_of(made))
     assert name not in await world.letters.archive.discarded()
     await world.letters.discard(name, "A test of ours.")

@@ -103,7 +103,7 @@ def members(value: dict[str, Any], before: tuple[str, ...] = ()) -> Iterator[lis
             yield from members(inner, (*before, name))
 
 
-OPTIONAL = {"revision", "reason", "subject", "datacontenttype", "traceparent", "fresh"}
+OPTIONAL = {"revision", "reason", "subject", "datacontenttype", "traceparent", "fresh", "tenantid"}
 
 
 @pytest.mark.parametrize("path", list(members(REPORT)), ids=".".join)
@@ -207,10 +207,10 @@ def test_the_page_names_every_status_and_file_that_exists() -> None:
 
 
 def test_the_limits_in_the_page_are_those_of_queue_and_code() -> None:
-    [queue] = json.loads((ROOT / "shared" / "resources" / "queues.json").read_text("utf-8"))[
+    queues = json.loads((ROOT / "shared" / "resources" / "queues.json").read_text("utf-8"))[
         "UserConfig"
     ]["Namespaces"][0]["Queues"]
-    limits = queue["Properties"]
+    [limits] = [each["Properties"] for each in queues if each["Name"] == READINESS_QUEUE]
     assert limits["MaxDeliveryCount"] == 5
     assert "is delivered five times" in PAGE
     assert limits["DuplicateDetectionHistoryTimeWindow"] == "PT5M"

@@ -31,9 +31,13 @@ LINK_IDLE_SECONDS = 1.5
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
+QUEUES = {f"q{number}": dict[str, Any]() for number in range(8)}
+_unused = iter(QUEUES)
+
+
 @pytest.fixture(scope="module")
 def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    with running(tmp_path_factory.mktemp("publisher"), {"readiness": {}}) as emulator:
+    with running(tmp_path_factory.mktemp("publisher"), QUEUES) as emulator:
         yield emulator
 
 
@@ -47,21 +51,24 @@ def idle_bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def queue(bus: Emulator) -> Iterator[QueueEnds]:
-    """The queue, emptied afterwards."""
-    ends = QueueEnds(bus, "readiness")
-    yield ends
-    while ends.receiver.peek_messages(1, sequence_number=1):
-        for message in ends.receiver.receive_messages(100, max_wait_time=1):
-            ends.receiver.complete_message(message)
+def name() -> str:
+    """A queue that no other test uses: what one leaves in it is nothing to wait for."""
+    return next(_unused)
+
+
+@pytest.fixture
+def queue(bus: Emulator, name: str) -> QueueEnds:
+    return QueueEnds(bus, name)
 
 
 @asynccontextmanager
-async def publishing(connection: str, **settings: Any) -> AsyncIterator[QueuePublisher]:
+async def publishing(
+    bus: Emulator, queue: str, port: int | None = None, **settings: Any
+) -> AsyncIterator[QueuePublisher]:
     client = ServiceBusClient.from_connection_string(
-        connection, retry_total=1, retry_backoff_factor=0.2
+        bus.connection_string(port), retry_total=1, retry_backoff_factor=0.2
     )
-    publisher = QueuePublisher(client, "readiness", **settings)
+    publisher = QueuePublisher(client, queue, **settings)
     yield publisher
     await publisher.close()
 
@@ -81,18 +88,20 @@ async def test_the_largest_event_that_is_read_can_be_put_back(
     largest = b" " * MAX_EVENT_BYTES
     with pytest.raises(InvalidEvent, match="not JSON"):
         read_event(largest)
-    async with publishing(bus.connection_string()) as publisher:
+    async with publishing(bus, queue.name) as publisher:
         await publisher.publish(event(largest, traceparent=TRACE, delay=300.0, attempts=300))
     [found] = queue.receiver.peek_messages(1, sequence_number=1)
     assert len(b"".join(found.body)) == MAX_EVENT_BYTES
     queue.sender.cancel_scheduled_messages(found.sequence_number or 0)
 
 
-async def test_an_event_that_is_too_large_is_refused_with_both_sizes(bus: Emulator) -> None:
+async def test_an_event_that_is_too_large_is_refused_with_both_sizes(
+    bus: Emulator, name: str
+) -> None:
     larger = b" " * (MAX_EVENT_BYTES + 1)
     with pytest.raises(InvalidEvent, match="261120"):
         read_event(larger)
-    async with publishing(bus.connection_string()) as publisher:
+    async with publishing(bus, name) as publisher:
         with pytest.raises(PublishFailed) as failure:
             await publisher.publish(event(larger))
         assert "261121 bytes" in failure.value.why
@@ -103,7 +112,7 @@ async def test_an_event_that_is_too_large_is_refused_with_both_sizes(bus: Emulat
 async def test_every_way_in_which_a_send_fails_reaches_its_publisher(
     bus: Emulator, queue: QueueEnds
 ) -> None:
-    async with publishing(bus.connection_string()) as publisher:
+    async with publishing(bus, queue.name) as publisher:
         await publisher.publish(event(b"0"))
         # The second and third leave together, and AMQP has no integer for what the third holds.
         outcomes = await asyncio.gather(
@@ -122,7 +131,7 @@ async def test_every_way_in_which_a_send_fails_reaches_its_publisher(
 async def test_who_began_a_send_may_give_up_and_the_others_are_served(
     bus: Emulator, queue: QueueEnds
 ) -> None:
-    async with publishing(bus.connection_string()) as publisher:
+    async with publishing(bus, queue.name) as publisher:
         first = asyncio.create_task(publisher.publish(event(b"first")))
         await asyncio.sleep(0)
         others = [asyncio.create_task(publisher.publish(event(b"other"))) for _ in range(3)]
@@ -137,7 +146,7 @@ async def test_a_sender_is_replaced_before_it_was_idle_for_too_long(
     bus: Emulator, queue: QueueEnds
 ) -> None:
     hop = Wire(bus.port)
-    async with publishing(bus.connection_string(hop.port), idle_seconds=1.0) as publisher:
+    async with publishing(bus, queue.name, hop.port, idle_seconds=1.0) as publisher:
         for _ in range(3):
             await publisher.publish(event(b"a"))
             await asyncio.sleep(0.4)
@@ -156,7 +165,7 @@ async def test_a_link_that_service_bus_detached_is_replaced_before_a_send_fails_
 ) -> None:
     """The SDK finds out by a send that fails, which its log says; that takes twice as long."""
     caplog.set_level(logging.INFO, "azure.servicebus.aio")
-    async with publishing(idle_bus.connection_string(), idle_seconds=idle_seconds) as publisher:
+    async with publishing(idle_bus, "readiness", idle_seconds=idle_seconds) as publisher:
         await publisher.publish(event(b"a"))
         await asyncio.sleep(LINK_IDLE_SECONDS + 1.0)
         await publisher.publish(event(b"b"))
@@ -169,7 +178,7 @@ async def test_the_first_connection_may_take_longer_than_a_send(
     bus: Emulator, queue: QueueEnds
 ) -> None:
     hop = Wire(bus.port, delay=3.5)
-    async with publishing(bus.connection_string(hop.port)) as publisher:
+    async with publishing(bus, queue.name, hop.port) as publisher:
         await publisher.publish(event(b"a"))
     hop.close()
     gc.collect()
@@ -177,8 +186,8 @@ async def test_the_first_connection_may_take_longer_than_a_send(
 
 
 @SDK_LEAKS_SOCKETS
-async def test_no_publisher_waits_for_a_link_to_close(bus: Emulator) -> None:
-    async with publishing(bus.connection_string()) as publisher:
+async def test_no_publisher_waits_for_a_link_to_close(bus: Emulator, name: str) -> None:
+    async with publishing(bus, name) as publisher:
         await publisher.publish(event())
         os.kill(bus.pid, signal.SIGSTOP)
         try:

@@ -15,6 +15,7 @@ import pytest
 from azure.cosmos.aio import ContainerProxy
 
 from local.stack import Stack
+from shared.domain.context import LOCAL_TENANT
 from tests.emulators.service_bus_fixtures import SDK_LEAKS_SOCKETS
 from tests.support.api import Api, Flow, ready_flow_of
 from tests.support.bodies import bound_to
@@ -84,7 +85,7 @@ async def test_flows_created_without_service_bus_become_ready_as_later_ones_do(
     # The first minute of waiting is cut short.
     path = f"/flows/{flow.kind}/checkDueAt"
     due = [{"op": "set", "path": path, "value": 0}]
-    await stored_sets.patch_item(flow.set_id, flow.set_id, due)
+    await stored_sets.patch_item(flow.set_id, LOCAL_TENANT, due)
     await run_the_timer_until(service, flow, "ready")
 
 

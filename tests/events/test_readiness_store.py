@@ -13,9 +13,11 @@ from azure.cosmos.aio import ContainerProxy
 
 from local.stack import Stack
 from shared.adapters.cosmos import Cosmos
-from shared.adapters.flow_store import FLOW_SETS, FlowStore
+from shared.adapters.flow_store import FlowStore
+from shared.adapters.partition import FLOW_SETS, Partition
 from shared.adapters.readiness_store import ReadinessStore
 from shared.domain import flows
+from shared.domain.context import LOCAL_TENANT
 from shared.domain.readiness import Check, Outcome, Position, Report, Status, Verdict, effect
 from tests.support.cosmos import CosmosRequests
 from tests.support.stored import cosmos_client, create_database
@@ -40,12 +42,12 @@ class World:
             whole = {**flows.first_revision(FLOW_ID, configuration), **flow}
             whole["history"][0]["readinessStatus"] = whole["readinessStatus"]
             document["flows"] = {KIND: whole}
-        await self.sets.create_item(document)
+        await self.sets.create_item({**document, "tenantId": LOCAL_TENANT})
         return str(document["id"])
 
     async def flow(self, set_id: str) -> dict[str, Any]:
         """The flow of a set as it is stored."""
-        document = await self.sets.read_item(set_id, set_id)
+        document = await self.sets.read_item(set_id, LOCAL_TENANT)
         found: dict[str, Any] = document["flows"].get(KIND, {})
         return found
 
@@ -55,7 +57,10 @@ async def world(stack: Stack) -> AsyncIterator[World]:
     """A store with a database of its own."""
     await create_database(stack.config.cosmos_endpoint, DATABASE)
     cosmos = Cosmos(cosmos_client(stack.config.cosmos_endpoint), DATABASE)
-    yield World(ReadinessStore(FlowStore(cosmos)), cosmos.container(FLOW_SETS))
+    yield World(
+        ReadinessStore(FlowStore(Partition(cosmos, FLOW_SETS, LOCAL_TENANT))),
+        cosmos.container(FLOW_SETS),
+    )
     await cosmos.close()
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from local.stack import Stack
+from shared.domain.context import LOCAL_TENANT
 from shared.domain.flows import HISTORY_ENTRIES
 from tests.support.api import DATE_TIME, UNKNOWN, Api, Flow, assert_envelope, ready_flow_of
 from tests.support.bodies import bound_to, request_body
@@ -219,6 +220,7 @@ async def test_an_event_leaves_one_line_with_the_trace_of_the_request_that_cause
         "to": "ready",
         "outcome": "applied",
         "deliveryCount": 1,
+        "tenant": LOCAL_TENANT,
         "traceId": trace_id,
     }
     [request] = await logged(stack, '"event": "request"', trace_id)

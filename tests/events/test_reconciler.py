@@ -22,10 +22,12 @@ from local.components import free_ports
 from local.stack import Stack
 from shared.adapters.catalog_store import CatalogStore
 from shared.adapters.cosmos import Cosmos
-from shared.adapters.flow_store import FLOW_SETS, FlowStore
+from shared.adapters.flow_store import FlowStore
 from shared.adapters.keyring import Keyring
+from shared.adapters.partition import FLOW_SETS, Partition
 from shared.adapters.readiness_store import ReadinessStore
 from shared.adapters.service_bus import QueuePublisher
+from shared.adapters.subscription_store import SubscriptionStore
 from shared.contract.events import (
     CatalogChanged,
     Message,
@@ -37,9 +39,10 @@ from shared.contract.events import (
 from shared.contract.loading import load_flow
 from shared.domain import flows
 from shared.domain.catalog import CatalogChange
+from shared.domain.context import LOCAL_TENANT
 from shared.domain.ids import microseconds
 from shared.services.announcing import Announcer
-from shared.services.dead_letters import DeadLetters
+from shared.services.notifying import Notifier
 from shared.services.provisioning_flows import new_flow as stored_form
 from shared.services.readiness import Readiness
 from shared.services.reconciliation import Reconciler
@@ -47,7 +50,7 @@ from tests.emulators.service_bus_fixtures import Emulator, running
 from tests.support.api import Api, Flow
 from tests.support.bodies import request_body
 from tests.support.cosmos import CosmosFaults
-from tests.support.stored import cosmos_client, create_database
+from tests.support.stored import catalog_partitions, cosmos_client, create_database
 from tests.support.waiting import until
 
 DATABASE = "reconciler"
@@ -84,19 +87,19 @@ class World:
         _, values = load_flow(body)
         document = flows.new_flow_set({"displayName": "Contoso schools", "filter": None})
         document["flows"] = {KIND: {**stored_form(KIND, values, self.keyring), **members}}
-        await self.sets.create_item(document)
+        await self.sets.create_item({**document, "tenantId": LOCAL_TENANT})
         return str(document["id"])
 
     async def flow(self, set_id: str) -> dict[str, Any]:
         """A set's flow as it is stored."""
-        document = await self.sets.read_item(set_id, set_id)
+        document = await self.sets.read_item(set_id, LOCAL_TENANT)
         found: dict[str, Any] = document["flows"][KIND]
         return found
 
     async def make_due(self, set_id: str) -> None:
         """Let a flow's wait be over."""
         operation = {"op": "set", "path": f"/flows/{KIND}/checkDueAt", "value": 0}
-        await self.sets.patch_item(set_id, set_id, [operation])
+        await self.sets.patch_item(set_id, LOCAL_TENANT, [operation])
 
     async def published(self) -> list[ReadinessEvent | CatalogChanged]:
         """Take everything from the queue."""
@@ -140,14 +143,14 @@ async def parts(
     """The parts, with their clients."""
     cosmos = Cosmos(cosmos_client(stack.config.cosmos_endpoint), DATABASE)
     publisher = publisher_to(emulator.connection_string())
-    flow_store, catalog = FlowStore(cosmos), CatalogStore(cosmos)
+    sets = Partition(cosmos, FLOW_SETS, LOCAL_TENANT)
+    flow_store, catalog = FlowStore(sets), CatalogStore(*catalog_partitions(cosmos))
     store = ReadinessStore(flow_store)
 
-    def no_dead_letters() -> DeadLetters:
-        raise AssertionError("every event here can be understood")
-
-    readiness = Readiness(store, catalog, publisher, no_dead_letters)
-    announcer = Announcer(publisher, catalog)
+    subscriptions = SubscriptionStore(cosmos, LOCAL_TENANT, sets)
+    notifier = Notifier(subscriptions, publisher, LOCAL_TENANT, enabled=False)
+    readiness = Readiness(store, catalog, publisher, notifier)
+    announcer = Announcer(publisher, catalog, notifier)
     reconciler = Reconciler(flow_store, store, catalog, publisher, announcer)
     async with (
         ServiceBusClient.from_connection_string(emulator.connection_string()) as looking,
@@ -162,7 +165,7 @@ async def parts(
 async def world(parts: World) -> World:
     """The parts, with nothing stored and nothing published."""
     for set_id in [document["id"] async for document in parts.sets.read_all_items()]:
-        await parts.sets.delete_item(set_id, set_id)
+        await parts.sets.delete_item(set_id, LOCAL_TENANT)
     await parts.published()
     return parts
 
@@ -242,7 +245,7 @@ async def test_a_set_of_more_due_flows_than_a_run_requests_does_not_stop_it(worl
     operations = [
         {"op": "add", "path": f"/flows/{kind}", "value": flow} for kind, flow in others.items()
     ]
-    await world.sets.patch_item(set_id, set_id, operations)
+    await world.sets.patch_item(set_id, LOCAL_TENANT, operations)
     assert [await world.reconciler.run(1, SECONDS) for _ in range(4)] == [1, 1, 1, 0]
     assert await world.requested() == [set_id] * 3
 
@@ -322,7 +325,7 @@ async def test_a_flow_whose_event_was_lost_becomes_ready_by_the_timer(
     flow = await service.new_flow("user")
     await flow.until_status("ready")
     # As it would be without the event.
-    stored = (await stored_sets.read_item(flow.set_id, flow.set_id))["flows"][flow.kind]
+    stored = (await stored_sets.read_item(flow.set_id, LOCAL_TENANT))["flows"][flow.kind]
     lost = {"readinessStatus": "notReady", "check": None, "checkDueAt": 0}
     history = [stored["history"][1], *[None] * 19]
     operation = {
@@ -330,11 +333,11 @@ async def test_a_flow_whose_event_was_lost_becomes_ready_by_the_timer(
         "path": f"/flows/{flow.kind}",
         "value": {**stored, **lost, "history": history},
     }
-    await stored_sets.patch_item(flow.set_id, flow.set_id, [operation])
+    await stored_sets.patch_item(flow.set_id, LOCAL_TENANT, [operation])
     assert await flow.status() == "notReady"
     await fire(stack, http)
     await flow.until_status("ready")
-    asked = (await stored_sets.read_item(flow.set_id, flow.set_id))["flows"][flow.kind]
+    asked = (await stored_sets.read_item(flow.set_id, LOCAL_TENANT))["flows"][flow.kind]
     assert asked["asks"] == 2
 
 
@@ -348,7 +351,9 @@ async def test_a_crash_between_write_and_publish_loses_no_flow(
 ) -> None:
     async def flows_of_the_set() -> dict[str, Any]:
         query = f"SELECT VALUE c.flows FROM c WHERE c.id = '{set_id}'"  # noqa: S608 - a GUID
-        [found] = [each async for each in stored_sets.query_items(query, partition_key=set_id)]
+        [found] = [
+            each async for each in stored_sets.query_items(query, partition_key=LOCAL_TENANT)
+        ]
         return dict(found)
 
     async def written() -> bool:
@@ -370,7 +375,7 @@ async def test_a_crash_between_write_and_publish_loses_no_flow(
     # The caller, who cannot know, repeats and gets a 409; the timer does the rest.
     assert (await service.create(set_id, "user")).status == 409
     operation = {"op": "set", "path": f"/flows/{kind}/checkDueAt", "value": 0}
-    await stored_sets.patch_item(set_id, set_id, [operation])
+    await stored_sets.patch_item(set_id, LOCAL_TENANT, [operation])
     await fire(stack, http)
     await Flow(service, set_id, flow["id"], kind).until_status("ready")
 

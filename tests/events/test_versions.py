@@ -14,12 +14,14 @@ from azure.cosmos.aio import ContainerProxy
 
 from local.stack import Stack
 from shared.adapters.cosmos import Cosmos
-from shared.adapters.flow_store import FLOW_SETS, FlowStore
+from shared.adapters.flow_store import FlowStore
 from shared.adapters.keyring import Keyring
+from shared.adapters.partition import FLOW_SETS, Partition
 from shared.adapters.readiness_store import ReadinessStore
 from shared.contract import events
 from shared.contract.printing import Printer, readiness_history
 from shared.domain import flows
+from shared.domain.context import LOCAL_TENANT
 from shared.domain.errors import Conflict, StoreUnavailable
 from shared.domain.ids import microseconds
 from shared.domain.readiness import Check, EventType, Outcome, Position, Report, Status, Verdict
@@ -28,10 +30,13 @@ from tests.support.api import Api
 from tests.support.stored import cosmos_client, create_database
 
 FILES = Path(__file__).parent / "version_1"
-FLOW_SET: dict[str, Any] = json.loads((FILES / "flow_set.json").read_bytes())
+FLOW_SET: dict[str, Any] = {
+    **json.loads((FILES / "flow_set.json").read_bytes()),
+    "tenantId": LOCAL_TENANT,
+}
 SET_ID = FLOW_SET["id"]
 DATABASE = "versions"
-RING = Keyring.read(f"k1:{base64.b64encode(b'k' * 32).decode()}")
+RING = Keyring.read(f"k1:{base64.b64encode(b'k' * 32).decode()}", LOCAL_TENANT)
 ADMINISTRATIVE_UNIT, CLASS_GROUP, SECURITY_GROUP, USER = FLOW_SET["flows"]
 READY = {"status": "ready", "reason": None}
 
@@ -103,7 +108,7 @@ def test_a_history_of_any_length_is_read(entries: int) -> None:
 def test_a_document_brought_up_has_the_members_of_a_new_one() -> None:
     up = brought_up(FLOW_SET)
     new = flows.new_flow_set({"displayName": "x", "filter": None})
-    assert set(up) == set(new)
+    assert set(up) == {*new, "tenantId"}
     for flow in up["flows"].values():
         assert set(flow) == set(flows.first_revision("x", flow["configuration"]))
 
@@ -125,7 +130,7 @@ async def sets(cosmos: Cosmos) -> ContainerProxy:
     """The container, with the set of version 1 and nothing else."""
     container = cosmos.container(FLOW_SETS)
     for set_id in [document["id"] async for document in container.read_all_items()]:
-        await container.delete_item(set_id, set_id)
+        await container.delete_item(set_id, LOCAL_TENANT)
     await container.create_item(FLOW_SET)
     return container
 
@@ -133,12 +138,12 @@ async def sets(cosmos: Cosmos) -> ContainerProxy:
 @pytest.fixture
 def store(cosmos: Cosmos, sets: ContainerProxy) -> FlowStore:
     """The store of the set of version 1."""
-    return FlowStore(cosmos)
+    return FlowStore(Partition(cosmos, FLOW_SETS, LOCAL_TENANT))
 
 
 async def version(sets: ContainerProxy) -> Any:
     """The version that is stored."""
-    return version_of(await sets.read_item(SET_ID, SET_ID))
+    return version_of(await sets.read_item(SET_ID, LOCAL_TENANT))
 
 
 async def test_reading_writes_nothing(store: FlowStore, sets: ContainerProxy) -> None:
@@ -167,8 +172,7 @@ async def test_each_kind_of_write_brings_the_document_up(
     assert await store.remove_flow(SET_ID, kind, flow)
     assert USER not in (await store.read_set(SET_ID))["flows"]
     await anew()
-    configuration, count, _ = flows.resealed(FLOW_SET["flows"][USER], RING)
-    assert count == 0
+    configuration, _, _ = flows.resealed(FLOW_SET["flows"][USER], RING)
     assert await store.put_resealed(SET_ID, FLOW_SET["flows"][USER], configuration)
     assert await version(sets) == 2
     await anew()
@@ -239,7 +243,7 @@ async def test_a_document_of_a_later_version_is_read_and_not_written(
     assert not await store.write_set(stored, {"displayName": "Renamed"})
     kind, flow = USER, stored["flows"][USER]
     assert not await store.replace_flow(SET_ID, kind, flow, flows.reset_flow(flow))
-    assert (await sets.read_item(SET_ID, SET_ID))["displayName"] == FLOW_SET["displayName"]
+    assert (await sets.read_item(SET_ID, LOCAL_TENANT))["displayName"] == FLOW_SET["displayName"]
 
 
 async def test_a_client_uses_a_set_of_version_1(service: Api, stored_sets: ContainerProxy) -> None:

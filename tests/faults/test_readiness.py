@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from local.faults.readiness import MOST_HELD
+from local.faults.reading import CREATES_FLOW
 from tests.faults.conftest import Faults
 from tests.support.api import Api, Flow
 from tests.support.bodies import request_body
@@ -94,5 +95,23 @@ async def test_more_flows_than_may_wait_become_ready_as_usual(faults: Faults, se
     flows = [await created(service, await service.new_set()) for _ in range(MOST_HELD + 1)]
     await flows[-1].until_status("ready")
     assert {await flow.status() for flow in flows[:-1]} == {"notReady"}
+    creates = [each for each in await faults.requests() if each["operation"] == CREATES_FLOW]
+    assert [each["fault"] is not None for each in creates] == [True] * MOST_HELD + [False]
+    assert [rule["applied"] for rule in await faults.rules()] == [MOST_HELD]
     for flow in flows:
         await flow.until_status("ready")
+
+
+@pytest.mark.parametrize("by", ["rule", "header"])
+async def test_a_flow_that_is_not_created_does_not_use_up_the_readiness_asked_for(
+    faults: Faults, service: Api, set_id: str, by: str
+) -> None:
+    headers = {}
+    if by == "rule":
+        await faults.use({"readinessStatus": "failed", "count": 1})
+    else:
+        headers = {"Local-Fault": "readinessStatus=failed; id=one"}
+    answer = await service.send("POST", service.flows(set_id), b"{}", **headers)
+    assert answer.status == 400
+    assert [each["fault"] for each in await faults.requests()] == [None]
+    await (await created(service, set_id, **headers)).until_status("failed")

@@ -119,13 +119,23 @@ def test_a_preflight_fails_only_by_name() -> None:
         ({"status": 500, "path": "external"}, "rules[0].path: Begin it with a slash."),
         ({"status": 500, "method": "get"}, "rules[0].method: Must be one of: GET,"),
         ({"status": 500, "operation": "x"}, "rules[0].operation: Give one of batch, create_"),
-        ({"status": 500, "retryafter": 1}, "rules[0].retryafter: Unknown field."),
+        ({"status": 500, "retryafter": 1}, "rules[0].retryafter: Use one of status, retryAfter, "),
     ],
 )
 def test_a_rule_that_cannot_be_is_refused_in_words(rule: dict[str, Any], sentence: str) -> None:
     with pytest.raises(RulesError) as refused:
         rules(rule)
     assert refused.value.sentences[0].startswith(sentence)
+
+
+def test_rules_that_are_no_json_or_no_object_are_refused_without_advice_on_requests() -> None:
+    with pytest.raises(RulesError) as refused:
+        rules().replace(b'{"rules": [}')
+    assert str(refused.value).startswith("This cannot be read as JSON: ")
+    assert "line 1, column 12" in str(refused.value)
+    assert "Content-Type" not in str(refused.value)
+    with pytest.raises(RulesError, match="Give an object with seed, rules"):
+        rules().replace(b"[]")
 
 
 @pytest.mark.parametrize(
@@ -161,9 +171,13 @@ def test_no_more_rules_are_added_than_can_be_given() -> None:
     ("header", "sentence"),
     [
         ("", "Write name=value, each name once: '' is not so."),
+        (
+            "429 retryAfter=2",
+            "Write name=value, each name once: '429 retryAfter=2' is not so. Put a semicolon",
+        ),
         ("429; status=500", "Write name=value, each name once: 'status=500' is not so."),
         ("418", "status: Must be one of"),
-        ("method=GET; 429", "method: Unknown field."),
+        ("method=GET; 429", "method: Use one of status, retryAfter, "),
         ("429; count=2", "count: Give an id, by which the requests are counted."),
         ("429; retryAfter=[[[[", "retryAfter: Not a valid integer."),
         ("x" * 513, "It has at most 512 characters."),

@@ -12,7 +12,7 @@ from local.faults.answers import _ERRORS
 from local.faults.reading import STATUSES
 from local.stack import Stack
 from tests.faults.conftest import Faults
-from tests.support.api import GUID, Api
+from tests.support.api import GUID, UNKNOWN, Api
 from tests.support.hosts import host
 
 COMMON = {"code", "message", "innerError"}
@@ -27,8 +27,11 @@ def test_every_status_that_can_be_asked_for_has_an_answer() -> None:
 async def test_an_error_has_graphs_envelope_and_ids(
     faults: Faults, service: Api, set_id: str, status: int
 ) -> None:
+    real = await service.get(service.set(UNKNOWN))
+    assert real.status == 404
     await faults.use({"status": status})
     answer = await service.get(service.set(set_id), client_request_id="abc")
+    assert set(answer.headers) >= set(real.headers)
     error = answer.json()["error"]
     assert answer.status == status
     assert set(error) == COMMON

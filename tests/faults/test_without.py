@@ -26,7 +26,14 @@ async def test_the_app_alone_knows_neither_header_nor_addresses(
         async with aiohttp.ClientSession(headers=headers) as session:
             service = Api(session, f"{site}/beta")
             assert (await service.get(service.sets)).status == 200
-            for name in ("faults", "requests"):
+            for name in ("faults", "requests", "time"):
                 assert (await service.get(f"{site}/local/{name}")).status in (400, 404)
     finally:
         host.kill()
+
+
+def test_what_is_installed_in_azure_cannot_move_the_clock() -> None:
+    deployed = (ROOT / "requirements.txt").read_text("utf-8")
+    assert "time-machine" not in deployed
+    assert "-r" not in deployed
+    assert "time-machine==" in (ROOT / "local" / "requirements.txt").read_text("utf-8")

@@ -35,7 +35,7 @@ FUNCTIONS = load_functions()
 NAMES = [function.get_function_name() for function in FUNCTIONS]
 HOST: dict[str, Any] = json.loads((ROOT / "host.json").read_text("utf-8"))
 SERVICE_BUS: dict[str, Any] = HOST["extensions"]["serviceBus"]
-[QUEUE] = json.loads((ROOT / "shared" / "resources" / "queues.json").read_text("utf-8"))[
+QUEUES = json.loads((ROOT / "shared" / "resources" / "queues.json").read_text("utf-8"))[
     "UserConfig"
 ]["Namespaces"][0]["Queues"]
 
@@ -217,9 +217,14 @@ def test_messages_are_completed_by_the_host_and_none_waits_locked() -> None:
     assert 1 <= SERVICE_BUS["maxConcurrentCalls"] <= 64
 
 
-def test_the_queue_of_the_settings_is_the_one_that_the_emulator_makes() -> None:
-    properties = QUEUE["Properties"]
-    assert QUEUE["Name"] == example_values()["READINESS_QUEUE"]
+def test_the_queues_of_the_settings_are_those_that_the_emulator_makes() -> None:
+    named = [example_values()[name] for name in ("READINESS_QUEUE", "NOTIFICATIONS_QUEUE")]
+    assert [queue["Name"] for queue in QUEUES] == named
+
+
+@pytest.mark.parametrize("queue", QUEUES, ids=[queue["Name"] for queue in QUEUES])
+def test_messages_are_kept_apart_and_delivered_more_than_once(queue: dict[str, Any]) -> None:
+    properties = queue["Properties"]
     assert properties["RequiresDuplicateDetection"] is True
     assert properties["RequiresSession"] is False
     assert 1 < properties["MaxDeliveryCount"] <= 10

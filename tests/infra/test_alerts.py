@@ -15,11 +15,11 @@ LOG = "Microsoft.Insights/scheduledQueryRules"
 # Name: metric, dimension, aggregation, threshold, window, severity.
 METRICS = {
     "dead-letters-left": (
-        *("DeadletteredMessages", ("EntityName", ["readiness"])),
+        *("DeadletteredMessages", ("EntityName", ["readiness", "notifications"])),
         *("Minimum", 0, "PT15M", 1),
     ),
     "queue-age": (
-        *("ActiveMessages", ("EntityName", ["readiness"])),
+        *("ActiveMessages", ("EntityName", ["readiness", "notifications"])),
         *("Minimum", 0, "PT15M", 1),
     ),
     "queue-backlog": (
@@ -35,6 +35,7 @@ METRICS = {
 LOGS = {
     "dead-letters": ("letters", "GreaterThan", 0, "PT15M", "PT5M", 1, True),
     "store-refused": ("refusals", "GreaterThan", 0, "PT15M", "PT5M", 1, True),
+    "missed-notifications": ("missed", "GreaterThan", 0, "PT15M", "PT5M", 2, True),
     "late-events": ("minutes", "GreaterThan", 10, "PT15M", "PT5M", 2, True),
     "server-errors": ("percent", "GreaterThan", 2, "PT15M", "PT5M", 1, True),
     "slow-answers": ("p95", "GreaterThan", 2000, "PT15M", "PT5M", 2, True),

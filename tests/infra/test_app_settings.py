@@ -26,6 +26,8 @@ SETTINGS = {
     "AzureWebJobsStorage__blobServiceUri": "[*.primaryEndpoints.blob]",
     "COSMOS_DATABASE": "industryData",
     "COSMOS_ENDPOINT": "[cosmos-*.documentEndpoint]",
+    "NOTIFICATION_HOSTS": "",
+    "NOTIFICATIONS_QUEUE": "notifications",
     "READINESS_QUEUE": "readiness",
     "ServiceBus__fullyQualifiedNamespace": (
         "[replace(replace(sb-*.serviceBusEndpoint, 'https://', ''), ':443/', '')]"

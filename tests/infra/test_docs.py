@@ -19,6 +19,7 @@ from bench import cost
 from shared.adapters.keyring import Keyring
 from shared.contract.loading import load_flow
 from shared.domain import flows
+from shared.domain.context import LOCAL_TENANT
 from shared.services.provisioning_flows import new_flow
 from tests.infra.plan import INFRA, ROOT, declared, read
 
@@ -226,7 +227,7 @@ def test_the_page_has_no_figure_of_its_own_in_dollars() -> None:
 
 
 def test_a_full_flow_set_is_no_larger_than_computed_with() -> None:
-    keyring = Keyring.read(f"a:{base64.b64encode(bytes(32)).decode()}")
+    keyring = Keyring.read(f"a:{base64.b64encode(bytes(32)).decode()}", LOCAL_TENANT)
     stored = flows.new_flow_set({"displayName": "Contoso schools", "filter": None})
     for path in sorted((ROOT / "shared/contract/examples").glob("*.request.json")):
         kind, values = load_flow(json.loads(path.read_text("utf-8")))
@@ -263,9 +264,9 @@ def test_what_prod_keeps_ready_is_what_the_page_counts() -> None:
     made = read("prod")
     assert made.one("Microsoft.Web/serverfarms")["properties"]["zoneRedundant"] is True
     assert len(made.of("Microsoft.Network/privateEndpoints")) == cost.PRIVATE_ENDPOINTS
-    # 8 instances of 2 GB at $0.000004 a GB-second.
+    # 10 instances of 2 GB at $0.000004 a GB-second.
     (kept,) = [each for name, each in cost.fixed() if name.startswith("Zone redundancy")]
-    assert kept == pytest.approx(8 * 2 * 0.000004 * 730 * 3600)
+    assert kept == pytest.approx(10 * 2 * 0.000004 * 730 * 3600)
     levels = [read(each).one("Microsoft.DocumentDB/databaseAccounts") for each in ("dev", "prod")]
     names = [each["properties"]["consistencyPolicy"]["defaultConsistencyLevel"] for each in levels]
     assert all(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from shared.adapters.keyring import Keyring
+from shared.domain.context import LOCAL_TENANT
 from tests.infra.azure_cli import AzureCli, install
 from tests.infra.plan import ROOT, read
 
@@ -94,7 +95,7 @@ def test_a_key_is_made_that_the_app_can_use(az: AzureCli, shell: str) -> None:
     template = Path(arguments[arguments.index("--template-file") + 1])
     assert template.resolve() == ROOT / "infra/password-keys.bicep"
     (file,) = deployment["files"].values()
-    Keyring.read(json.loads(file["text"])["passwordKeys"]["value"])
+    Keyring.read(json.loads(file["text"])["passwordKeys"]["value"], LOCAL_TENANT)
     assert refresh["arguments"][:5] == [
         *("rest", "--method", "post", "--url"),
         f"{group}/Microsoft.Web/sites/func-test"

@@ -20,6 +20,7 @@ from tests.support.api import Api
 from tests.support.cosmos import CosmosFaults
 from tests.support.logs import logged
 from tests.support.queue import Queue
+from tests.support.receiver import receiving, resource_of, status, subscribe
 
 # Columns of the tables, those that a query may want:
 # https://learn.microsoft.com/azure/azure-monitor/reference/tables/apptraces (and so on)
@@ -94,17 +95,23 @@ async def lines(
     """One line of each kind that a query looks for, as the app wrote it."""
     flow = await service.new_flow()
     await flow.until_status("ready")
+    async with receiving() as receiver:
+        receiver.answer = status(500)
+        await subscribe(service, receiver, resource=resource_of(flow.set_id))
+        assert (await service.post(f"{flow.url}/reset", {})).status == 202
+        failed = await logged(stack, '"event": "notificationFailed"')
     letter = str(uuid.uuid4())
     await queue.send(ServiceBusMessage(b"{", message_id=letter))
     async with cosmos_faults(operation="read", status=403, count=100):
         assert (await service.get(flow.url)).status == 503
     found = [
+        *failed,
         *await logged(stack, '"event": "request"', '"status": 201'),
         *await logged(stack, '"event": "storeRefused"'),
         *await logged(stack, '"outcome": "applied"', flow.id),
         *await logged(stack, '"event": "deadLetterArchived"', letter),
     ]
-    assert len({line["event"] for line in found}) >= 4
+    assert len({line["event"] for line in found}) >= 5
     return found
 
 
@@ -166,7 +173,7 @@ async def test_queries_read_what_the_app_logs(
     bound: dict[str, Bound], lines: list[dict[str, Any]]
 ) -> None:
     of_lines = [query for query in bound.values() if query.members]
-    assert len(of_lines) == 9
+    assert len(of_lines) == 10
     for query in of_lines:
         assert any(_fits(line, query) for line in lines), (query.name, query.members)
 

@@ -22,16 +22,16 @@ ENDPOINT = "Microsoft.Network/privateEndpoints"
 
 # Every type that is made, and how many of it: in dev, in prod.
 TYPES = {
-    "Microsoft.Authorization/roleAssignments": (10, 9),
+    "Microsoft.Authorization/roleAssignments": (13, 12),
     COSMOS: (1, 1),
     f"{COSMOS}/sqlDatabases": (1, 1),
-    f"{COSMOS}/sqlDatabases/containers": (3, 3),
+    f"{COSMOS}/sqlDatabases/containers": (5, 5),
     f"{COSMOS}/sqlRoleAssignments": (2, 1),
     "Microsoft.Insights/actionGroups": (1, 1),
     "Microsoft.Insights/components": (1, 1),
     "Microsoft.Insights/diagnosticSettings": (5, 5),
     "Microsoft.Insights/metricAlerts": (4, 4),
-    "Microsoft.Insights/scheduledQueryRules": (7, 7),
+    "Microsoft.Insights/scheduledQueryRules": (8, 8),
     "Microsoft.Insights/workbooks": (1, 1),
     VAULT: (1, 1),
     "Microsoft.ManagedIdentity/userAssignedIdentities": (2, 2),
@@ -43,7 +43,7 @@ TYPES = {
     "Microsoft.OperationalInsights/workspaces": (1, 1),
     "Microsoft.Resources/resourceGroups": (1, 1),
     SERVICE_BUS: (1, 1),
-    f"{SERVICE_BUS}/queues": (1, 1),
+    f"{SERVICE_BUS}/queues": (2, 2),
     STORAGE: (2, 2),
     f"{STORAGE}/blobServices": (2, 2),
     f"{STORAGE}/blobServices/containers": (3, 3),

@@ -31,6 +31,7 @@ ROLES = {
 SCOPES = {
     "databaseAccounts/cosmos-*/dbs/industryData": "the database",
     "namespaces/sb-*/queues/readiness": "the queue",
+    "namespaces/sb-*/queues/notifications": "the queue of reminders",
     "storageAccounts/*/blobServices/default/containers/dead-letters": (
         "the container for dead letters"
     ),

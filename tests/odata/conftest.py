@@ -12,6 +12,7 @@ from azure.cosmos import ContainerProxy, CosmosClient, PartitionKey
 
 from local.config import COSMOS_EMULATOR_KEY
 from local.emulators.cosmos.setup import container_definitions
+from shared.adapters.partition import FLOW_SETS
 
 SERVER = Path(__file__).parents[2] / "local" / "emulators" / "cosmos" / "server.cjs"
 
@@ -32,7 +33,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def container(endpoint: str) -> Iterator[Callable[[str], ContainerProxy]]:
     """Makes containers that are indexed as flowSets is."""
-    definition = next(each for each in container_definitions() if each["name"] == "flowSets")
+    definition = next(each for each in container_definitions() if each["name"] == FLOW_SETS)
     indexing = definition["indexingPolicy"]
     with CosmosClient(endpoint, COSMOS_EMULATOR_KEY, enable_endpoint_discovery=False) as client:
         database = client.create_database_if_not_exists("odata")

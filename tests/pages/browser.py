@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, Self
 
 import aiohttp
 
+from local import reaper
 from local.install import BROWSERS
 
 MAC = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
@@ -59,16 +61,20 @@ def find_chromium() -> str:
 
 
 class Browser:
-    """One Chromium process, with a profile of its own in `folder`; gives pages."""
+    """One Chromium process, with a profile of its own in `folder`; gives pages.
+
+    A process beside it ends it where the tests are killed before they can.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
+        self._reaper: subprocess.Popen[bytes] | None = None
         self._http: aiohttp.ClientSession | None = None
         self._port = 0
 
     async def __aenter__(self) -> Self:
-        self._process = await asyncio.to_thread(self._start)
+        self._process, self._reaper = await asyncio.to_thread(self._start)
         self._http = aiohttp.ClientSession()
         try:
             self._port = await self._find_port()
@@ -79,21 +85,30 @@ class Browser:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._process is not None
+        assert self._reaper is not None
         assert self._http is not None
         await self._http.close()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         await asyncio.to_thread(self._process.wait)
+        await asyncio.to_thread(self._reaper.communicate, f"-{self._process.pid}\n".encode())
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]:
+        ender = subprocess.Popen(
+            [sys.executable, reaper.__file__], stdin=subprocess.PIPE, process_group=0
+        )
         with (self._folder / "chromium.log").open("wb") as log:
-            return subprocess.Popen(
+            chromium = subprocess.Popen(
                 [find_chromium(), *FLAGS, f"--user-data-dir={self._folder / 'profile'}"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 process_group=0,
             )
+        assert ender.stdin is not None
+        ender.stdin.write(f"+{chromium.pid}\n".encode())
+        ender.stdin.flush()
+        return chromium, ender
 
     async def _find_port(self) -> int:
         assert self._process is not None

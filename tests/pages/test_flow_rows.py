@@ -17,8 +17,10 @@ from local.stack import Stack
 from shared.adapters.archive import Archive
 from shared.adapters.cosmos import Cosmos
 from shared.adapters.flow_store import FlowStore
-from shared.adapters.service_bus import QueueDepth
+from shared.adapters.partition import FLOW_SETS, Partition
+from shared.adapters.queue_depth import Counts, QueueDepth
 from shared.domain import flows
+from shared.domain.context import LOCAL_TENANT
 from shared.domain.ids import microseconds
 from shared.odata.cosmos import Query
 from shared.services import flow_rows, overview
@@ -71,9 +73,9 @@ async def service(
     cosmos = Cosmos(cosmos_client(stack.config.cosmos_endpoint), name)
     connection = stack.config.storage_connection
     async with BlobServiceClient.from_connection_string(connection) as blobs:
-        store = FlowStore(cosmos)
+        store = FlowStore(Partition(cosmos, FLOW_SETS, LOCAL_TENANT))
         depth = QueueDepth(service_bus_client, READINESS_QUEUE)
-        made = Service(store, Overview(store, Archive(blobs), depth))
+        made = Service(store, Overview(store, Archive(blobs, LOCAL_TENANT), depth, LOCAL_TENANT))
         query_items = ContainerProxy.query_items
 
         def counted(*args: Any, **options: Any) -> Any:
@@ -195,9 +197,9 @@ async def test_a_slow_queue_holds_up_no_viewer_and_is_not_known_until_it_was_rea
     go_on = asyncio.Event()
     read = QueueDepth.read
 
-    async def slow(depth: QueueDepth) -> dict[str, Any] | None:
+    async def slow(depth: QueueDepth, counts: Counts | None) -> dict[str, Any] | None:
         await go_on.wait()
-        return await read(depth)
+        return await read(depth, counts)
 
     monkeypatch.setattr(QueueDepth, "read", slow)
     async with asyncio.timeout(10):

@@ -24,9 +24,11 @@ from local.stack import Stack
 from shared.adapters.archive import Archive
 from shared.adapters.cosmos import Cosmos
 from shared.adapters.flow_store import FlowStore
-from shared.adapters.service_bus import QueueDepth
-from shared.contract.dead_letters import QueueMessage
+from shared.adapters.partition import FLOW_SETS, Partition
+from shared.adapters.queue_depth import QueueDepth
+from shared.domain.context import LOCAL_TENANT
 from shared.services.overview import DEAD_LETTER_DAYS, Overview
+from tests.support.letters import dead_letter
 from tests.support.waiting import until
 
 
@@ -130,20 +132,8 @@ async def test_a_queue_out_of_reach_is_unknown_and_not_empty() -> None:
         assert await QueueDepth(client, READINESS_QUEUE).read() is None
 
 
-def letter(age: timedelta) -> QueueMessage:
-    return QueueMessage(
-        message_id=str(uuid.uuid4()),
-        sequence_number=int(uuid.uuid4()) % 10**9,
-        enqueued=datetime.now(UTC) - age,
-        delivery_count=5,
-        content_type=None,
-        properties={},
-        body=b"{}",
-    )
-
-
 async def dead_letters(archive: Archive, store: FlowStore, depth: QueueDepth) -> Any:
-    overview = Overview(store, archive, depth)
+    overview = Overview(store, archive, depth, LOCAL_TENANT)
 
     async def are_looked_at() -> bool:
         return (await overview.read({}))["queue"] is not None
@@ -158,7 +148,7 @@ async def store(stack: Stack) -> AsyncIterator[FlowStore]:
         stack.config.cosmos_endpoint, COSMOS_EMULATOR_KEY, enable_endpoint_discovery=False
     )
     cosmos = Cosmos(client, COSMOS_DATABASE)
-    yield FlowStore(cosmos)
+    yield FlowStore(Partition(cosmos, FLOW_SETS, LOCAL_TENANT))
     await cosmos.close()
 
 
@@ -172,11 +162,11 @@ async def test_dead_letters_of_the_last_days_are_counted_until_they_are_put_back
 ) -> None:
     connection = stack.config.storage_connection
     async with BlobServiceClient.from_connection_string(connection) as client:
-        archive = Archive(client)
-        await archive.keep(letter(timedelta(days=DEAD_LETTER_DAYS + 1)))
+        archive = Archive(client, LOCAL_TENANT)
+        await archive.keep(dead_letter(age=timedelta(days=DEAD_LETTER_DAYS + 1)))
         before = await dead_letters(archive, store, depth)
-        first = await archive.keep(letter(timedelta()))
-        await archive.keep(letter(timedelta(days=DEAD_LETTER_DAYS - 1)))
+        first = await archive.keep(dead_letter(age=timedelta()))
+        await archive.keep(dead_letter(age=timedelta(days=DEAD_LETTER_DAYS - 1)))
         await archive.claim(first)
         after = await dead_letters(archive, store, depth)
     assert after["kept"] == before["kept"] + 2
@@ -188,4 +178,4 @@ async def test_an_archive_out_of_reach_is_unknown_and_not_empty(
 ) -> None:
     connection = LocalConfig(azurite_blob_port=free_ports(1)[0]).storage_connection
     async with BlobServiceClient.from_connection_string(connection, retry_total=0) as client:
-        assert await dead_letters(Archive(client), store, depth) is None
+        assert await dead_letters(Archive(client, LOCAL_TENANT), store, depth) is None

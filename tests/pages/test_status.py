@@ -13,6 +13,7 @@ from azure.storage.blob.aio import BlobServiceClient
 from local.stack import Stack
 from shared.adapters.archive import Archive
 from shared.contract.dead_letters import QueueMessage
+from shared.domain.context import LOCAL_TENANT
 from tests.pages.browser import Browser, Page
 from tests.pages.looking import FlowSet, faults_of_any_look
 from tests.pages.test_pages import open_flow, status_page
@@ -141,7 +142,7 @@ async def letter(stack: Stack) -> AsyncIterator[str]:
     """A dead letter older than all others: the first of the list."""
     connection = stack.config.storage_connection
     async with BlobServiceClient.from_connection_string(connection) as client:
-        yield await Archive(client).keep(
+        yield await Archive(client, LOCAL_TENANT).keep(
             QueueMessage(
                 message_id=str(uuid.uuid4()),
                 sequence_number=int(uuid.uuid4()) % 10**9,

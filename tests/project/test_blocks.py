@@ -30,6 +30,7 @@ class Because:
 CLI = "tests/cli/test_documents.py::"
 ENGINE = "tests/events/test_provisioning_engine.py::"
 GUIDES = "tests/project/test_guides.py::"
+NOTIFIED = "tests/notifications/"
 README = "tests/project/test_readme.py::"
 
 FIRST_MINUTES = f"{GUIDES}test_the_commands_of_the_first_five_minutes_do_what_the_guide_says"
@@ -104,6 +105,23 @@ DECISIONS: dict[str, list[tuple[str, By | Because]]] = {
             By(f"{GUIDES}test_the_commands_for_generated_clients_make_them"),
         ),
     ],
+    "docs/notifications.md": [
+        (
+            "POST /beta/subscriptions",
+            Because(
+                "names a host that does not exist",
+                f"{NOTIFIED}test_subscriptions.py::"
+                "test_a_subscription_is_made_read_renewed_and_ended",
+            ),
+        ),
+        (
+            "{",
+            Because(
+                "is a message about placeholders",
+                f"{NOTIFIED}test_delivery.py::test_each_change_of_a_flow_is_sent_in_order",
+            ),
+        ),
+    ],
     "docs/operations.md": [
         (
             "industrydata --azd passwords rotate",
@@ -142,6 +160,14 @@ DECISIONS: dict[str, list[tuple[str, By | Because]]] = {
     "docs/testing-a-client.md": [
         ("make faults", By(OF_FAULTS)),
         ("{", By(OF_FAULTS)),
+        (
+            "make faults",
+            Because(
+                "moves the clock, which no stack that others use can bear",
+                "tests/faults/test_time.py::"
+                "test_commands_move_the_clock_and_print_a_token_of_its_time",
+            ),
+        ),
         ("import os", By(OF_PYTEST)),
         ("import asyncio", By(OF_PYTEST)),
         (

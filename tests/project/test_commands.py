@@ -69,7 +69,8 @@ def installed(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (copy / "local").mkdir()
     shutil.copy(project / "local" / "install.py", copy / "local")
     (copy / "cli").mkdir()
-    for name in ("requirements.txt", "requirements-dev.txt", "cli/pyproject.toml"):
+    files = ("requirements.txt", "local/requirements.txt", "requirements-dev.txt")
+    for name in (*files, "cli/pyproject.toml"):
         (copy / name).write_text("# nothing\n")
     first = run(copy, "local/install.py", "check")
     assert first.returncode == 0, first.stderr

@@ -15,7 +15,7 @@ from local.config import ROOT, LocalConfig
 from local.stack import Stack
 from shared.adapters import entra
 from shared.domain import errors
-from shared.domain.context import Caller
+from shared.domain.context import LOCAL_TENANT, Caller
 from tests.support.commands import environment
 from tests.support.documents import blocks
 
@@ -111,7 +111,7 @@ async def test_the_commands_of_the_first_five_minutes_do_what_the_guide_says(sta
 async def test_the_commands_for_faults_put_list_and_remove_rules(
     stack: Stack, project: Path
 ) -> None:
-    [commands] = blocks(TESTING, "sh")
+    commands, _time = blocks(TESTING, "sh")
     [rules] = blocks(TESTING, "json")
     (project / "faults.json").write_text(rules, "utf-8")
     said = await paste(f"{commands}\nmake faults ARGS=list", stack, project)
@@ -147,7 +147,7 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
         entra.NOT_IN_TIME,
         entra.WRONG_AUDIENCE,
         entra.REFUSED,
-        str(errors.Forbidden(Caller("unchecked"))),
+        str(errors.Forbidden(Caller("unchecked", LOCAL_TENANT))),
         str(errors.UnknownPath("…")).replace("'", ""),
         str(errors.NotFound("…"))[:27],
     ],

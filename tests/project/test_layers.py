@@ -78,7 +78,7 @@ def layer_of(module: str) -> str:
     parts = module.split(".")
     if parts[0] != "shared":
         return parts[0]
-    if parts[1:2] == ["bootstrap"]:
+    if parts[1:2] in (["bootstrap"], ["connections"]):
         return "shared.bootstrap"
     return parts[1] if len(parts) > 1 else "shared"
 

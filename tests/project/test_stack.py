@@ -27,6 +27,8 @@ from local.components import StackError, free_ports
 from local.config import COSMOS_DATABASE, COSMOS_EMULATOR_KEY, HOST, READINESS_QUEUE, LocalConfig
 from local.stack import Stack, throwaway_config
 from local.stack_command import curl_line, emulators_banner, read_on, run_banner, token_line
+from shared.adapters.partition import FLOW_SETS
+from shared.domain.context import LOCAL_TENANT
 from tests.support.commands import DEADLINE_SECONDS, environment, is_alive, ps, run, wait_until
 
 
@@ -250,9 +252,9 @@ async def test_what_the_emulators_store_survives_a_restart_of_the_stack(
             config.cosmos_endpoint, COSMOS_EMULATOR_KEY, enable_endpoint_discovery=False
         ) as client:
             database = client.get_database_client(COSMOS_DATABASE)
-            container = database.get_container_client("flowSets")
+            container = database.get_container_client(FLOW_SETS)
             for item in new:
-                await container.create_item(item)
+                await container.create_item({**item, "tenantId": LOCAL_TENANT})
             return [item["id"] async for item in container.read_all_items()]
 
     first = await asyncio.to_thread(Stack(config, names=names).__enter__)
@@ -415,7 +417,8 @@ def test_clean_removes_the_state_and_nothing_else(project: Path, config: LocalCo
     for name in ("azurite", "cosmos", "service_bus", "logs"):
         (config.local_state / name).mkdir(parents=True)
         (config.local_state / name / "data").touch()
-    (config.local_state / "mine.txt").touch()
+    for name in ("clock", "mine.txt"):
+        (config.local_state / name).touch()
     result = run(project, "-m", "local.stack_command", "clean", env=environment(config))
     assert result.returncode == 0, result.stderr
     assert [path.name for path in config.local_state.iterdir()] == ["mine.txt"]

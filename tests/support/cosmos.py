@@ -10,10 +10,6 @@ from typing import Any
 
 import aiohttp
 
-# What the SDK sends for one query across partitions: a try that the gateway refuses, a request for
-# the plan, and a page of each of the emulator's two ranges. A second page would be one more.
-ONE_QUERY = ["query", "plan", "query", "query"]
-
 
 @dataclass(frozen=True)
 class CosmosRequests:

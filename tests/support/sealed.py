@@ -9,6 +9,7 @@ from typing import Any
 from azure.cosmos.aio import ContainerProxy
 
 from shared.adapters.keyring import Keyring
+from shared.domain.context import LOCAL_TENANT
 from tests.support.api import Api, Flow
 
 FORMER_KEY = f"former:{base64.b64encode(b'f' * 32).decode()}"
@@ -34,7 +35,7 @@ class Sealed:
         flow = await service.new_flow("user")
         await flow.until_status("ready")
         document = await self.document(flow)
-        ring, old = Keyring.read(self.keys), Keyring.read(key)
+        ring, old = Keyring.read(self.keys, LOCAL_TENANT), Keyring.read(key, LOCAL_TENANT)
         for entry in entries(document):
             settings = entry["defaultPasswordSettings"]
             group = entry["roleGroup"]
@@ -45,7 +46,7 @@ class Sealed:
 
     async def document(self, flow: Flow) -> dict[str, Any]:
         """A flow's set, as it is stored."""
-        return dict(await self.stored.read_item(flow.set_id, flow.set_id))
+        return dict(await self.stored.read_item(flow.set_id, LOCAL_TENANT))
 
     async def key_ids(self, flow: Flow) -> list[str]:
         """The keys that have sealed a flow's passwords."""

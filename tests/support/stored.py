@@ -9,12 +9,20 @@ from azure.cosmos.aio import ContainerProxy, CosmosClient
 
 from local.config import COSMOS_EMULATOR_KEY
 from local.emulators.cosmos.setup import container_definitions
+from shared.adapters.cosmos import Cosmos, on_response
 from shared.adapters.keyring import Keyring
+from shared.adapters.partition import REFERENCE_DEFINITIONS, ROLE_GROUPS, Partition
+from shared.domain.context import LOCAL_TENANT
 
 
 def cosmos_client(endpoint: str) -> CosmosClient:
-    """A client of the Cosmos DB emulator."""
-    return CosmosClient(endpoint, COSMOS_EMULATOR_KEY, enable_endpoint_discovery=False)
+    """A client of the Cosmos DB emulator, as patient as the app's own when throttled."""
+    return CosmosClient(
+        endpoint,
+        COSMOS_EMULATOR_KEY,
+        enable_endpoint_discovery=False,
+        raw_response_hook=on_response,
+    )
 
 
 async def create_database(endpoint: str, name: str) -> None:
@@ -29,9 +37,17 @@ async def create_database(endpoint: str, name: str) -> None:
             )
 
 
+def catalog_partitions(cosmos: Cosmos) -> tuple[Partition, Partition]:
+    """The containers of the catalog, as the local tenant has them."""
+    return (
+        Partition(cosmos, ROLE_GROUPS, LOCAL_TENANT),
+        Partition(cosmos, REFERENCE_DEFINITIONS, LOCAL_TENANT),
+    )
+
+
 async def stored_flow(sets: ContainerProxy, set_id: str, kind: str) -> dict[str, Any]:
     """The flow of one kind in a set."""
-    flow: dict[str, Any] = (await sets.read_item(set_id, set_id))["flows"][kind]
+    flow: dict[str, Any] = (await sets.read_item(set_id, LOCAL_TENANT))["flows"][kind]
     return flow
 
 

@@ -26,7 +26,7 @@ async def test_an_app_uses_its_identity_and_a_developer_the_signed_in_one(
         "import asyncio\n"
         "from shared import bootstrap\n"
         "async def main():\n"
-        "    print(type(bootstrap._credential()).__name__)\n"
+        "    print(type(bootstrap.credential()).__name__)\n"
         "    await bootstrap.close()\n"
         "asyncio.run(main())\n"
     )

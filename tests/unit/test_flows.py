@@ -14,11 +14,12 @@ from shared.contract import events
 from shared.contract.json_body import read_json
 from shared.contract.loading import load_flow
 from shared.contract.names import NAMESPACE
-from shared.contract.printing import Printer, role_group
+from shared.contract.printing import Printer, readiness_history, role_group
 from shared.contract.schemas import FLOW_SCHEMAS
 from shared.contract.stored import flow_set_members
 from shared.domain import flows
 from shared.domain.catalog import BUILT_IN_ROLE_GROUPS, ROLE_CODES
+from shared.domain.context import LOCAL_TENANT
 from shared.domain.ids import as_guid
 from shared.domain.readiness import Check, Outcome, Status, Verdict, effect
 from shared.domain.secrets import MASKED_PASSWORD
@@ -27,7 +28,7 @@ from shared.services.provisioning_flows import new_flow as stored_form
 PAYLOADS = Path(__file__).parents[2] / "shared" / "contract" / "examples"
 NAMES = ("administrative_unit", "class_group", "security_group", "user")
 PUBLISHED_SET = "9ab41255-5364-4c53-e15c-08dc4ab6ee03"
-RING = Keyring.read(f"k1:{base64.b64encode(b'k' * 32).decode()}")
+RING = Keyring.read(f"k1:{base64.b64encode(b'k' * 32).decode()}", LOCAL_TENANT)
 ROOT = "https://graph.microsoft.com/beta"
 PRINTER = Printer(ROOT)
 USER = "userProvisioningFlow"
@@ -185,6 +186,34 @@ def test_a_new_flow_is_revision_one_and_not_ready(name: str) -> None:
     assert as_guid(flow["id"]) == flow["id"]
     assert flow["createdDateTime"] == flow["lastModifiedDateTime"]
     assert (flow["readinessStatus"], flow["revision"]) == ("notReady", 1)
+    assert_is_to_be_checked(flow)
+
+
+def assert_is_to_be_checked(flow: dict[str, Any]) -> None:
+    """Nothing is known of this revision; a check that gets lost is due again after a minute."""
+    assert (flow["readinessStatus"], flow["check"], flow["report"]) == ("notReady", None, None)
+    assert (flow["asks"], flow["checkDueAt"]) == (1, flow["revisedAt"] + 60_000_000)
+    assert flow["history"][0]["revision"] == flow["revision"]
+    assert flow["history"][0]["eventAt"] == flow["revisedAt"]
+    assert len(flow["history"]) == flows.HISTORY_ENTRIES
+
+
+@pytest.mark.parametrize("reason", ["updated", "reset"])
+def test_a_changed_flow_is_one_revision_more_and_not_ready(reason: str) -> None:
+    _, flow = new_flow("user")
+    ready = {"readinessStatus": "ready", "check": {"status": "ready", "reason": None}}
+    before = {**flow, **ready, "revision": 5, "asks": 3, "checkDueAt": None}
+    configuration = flow["configuration"]
+    after = (
+        flows.reset_flow(before)
+        if reason == "reset"
+        else flows.next_revision(before, configuration)
+    )
+    assert_is_to_be_checked(after)
+    assert (after["revision"], after["history"][0]["reason"]) == (6, reason)
+    assert after["history"][1:] == before["history"][:-1]
+    assert after["stamp"] != before["stamp"]
+    assert after["configuration"] == configuration
 
 
 def test_the_first_event_about_a_new_flow_is_news() -> None:
@@ -248,6 +277,15 @@ def test_a_message_gets_a_configuration_without_passwords_whole(name: str) -> No
 def test_a_user_flow_without_configurations_goes_into_a_message_whole(options: Any) -> None:
     flow = user_flow(creationOptions=options)
     assert flows.without_passwords(flow["configuration"]) == flow["configuration"]
+
+
+def test_the_history_has_each_moment_to_the_microsecond() -> None:
+    _, flow = new_flow("user")
+    [entry] = readiness_history(
+        {"history": [{**flow["history"][0], "eventAt": 1_711_151_282_716_420, "appliedAt": 0}]}
+    )
+    assert entry["eventDateTime"] == "2024-03-22T23:48:02.71642Z"
+    assert entry["appliedDateTime"] == "1970-01-01T00:00:00Z"
 
 
 # --- lists and sets ----------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -91,6 +91,11 @@ def test_the_first_half_is_random_in_all_its_bits() -> None:
         ever, always = ever | half, always & half
     assert (f"{ever:016x}", f"{always:016x}") == ("ffffffffffff4fff", "0000000000004000")
     assert len(set(halves)) == len(halves)
+
+
+def test_a_digest_is_made_into_the_same_id_each_time() -> None:
+    digest = "0123456789abcdeffedcba9876543210"
+    assert ids.new_id(digest) == "01234567-89ab-4def-fedc-ba9876543210"
 
 
 @pytest.mark.parametrize(
@@ -188,3 +193,15 @@ def test_the_printed_fraction_is_the_stored_one(fraction: int) -> None:
     [digits] = re.fullmatch(r"2024-03-22T21:28:02(?:\.(\d{1,7}))?Z", printed).groups(default="0")  # type: ignore[union-attr]  # it must match
     assert int(digits.ljust(7, "0")) == fraction
     assert digits == "0" or not digits.endswith("0")
+
+
+def test_a_moment_is_whole_microseconds_since_1970(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: 1_711_151_282_716_422_999)
+    assert ids.microseconds() == 1_711_151_282_716_422
+    moment = datetime(2024, 3, 22, 23, 48, 2, 716_422, UTC)
+    for same in (
+        moment,
+        moment.astimezone(timezone(timedelta(hours=5.5))),
+        moment.replace(tzinfo=None),
+    ):
+        assert ids.microseconds_of(same) == 1_711_151_282_716_422

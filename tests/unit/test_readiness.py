@@ -15,6 +15,7 @@ from shared.contract.loading import load_flow
 from shared.contract.names import NAMESPACE
 from shared.domain import flows, readiness
 from shared.domain.catalog import BUILT_IN_ROLE_GROUPS
+from shared.domain.context import LOCAL_TENANT
 from shared.domain.readiness import Status, Surroundings, Verdict
 from shared.services.provisioning_flows import new_flow
 
@@ -24,7 +25,7 @@ CLASS_GROUP = "classGroupProvisioningFlow"
 SECURITY_GROUP = "securityGroupProvisioningFlow"
 USER = "userProvisioningFlow"
 YES_AND_NO = list(itertools.product([False, True], repeat=2))
-RING = Keyring.read(f"k1:{base64.b64encode(b'k' * 32).decode()}")
+RING = Keyring.read(f"k1:{base64.b64encode(b'k' * 32).decode()}", LOCAL_TENANT)
 
 
 AROUND = Surroundings({group.id: group.roles for group in BUILT_IN_ROLE_GROUPS.values()})

@@ -14,8 +14,9 @@ import pytest
 from local.config import ROOT, LocalConfig
 from local.settings import example_values
 from shared.adapters.entra import IN_AZURE
+from shared.adapters.keyring import Keyring
+from shared.domain.context import LOCAL_TENANT
 from shared.domain.errors import SettingsError
-from shared.domain.secrets import Secret
 from shared.settings import Settings
 from tests.support.sources import parsed
 
@@ -26,6 +27,7 @@ LOCAL = {
     "COSMOS_DATABASE": "industryData",
     "ServiceBus": "Endpoint=sb://127.0.0.1:5672;UseDevelopmentEmulator=true",
     "READINESS_QUEUE": "readiness",
+    "NOTIFICATIONS_QUEUE": "notifications",
     "AzureWebJobsStorage": "UseDevelopmentStorage=true",
     "PASSWORD_KEYS": KEYS,
     "AUTH_AUTHORITY": "http://127.0.0.1:7072",
@@ -37,6 +39,7 @@ AZURE = {
     "COSMOS_DATABASE": "industryData",
     "ServiceBus__fullyQualifiedNamespace": "contoso.servicebus.windows.net",
     "READINESS_QUEUE": "readiness",
+    "NOTIFICATIONS_QUEUE": "notifications",
     "AzureWebJobsStorage__blobServiceUri": "https://contoso.blob.core.windows.net/",
     "PASSWORD_KEYS": KEYS,
     "AZURE_CLIENT_ID": "8f7f3f5c-0000-4000-8000-000000000000",
@@ -104,8 +107,8 @@ def test_without_a_client_id_the_identity_is_the_system_assigned_one() -> None:
 
 
 def test_the_password_keys_are_read() -> None:
-    sealed = Settings.read(LOCAL).keyring.seal(Secret("x"), "flow", "staff")
-    assert sealed["keyId"] == "k1"
+    keys = Settings.read(LOCAL).password_keys
+    assert Keyring.read(keys, LOCAL_TENANT).current == "k1"
 
 
 def test_contexts_name_graph_unless_a_setting_names_another_root() -> None:
@@ -168,6 +171,27 @@ def test_what_no_browser_sends_as_an_origin_or_none_should_is_refused(
     assert "Set COSMOS_DATABASE." in text
 
 
+def test_no_host_gets_notifications_unless_a_setting_names_it() -> None:
+    assert Settings.read(LOCAL).notification_hosts == frozenset()
+    hosts = "hooks.contoso.com, Other.example:8443,third.example:443, [::1], [2606:4700::1111]:8443"
+    assert Settings.read({**LOCAL, "NOTIFICATION_HOSTS": hosts}).notification_hosts == {
+        "hooks.contoso.com",
+        "other.example:8443",
+        "third.example",
+        "[::1]",
+        "[2606:4700::1111]:8443",
+    }
+
+
+@pytest.mark.parametrize(
+    "host", ["https://hooks.contoso.com", "*.contoso.com", "a.example/x", "a.example:x", "a b", "@"]
+)
+def test_hosts_that_get_notifications_are_names(host: str) -> None:
+    text = faults({**LOCAL, "NOTIFICATION_HOSTS": f"fine.example,{host}"})
+    assert f"NOTIFICATION_HOSTS: '{host}' is not a host" in text
+    assert "fine.example" not in text
+
+
 def test_spaces_around_values_do_not_count() -> None:
     settings = Settings.read({name: f" {value}\n" for name, value in LOCAL.items()})
     assert settings.cosmos_endpoint == LOCAL["COSMOS_ENDPOINT"]
@@ -185,7 +209,11 @@ def test_the_faults_of_authentication_are_reported_with_the_others() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["COSMOS_ENDPOINT", "COSMOS_DATABASE", "READINESS_QUEUE", "PASSWORD_KEYS"]
+    "name",
+    [
+        *("COSMOS_ENDPOINT", "COSMOS_DATABASE", "PASSWORD_KEYS"),
+        *("READINESS_QUEUE", "NOTIFICATIONS_QUEUE"),
+    ],
 )
 @pytest.mark.parametrize("value", [None, "", "   "])
 def test_a_missing_or_blank_setting_is_named(name: str, value: str | None) -> None:
@@ -201,6 +229,7 @@ def test_everything_missing_is_named_at_once_with_where_to_look() -> None:
         "COSMOS_ENDPOINT",
         "COSMOS_DATABASE",
         "READINESS_QUEUE",
+        "NOTIFICATIONS_QUEUE",
         "PASSWORD_KEYS",
         "ServiceBus",
     ):
@@ -286,7 +315,7 @@ def test_every_setting_of_the_example_is_read(name: str) -> None:
     full = Settings.read(values)
     del values[name]
     try:
-        assert dataclasses.replace(Settings.read(values), keyring=full.keyring) != full
+        assert dataclasses.replace(Settings.read(values), password_keys=full.password_keys) != full
     except SettingsError as refused:
         assert name in str(refused)  # noqa: PT017 - either it is missed, or it changed something
 

@@ -63,7 +63,13 @@ def test_a_line_is_one_json_object(log: pytest.LogCaptureFixture) -> None:
     [record] = log.records
     assert "\n" not in record.getMessage()
     assert logged(log) == [
-        {"event": "done", "outcome": "applied", "reason": "two\nlines %s", "traceId": None}
+        {
+            "event": "done",
+            "outcome": "applied",
+            "reason": "two\nlines %s",
+            "tenant": None,
+            "traceId": None,
+        }
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from collections.abc import Generator, Iterator, Mapping
@@ -15,6 +14,7 @@ from industrydata.errors import DONE, FAILED, CommandError, SignInError, Unreach
 from industrydata.output import status_text
 from industrydata.session import Session, with_session
 from industrydata.text import clean, counted, short
+from industrydata.tokens import Token
 
 OK: Final = "ok"
 WRONG: Final = "wrong"
@@ -88,7 +88,7 @@ def _examine(session: Session) -> Iterator[Finding]:
     except SignInError as error:
         yield Finding("token", WRONG, str(error), error.exit_code)
         return
-    yield Finding("token", OK, f"from {token.source}{_claims(token.value)}")
+    yield Finding("token", OK, f"from {token.source}{_claims(token)}")
     said = yield from _service(session)
     yield from map(_part, _dependencies(said).items())
     if said:
@@ -149,7 +149,10 @@ def _access(session: Session) -> Finding:
         figures.append(f"{counted(_number(queue, 'waiting'), 'message')} in the queue")
     if isinstance(letters, Mapping):
         figures.append(f"{counted(_number(letters, 'notReplayed'), 'dead letter')} waiting")
-    return Finding("access", OK, f"the token is accepted, and may read flows: {', '.join(figures)}")
+    tenant = found.get("tenantId")
+    of = f" of tenant {clean(tenant)}" if isinstance(tenant, str) else ""
+    meaning = f"the token is accepted, and may read flows{of}: {', '.join(figures)}"
+    return Finding("access", OK, meaning)
 
 
 def _dependencies(said: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,14 +177,12 @@ def _object(content: bytes) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _claims(token: str) -> str:
+def _claims(token: Token) -> str:
     """Say what a token grants and for how long, as it says itself: the service decides."""
-    try:
-        part = token.split(".")[1]
-        claims = _object(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-    except (IndexError, ValueError):
+    claims = token.claims
+    if claims is None:
         return ", which is not a JWT"
-    said = []
+    said = [] if token.tenant is None else [f"of tenant {short(token.tenant)}"]
     expires = claims.get("exp")
     if isinstance(expires, int | float):
         minutes = (expires - time.time()) / 60

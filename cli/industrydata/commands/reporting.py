@@ -64,7 +64,15 @@ def report(
     from industrydata.service import kind_of
 
     found = session.service.flow(set_id, flow)
-    event = queue.reported(set_id, found, status, reason, revision)
+    event = queue.reported(
+        set_id,
+        found,
+        status,
+        reason,
+        revision,
+        tenant=session.token.tenant,
+        ahead=session.service.ahead,
+    )
     queue.send(session.target, event)
     output = session.output
     if no_wait:

@@ -4,6 +4,7 @@
 import { make, read, send, token } from "/pages/api.js";
 import * as letters from "/pages/status-letters.js";
 import * as list from "/pages/status-list.js";
+import * as subscriptions from "/pages/status-subscriptions.js";
 import { KINDS, STATUSES, at, count, keep, put, several, zone } from "/pages/status-parts.js";
 
 const EVERY = 5000; // milliseconds between requests; none while the page is hidden
@@ -189,10 +190,12 @@ function sign_out() {
   token.forget();
   shown = { etag: null, path: null, overview: null };
   read_at = "";
+  put(at("tenant"), "");
   at("totals").replaceChildren();
   at("sets").tBodies[0].replaceChildren();
   letters.close();
   list.close();
+  subscriptions.close();
   sign_in();
   at("token").focus();
 }
@@ -221,7 +224,8 @@ function show_pages({ found, value, more }) {
   put(at("place"), value.length ? `${count(first)} to ${count(first + value.length - 1)} of ${count(found)}` : "");
 }
 
-function show_totals({ flowSets, complete, counts, sets, stuck, queue, deadLetters }) {
+function show_totals({ tenantId, flowSets, complete, counts, sets, stuck, queue, deadLetters }) {
+  put(at("tenant"), `Tenant ${tenantId}`);
   const flows = (status) =>
     status === "stuck" ? stuck : Object.values(counts).reduce((sum, kind) => sum + (kind[status] ?? 0), 0);
   const most = queue && !queue.complete ? "+" : "";
@@ -312,6 +316,7 @@ list.prepare((stored) => {
   if (stored) refresh();
 });
 letters.prepare(refresh);
+subscriptions.prepare();
 wanted = from_address();
 at("search").value = wanted.search;
 put(at("zone"), zone());

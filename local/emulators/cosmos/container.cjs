@@ -1,6 +1,7 @@
 'use strict';
 
 const { randomUUID } = require('node:crypto');
+const clock = require('./clock.cjs');
 const { CosmosError, badRequest } = require('./errors.cjs');
 const { Order } = require('./order.cjs');
 const { boundsOf, effectiveKey } = require('./ranges.cjs');
@@ -35,13 +36,6 @@ class Range {
     this.entries = new Map(); // sequence number -> entry, in the order of creation
     this.orders = new Map(); // sort keys -> Order
   }
-
-  /** All entries in the order of these {path, descending}, which is kept from its first use on. */
-  order(sortKeys) {
-    const name = JSON.stringify(sortKeys.map(({ path, descending }) => [path, descending]));
-    if (!this.orders.has(name)) this.orders.set(name, new Order(this.entries, sortKeys));
-    return this.orders.get(name);
-  }
 }
 
 /**
@@ -62,7 +56,7 @@ class Container {
     this.partitionPath = segments(definition.partitionKey?.paths[0] ?? '/id');
     this.uniqueKeys = (definition.uniqueKeyPolicy?.uniqueKeys ?? []).map((key) => key.paths.map(segments));
     this.ranges = boundsOf(rangeCount).map((bounds, index) => new Range(String(index), bounds));
-    this.partitions = new Map(); // partition key -> {range, items: id -> entry}
+    this.partitions = new Map(); // partition key -> {range, items: id -> entry, orders: sort keys -> Order}
     this.uniqueOwners = new Map(); // unique key -> id of the item that holds it
     this.lastSequence = 0;
   }
@@ -119,6 +113,17 @@ class Container {
     ].sort((a, b) => a.sequence - b.sequence);
   }
 
+  /** The same in the order of these {path, descending}, which is kept from its first use on. */
+  order(range, partition, sortKeys) {
+    const { orders, items } = partition === undefined ? range : (this.partitions.get(partition) ?? { orders: new Map() });
+    const name = JSON.stringify(sortKeys.map(({ path, descending }) => [path, descending]));
+    if (!orders.has(name)) {
+      const some = partition === undefined ? range.entries : (items ?? new Map());
+      orders.set(name, new Order(range.entries, some.values(), sortKeys));
+    }
+    return orders.get(name);
+  }
+
   /** Of the last writes to each item of a range, those that a read lacks whose session has `seen` so many. */
   hidden(range, seen) {
     const lag = this.lag();
@@ -147,10 +152,10 @@ class Container {
     }
     if (before) this.#releaseUniqueKeys(before);
     if (!this.partitions.has(partition)) {
-      this.partitions.set(partition, { range: this.rangeOf(partition), items: new Map() });
+      this.partitions.set(partition, { range: this.rangeOf(partition), items: new Map(), orders: new Map() });
     }
-    const { range, items } = this.partitions.get(partition);
-    for (const order of range.orders.values()) order.change(before, entry);
+    const { range, items, orders } = this.partitions.get(partition);
+    for (const order of [...range.orders.values(), ...orders.values()]) order.change(before, entry);
     range.entries.set(sequence, entry);
     items.set(item.id, entry);
     for (const key of this.uniqueKeysOf(item, partition)) this.uniqueOwners.set(key, item.id);
@@ -160,8 +165,8 @@ class Container {
   remove(entry) {
     const { partition, item, sequence } = entry;
     this.#releaseUniqueKeys(entry);
-    const { range, items } = this.partitions.get(partition);
-    for (const order of range.orders.values()) order.change(entry, undefined);
+    const { range, items, orders } = this.partitions.get(partition);
+    for (const order of [...range.orders.values(), ...orders.values()]) order.change(entry, undefined);
     range.entries.delete(sequence);
     items.delete(item.id);
     if (items.size === 0) this.partitions.delete(partition);
@@ -234,7 +239,7 @@ class Transaction {
       _self: `${container.definition._self}docs/${rid}/`.replace(/^\/+/, ''),
       _etag: `"${randomUUID()}"`,
       _attachments: 'attachments/',
-      _ts: Math.floor(Date.now() / 1000),
+      _ts: Math.floor(clock.now() / 1000),
     };
     const text = JSON.stringify(stored);
     if (Buffer.byteLength(text) > MAX_ITEM_BYTES) {

@@ -30,17 +30,17 @@ function rowOrder(sortKeys) {
 }
 
 /**
- * The entries of a container in the order of some sort keys: an index, kept in step by every write.
+ * Entries in the order of some sort keys: an index, kept in step by every write of one of them.
  *
  * It holds sequence numbers only, four bytes an entry. Most writes leave the sort keys as they were and
  * cost it a comparison; others, and new entries, a search and the moving of all numbers behind the place.
  */
 class Order {
-  /** `entries` maps sequence numbers to entries; `sortKeys` are {path, descending}. */
-  constructor(entries, sortKeys) {
+  /** `entries` maps sequence numbers to entries, of which `some` are in here; `sortKeys` are {path, descending}. */
+  constructor(entries, some, sortKeys) {
     this.entries = entries;
     this.sortKeys = sortKeys;
-    const rows = Array.from(entries.values(), (entry) => this.row(entry)).sort(rowOrder(sortKeys));
+    const rows = Array.from(some, (entry) => this.row(entry)).sort(rowOrder(sortKeys));
     this.sequences = Uint32Array.from(rows, ({ sequence }) => sequence);
     this.length = rows.length;
   }

@@ -191,10 +191,10 @@ function* rowsInOrder(query, container, { parameters, partition, range, after, s
   }
   const named = checkOrder(sortKeys, container.definition.indexingPolicy ?? {});
   let behind = after;
-  if (named && partition === undefined && container.hidden(range, seen).length === 0 && query.item !== null && tree.from.length === 1) {
-    const order = range.order(sortKeys);
+  if (named && container.hidden(range, seen).length === 0 && query.item !== null && tree.from.length === 1) {
+    const order = container.order(range, partition, sortKeys);
     const places = order.places(after, rangeOf(tree.where, sortKeys[0], parameters));
-    const most = Math.max(WALKED_ITEMS, WALKED_PART * range.entries.size);
+    const most = Math.max(WALKED_ITEMS, WALKED_PART * order.length);
     let entry;
     for (const sequence of places.subarray(0, most)) {
       entry = range.entries.get(sequence);

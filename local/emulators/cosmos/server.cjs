@@ -34,6 +34,7 @@ function load() {
   return {
     ...require('./authorization.cjs'),
     ...require('./charges.cjs'),
+    ...require('./clock.cjs'),
     ...require('./errors.cjs'),
     ...require('./journal.cjs'),
     ...require('./store.cjs'),
@@ -43,27 +44,28 @@ function load() {
   };
 }
 
-const { CosmosError, Journal, Store, TestControls, authorize, badRequest, page, pageCharge, plan, run, runBatch } =
+const { CosmosError, Journal, Store, TestControls, authorize, badRequest, follow, page, pageCharge, plan, run, runBatch } =
   load();
 
 const OPTIONS = {
   port: { type: 'string', default: '8081' },
   state: { type: 'string' },
+  clock: { type: 'string' },
   'compact-at': { type: 'string', default: String(256 * 1024 * 1024) },
   ranges: { type: 'string', default: '2' },
 };
 
 const USAGE =
-  'Usage: node local/emulators/cosmos/server.cjs [--port 8081] [--state DIR] [--compact-at BYTES] [--ranges 1-64]';
+  'Usage: node local/emulators/cosmos/server.cjs [--port 8081] [--state DIR] [--clock FILE] [--compact-at BYTES] [--ranges 1-64]';
 
 function readArguments() {
   try {
     const { values } = parseArgs({ options: OPTIONS });
-    const { port, state, 'compact-at': compactAt, ranges } = values;
+    const { port, state, clock, 'compact-at': compactAt, ranges } = values;
     if (!/^\d{1,5}$/.test(port) || Number(port) > 65535) throw new Error(`'${port}' is not a port`);
     if (!/^\d+$/.test(compactAt)) throw new Error(`'${compactAt}' is not a number of bytes`);
     if (!/^\d\d?$/.test(ranges) || ranges < 1 || ranges > 64) throw new Error(`'${ranges}' is not a number of ranges`);
-    return { port: Number(port), state, compactAt: Number(compactAt), ranges: Number(ranges) };
+    return { port: Number(port), state, clock, compactAt: Number(compactAt), ranges: Number(ranges) };
   } catch (error) {
     return stop(`${error.message}. ${USAGE}`);
   }
@@ -313,7 +315,8 @@ async function handle(store, controls, req, res) {
 }
 
 function main() {
-  const { port, state, compactAt, ranges } = readArguments();
+  const { port, state, clock, compactAt, ranges } = readArguments();
+  if (clock !== undefined) follow(clock);
   // Where stderr cannot be written to, as on a full disk, the emulator goes on.
   process.stderr.on('error', () => {});
   const controls = new TestControls();

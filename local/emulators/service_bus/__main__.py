@@ -10,6 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
+from local.clock import Clock
 from local.config import HOST
 
 from .config import QueueFileError, read_queues
@@ -39,11 +40,15 @@ def main() -> int:
         default=LINK_IDLE_SECONDS,
         help="after which a link without traffic is detached; Azure's own are the default",
     )
+    parser.add_argument(
+        "--clock", type=Path, help="a file that says how far the clock is ahead (local/clock.py)"
+    )
     arguments = parser.parse_args()
     logging.basicConfig(format="Service Bus emulator: %(message)s", level=logging.WARNING)
     try:
         queues = read_queues(arguments.config)
-        broker = Broker(arguments.state, queues, arguments.max_message_size)
+        clock = None if arguments.clock is None else Clock(arguments.clock)
+        broker = Broker(arguments.state, queues, arguments.max_message_size, clock)
     except (QueueFileError, StateError) as exc:
         return _refuse(str(exc))
     except OSError as exc:

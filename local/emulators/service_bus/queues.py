@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from local.clock import Clock
+
 ACTIVE, DEFERRED, SCHEDULED = 0, 1, 2  # numbered as x-opt-message-state is on the wire
 DEAD_LETTER = "/$deadletterqueue"
 FILE_NAME = "service-bus.db"
@@ -115,12 +117,15 @@ class Broker:
         folder: Path,
         queues: Mapping[str, QueueOptions],
         max_message_size: int = MAX_MESSAGE_SIZE,
+        clock: Clock | None = None,
     ) -> None:
         """Open or create the state in `folder`; StateError if it is in use or unreadable.
 
-        `max_message_size` is the limit of one message, and of one batch, in bytes.
+        `max_message_size` is the limit of one message, and of one batch, in bytes. `clock` may be
+        moved while the broker runs; without it the time is this machine's.
         """
         self.max_message_size = max_message_size
+        self.clock = clock
         folder.mkdir(parents=True, exist_ok=True)
         self._lock_file = (folder / "service-bus.lock").open("w")
         try:
@@ -157,7 +162,8 @@ class Broker:
 
     def now(self) -> int:
         """Wall-clock time in milliseconds."""
-        return time.time_ns() // 1_000_000
+        ahead = 0 if self.clock is None else self.clock.ahead()
+        return time.time_ns() // 1_000_000 + 1000 * ahead
 
     def write(self, sql: str, values: Iterable[Any]) -> sqlite3.Cursor:
         """Run one changing statement inside the transaction of this turn."""

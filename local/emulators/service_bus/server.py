@@ -74,6 +74,9 @@ MAX_FRAME_SIZE = 65536
 SMALLEST_FRAME_SIZE = 512  # every AMQP peer must take frames of this size
 IDLE_SECONDS = 120.0
 LINK_IDLE_SECONDS = 600.0  # as in Azure
+# How late waiting messages notice that the wall clock was set, and that it was moved forward.
+SET_SECONDS = 10.0
+MOVED_SECONDS = 0.2
 CHANNEL_MAX = 255
 HANDLE_MAX = 255
 MAX_LINKS = 1024  # of one connection
@@ -219,8 +222,9 @@ class Server:
             self._timer = None
         if deadline is not None:
             delay = max(0.0, (deadline - broker.now()) / 1000)
-            # The wall clock may be set meanwhile, so look again at least every ten seconds.
-            self._timer = self._loop.call_later(min(delay, 10.0), self.wake)
+            # The wall clock may be set meanwhile, so look again from time to time.
+            longest = SET_SECONDS if broker.clock is None else MOVED_SECONDS
+            self._timer = self._loop.call_later(min(delay, longest), self.wake)
 
     def _hand_out(self, queue: Queue) -> None:
         """Give the queue's messages to its receivers, in turns."""

@@ -1,0 +1,84 @@
+"""`industrydata assign-earlier`: what was stored before there were tenants gets its own."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from azure.cosmos import PartitionKey
+from azure.cosmos.aio import ContainerProxy
+
+from local.config import COSMOS_DATABASE
+from local.stack import Stack
+from shared.domain.context import LOCAL_TENANT
+from tests.cli.conftest import Command, Ran
+from tests.support.api import Api, sort_index
+from tests.support.stored import cosmos_client
+
+
+@pytest.fixture
+async def earlier(stack: Stack) -> AsyncIterator[dict[str, ContainerProxy]]:
+    """The containers that releases before had; a test's documents in them are deleted."""
+    async with cosmos_client(stack.config.cosmos_endpoint) as client:
+        database = client.get_database_client(COSMOS_DATABASE)
+        keys = {"roleGroups": "id", "referenceDefinitions": "referenceType"}
+        containers = {
+            name: await database.create_container_if_not_exists(name, PartitionKey(path=f"/{key}"))
+            for name, key in keys.items()
+        }
+        yield containers
+        for name, container in containers.items():
+            for left in [each async for each in container.read_all_items()]:
+                await container.delete_item(left["id"], left[keys[name]])
+
+
+async def assign(command: Command, *arguments: str) -> Ran:
+    return await asyncio.to_thread(command.run, "assign-earlier", *arguments)
+
+
+async def test_where_nothing_is_left_there_is_nothing_to_do(command: Command) -> None:
+    ran = await assign(command)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == f"0 documents of earlier releases went to tenant {LOCAL_TENANT}.\n"
+
+
+async def test_documents_of_before_are_assigned_for_good(
+    command: Command, service: Api, earlier: dict[str, ContainerProxy]
+) -> None:
+    groups = [str(uuid.uuid4()) for _ in range(120)]
+    for number, group in enumerate(groups):
+        document = {"id": group, "displayName": f"Before {number}", "roles": [{"code": "aide"}]}
+        await earlier["roleGroups"].create_item(document)
+    assert (await service.get(f"{service.groups}/{groups[0]}")).status == 404
+    ran = await assign(command, "--json")
+    assert ran.value() == {"tenantId": LOCAL_TENANT, "assigned": 120, "staying": []}
+    for group in (groups[0], groups[-1]):
+        assert (await service.get(f"{service.groups}/{group}")).status == 200
+    assert [each async for each in earlier["roleGroups"].read_all_items()] == []
+    for group in groups:
+        assert (await service.delete(f"{service.groups}/{group}")).status == 204
+
+
+async def test_a_definition_whose_code_another_one_has_stays_and_is_named(
+    command: Command, service: Api, earlier: dict[str, ContainerProxy]
+) -> None:
+    definition: dict[str, Any] = {
+        "referenceType": "RefRace",
+        "isDisabled": False,
+        "code": f"taken{uuid.uuid4().hex[:8]}",
+        "displayName": "Taken",
+        "sortIndex": sort_index(),
+    }
+    assert (await service.post(service.definitions, definition)).status == 201
+    document = {**definition, "id": str(uuid.uuid4()), "codeKey": definition["code"]}
+    await earlier["referenceDefinitions"].create_item(document)
+    for _ in range(2):
+        ran = await assign(command)
+        assert (ran.code, ran.out.split()[0]) == (1, "0")
+        assert ran.err == (
+            "1 reference definition cannot be assigned: another one has the code or sort index by "
+            f"now. {document['id']}\n"
+        )
