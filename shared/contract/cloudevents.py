@@ -108,10 +108,11 @@ def tenant_named(body: bytes, most: int) -> str | None:
     return as_guid(named) if isinstance(named, str) else None
 
 
-def tenant_of(named: str | None, tenants: Sequence[str]) -> str:
+def tenant_of(named: str | None, tenants: Sequence[str], *, is_earlier: bool = False) -> str:
     """Return the tenant that an event is about, which may name none where one is served.
 
-    Raises InvalidEvent.
+    What a release before 1.1 wrote (`is_earlier`) names none: it is the first one's, as all that
+    such a release stored. Raises InvalidEvent.
     """
     if named in tenants:
         return str(named)
@@ -120,7 +121,7 @@ def tenant_of(named: str | None, tenants: Sequence[str]) -> str:
             f"The event names the tenant {named} in tenantid, which is not served here: "
             "AUTH_TENANTS holds those that are."
         )
-    if len(tenants) > 1:
+    if len(tenants) > 1 and not is_earlier:
         raise InvalidEvent(
             "The event names no tenant, and several are served here: its sender has to set the "
             "attribute tenantid."

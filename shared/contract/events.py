@@ -72,6 +72,8 @@ class ReadinessEvent:
     traceparent: str | None
     tenant: str | None
     """Whose flow it is; None where the event does not say."""
+    is_earlier: bool = False
+    """Whether this service wrote it before its events named a tenant."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ class CatalogChanged:
     revised_after: int = 0
     traceparent: str | None = None
     tenant: str | None = None
+    is_earlier: bool = False
 
 
 @dataclass(frozen=True)
@@ -348,6 +351,7 @@ def read_event(body: bytes, enqueued_at: int | None = None) -> ReadinessEvent | 
         faults |= {"data": inner} if inner else {}
     if faults:
         raise InvalidEvent(f"The message is not a readiness event: {in_words(faults)}")
+    is_earlier = event["source"] == SOURCE and (version if type(version) is int else 1) < 3
     traceparent = event["traceparent"]
     if traceparent is not None and not is_traceparent(traceparent):
         traceparent = None
@@ -355,9 +359,8 @@ def read_event(body: bytes, enqueued_at: int | None = None) -> ReadinessEvent | 
         change = CatalogChange(about["role_group"], about["role_code"])
         since = about["revised_after"]
         revised_after = 0 if since is None else microseconds_of(since)
-        return CatalogChanged(
-            event["id"], change, about["after"], revised_after, traceparent, event["tenantid"]
-        )
+        about_sender = (traceparent, event["tenantid"], is_earlier)
+        return CatalogChanged(event["id"], change, about["after"], revised_after, *about_sender)
     status = about.get("status")
     latest = microseconds() if enqueued_at is None else enqueued_at
     return ReadinessEvent(
@@ -377,6 +380,7 @@ def read_event(body: bytes, enqueued_at: int | None = None) -> ReadinessEvent | 
         reason=_cleaned(about.get("reason")),
         traceparent=traceparent,
         tenant=event["tenantid"],
+        is_earlier=is_earlier,
     )
 
 

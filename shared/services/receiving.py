@@ -71,7 +71,7 @@ class Receiver:
             event = events.read_event(body, first_enqueued)
             event_id = event.id
             current_trace.set(event.traceparent)
-            current_tenant.set(tenant_of(event.tenant, self.tenants))
+            current_tenant.set(tenant_of(event.tenant, self.tenants, is_earlier=event.is_earlier))
             await self.readiness().process(event, message.delivery_count)
         except InvalidEvent:
             await self.archiving().keep(message)
