@@ -108,11 +108,10 @@ def tenant_named(body: bytes, most: int) -> str | None:
     return as_guid(named) if isinstance(named, str) else None
 
 
-def tenant_of(named: str | None, tenants: Sequence[str], *, is_earlier: bool = False) -> str:
+def tenant_of(named: str | None, tenants: Sequence[str]) -> str:
     """Return the tenant that an event is about, which may name none where one is served.
 
-    What a release before 1.1 wrote (`is_earlier`) names none: it is the first one's, as all that
-    such a release stored. Raises InvalidEvent.
+    Raises InvalidEvent.
     """
     if named in tenants:
         return str(named)
@@ -121,7 +120,7 @@ def tenant_of(named: str | None, tenants: Sequence[str], *, is_earlier: bool = F
             f"The event names the tenant {named} in tenantid, which is not served here: "
             "AUTH_TENANTS holds those that are."
         )
-    if len(tenants) > 1 and not is_earlier:
+    if len(tenants) > 1:
         raise InvalidEvent(
             "The event names no tenant, and several are served here: its sender has to set the "
             "attribute tenantid."

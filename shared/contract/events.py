@@ -35,6 +35,7 @@ An event without one is of version 1, as a provisioning engine's are. Version 2 
 in a change of the catalog, and no configuration in a fresh request for a check. Version 3 names the
 tenant in `tenantid`.
 """
+_BEFORE_TENANTS = 2
 ATTEMPTS_PROPERTY = "attempts"
 """The application property that counts how often a message was put back."""
 ENQUEUED_PROPERTY = "enqueuedAt"
@@ -72,8 +73,8 @@ class ReadinessEvent:
     traceparent: str | None
     tenant: str | None
     """Whose flow it is; None where the event does not say."""
-    is_earlier: bool = False
-    """Whether this service wrote it before its events named a tenant."""
+    before_tenants: bool
+    """Whether a release before 1.1 wrote it, which knew no tenants."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class CatalogChanged:
     revised_after: int = 0
     traceparent: str | None = None
     tenant: str | None = None
-    is_earlier: bool = False
+    before_tenants: bool = False
 
 
 @dataclass(frozen=True)
@@ -351,7 +352,6 @@ def read_event(body: bytes, enqueued_at: int | None = None) -> ReadinessEvent | 
         faults |= {"data": inner} if inner else {}
     if faults:
         raise InvalidEvent(f"The message is not a readiness event: {in_words(faults)}")
-    is_earlier = event["source"] == SOURCE and (version if type(version) is int else 1) < 3
     traceparent = event["traceparent"]
     if traceparent is not None and not is_traceparent(traceparent):
         traceparent = None
@@ -359,8 +359,8 @@ def read_event(body: bytes, enqueued_at: int | None = None) -> ReadinessEvent | 
         change = CatalogChange(about["role_group"], about["role_code"])
         since = about["revised_after"]
         revised_after = 0 if since is None else microseconds_of(since)
-        about_sender = (traceparent, event["tenantid"], is_earlier)
-        return CatalogChanged(event["id"], change, about["after"], revised_after, *about_sender)
+        origin = (traceparent, event["tenantid"], version == _BEFORE_TENANTS)
+        return CatalogChanged(event["id"], change, about["after"], revised_after, *origin)
     status = about.get("status")
     latest = microseconds() if enqueued_at is None else enqueued_at
     return ReadinessEvent(
@@ -380,7 +380,7 @@ def read_event(body: bytes, enqueued_at: int | None = None) -> ReadinessEvent | 
         reason=_cleaned(about.get("reason")),
         traceparent=traceparent,
         tenant=event["tenantid"],
-        is_earlier=is_earlier,
+        before_tenants=version == _BEFORE_TENANTS,
     )
 
 

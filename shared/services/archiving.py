@@ -78,7 +78,8 @@ class Archiving:
             event = read_event(
                 as_structured(message.body, message.properties, message.content_type)
             )
-            tenant_of(event.tenant, self.tenants, is_earlier=event.is_earlier)
+            owner = self.tenants[0] if event.before_tenants else None
+            tenant_of(event.tenant or owner, self.tenants)
         except InvalidEvent as exc:
             return str(exc)
         return None

@@ -26,7 +26,6 @@ from local.settings import example_values
 from local.stack import Stack, throwaway_config
 from shared.adapters.archive import Archive
 from shared.contract.dead_letters import letter_name, record
-from shared.contract.events import SOURCE
 from shared.domain.catalog import BUILT_IN_DEFINITIONS
 from shared.domain.subscriptions import ALL_FLOWS
 from tests.support.api import UNKNOWN, Answer, Api, Flow, sort_index
@@ -340,21 +339,18 @@ async def test_an_event_counts_in_the_tenant_that_it_names(
         await owned.flow.until_status("failed")
 
 
-async def test_what_a_release_before_wrote_is_the_first_tenants(
-    shared_stack: Stack, services: dict[str, Api]
+async def test_an_event_that_the_release_before_left_in_the_queue_is_the_first_tenants(
+    shared_stack: Stack, owned: Owned
 ) -> None:
-    flow = await services[FIRST].new_flow("user")
-    await flow.until_status("ready")
-    _, message = flow.report("failed", datetime.now(UTC))
-    event = {**json.loads(str(message)), "source": SOURCE, "dataversion": 2}
+    _, message = owned.flow.report("expired", datetime.now(UTC))
+    event = {**json.loads(str(message)), "dataversion": 2}
+    connection = shared_stack.config.service_bus_connection
     async with (
-        ServiceBusClient.from_connection_string(
-            shared_stack.config.service_bus_connection
-        ) as client,
+        ServiceBusClient.from_connection_string(connection) as client,
         client.get_queue_sender(READINESS_QUEUE) as sender,
     ):
-        await sender.send_messages(type(message)(json.dumps(event)))
-    await flow.until_status("failed")
+        await sender.send_messages(type(message)(json.dumps(event), message_id=str(uuid.uuid4())))
+    await owned.flow.until_status("expired")
 
 
 async def test_a_dead_letter_is_put_back_whichever_way_it_names_its_tenant(
