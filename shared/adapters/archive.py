@@ -118,15 +118,24 @@ class Archive:
         return None
 
     async def _names(self, folder: str, day: str = "") -> AsyncIterator[str]:
-        """Yield names in a folder, those of before first."""
-        for place in reversed(self._places):
-            # A name begins with its year; the folders of tenants stand beside those of years.
-            prefix = folder + place + (day or "2")
-            try:
-                with asking():
-                    async for path in self._container.list_blob_names(name_starts_with=prefix):
-                        name = path.removeprefix(folder + place)
-                        if is_letter_name(name):
-                            yield name
-            except ResourceNotFoundError:
-                return  # nothing was ever archived
+        """Yield the names in a folder in order; one that stands in several places once."""
+        places = [self._names_at(folder, place, day) for place in self._places]
+        heads = [(each, await anext(each, None)) for each in places]
+        while left := [(each, name) for each, name in heads if name is not None]:
+            first = min(name for _, name in left)
+            yield first
+            heads = [
+                (each, await anext(each, None) if name == first else name) for each, name in left
+            ]
+
+    async def _names_at(self, folder: str, place: str, day: str) -> AsyncIterator[str]:
+        # A name begins with its year; the folders of tenants stand beside those of years.
+        prefix = folder + place + (day or "2")
+        try:
+            with asking():
+                async for path in self._container.list_blob_names(name_starts_with=prefix):
+                    name = path.removeprefix(folder + place)
+                    if is_letter_name(name):
+                        yield name
+        except ResourceNotFoundError:
+            return  # nothing was ever archived

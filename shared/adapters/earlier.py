@@ -80,23 +80,24 @@ class EarlierDocuments:
     async def _move(self) -> Moved:
         until = time.monotonic() + left(_SECONDS)
         self._staying.clear()
-        count = 0
-        while some := await self._move_some(_MOST):
-            count += some
+        count, found = await self._move_some(_MOST)
+        while found:
             if time.monotonic() > until:
                 return Moved(count, sorted(self._staying), complete=False)
+            some, found = await self._move_some(_MOST)
+            count += some
         self._looked_at = time.monotonic()
         return Moved(count, sorted(self._staying), complete=True)
 
-    async def _move_some(self, most: int) -> int:
-        """Move documents, at most `most` of each kind, and return how many were.
+    async def _move_some(self, most: int) -> tuple[int, bool]:
+        """Move documents, at most `most` of each kind; return how many were, and if any was found.
 
-        Each is stored in its new place before it is deleted, so that an interruption loses nothing;
-        one that is there already is not written again.
+        Each is stored in its new place before it is deleted, so that an interruption loses nothing.
         """
-        count = 0
+        count, any_found = 0, False
         for container, key, items in self._moves:
             found = await self._found(container, most)
+            any_found = any_found or bool(found)
             for start in range(0, len(found), _AT_ONCE):
                 batch = found[start : start + _AT_ONCE]
                 moved = await asyncio.gather(
@@ -105,11 +106,14 @@ class EarlierDocuments:
                 count += sum(moved)
         if count:
             log_event("earlierDocumentsMoved", count=count)
-        return count
+        return count, any_found
 
     async def _found(self, container: ContainerProxy, most: int) -> list[dict[str, Any]]:
-        query = "SELECT TOP @most * FROM c"
-        parameters: list[dict[str, Any]] = [{"name": "@most", "value": most}]
+        query = "SELECT TOP @most * FROM c WHERE NOT ARRAY_CONTAINS(@staying, c.id)"
+        parameters: list[dict[str, Any]] = [
+            {"name": "@most", "value": most},
+            {"name": "@staying", "value": sorted(self._staying)},
+        ]
         try:
             async with self._cosmos.request(optional=True):
                 found = container.query_items(query, parameters=parameters, max_item_count=most)
@@ -120,17 +124,22 @@ class EarlierDocuments:
     async def _move_one(
         self, container: ContainerProxy, key: str, items: Partition, document: dict[str, Any]
     ) -> bool:
-        """Move a document; False where it stays: another has its place, or it changed."""
+        """Move a document; False where it stays: another has its place, or one of both changed."""
         kept = {name: value for name, value in document.items() if name not in _SYSTEM}
         try:
             await items.create(kept)
         except CosmosResourceExistsError:
             try:
-                await items.read(document["id"])
+                copy = await items.read(document["id"])
+                if document["_ts"] >= copy["_ts"]:
+                    # An instance of the release before wrote to it after it was copied.
+                    await items.replace(kept, copy["_etag"])
             except CosmosResourceNotFoundError:
                 # A definition whose code or sort index another one has by now.
                 log_event("earlierDocumentLeft", logging.WARNING, id=document["id"])
                 self._staying.add(document["id"])
+                return False
+            except CosmosAccessConditionFailedError:
                 return False
         try:
             async with self._cosmos.request():

@@ -359,15 +359,8 @@ def read_event(body: bytes, enqueued_at: int | None = None) -> ReadinessEvent | 
         change = CatalogChange(about["role_group"], about["role_code"])
         since = about["revised_after"]
         revised_after = 0 if since is None else microseconds_of(since)
-        return CatalogChanged(
-            event["id"],
-            change,
-            about["after"],
-            revised_after,
-            traceparent,
-            event["tenantid"],
-            version == _BEFORE_TENANTS,
-        )
+        origin = (traceparent, event["tenantid"], version == _BEFORE_TENANTS)
+        return CatalogChanged(event["id"], change, about["after"], revised_after, *origin)
     status = about.get("status")
     latest = microseconds() if enqueued_at is None else enqueued_at
     return ReadinessEvent(

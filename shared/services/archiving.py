@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from shared.contract.cloudevents import as_structured, tenant_named, tenant_of
 from shared.contract.dead_letters import QueueMessage, fault_of
-from shared.contract.events import MAX_EVENT_BYTES
+from shared.contract.events import MAX_EVENT_BYTES, read_event
 from shared.contract.redaction import redacted
 from shared.domain.context import current_tenant
 from shared.domain.errors import InvalidEvent, Unavailable
@@ -75,7 +75,11 @@ class Archiving:
     def _wrong_tenant(self, message: QueueMessage) -> str | None:
         """Say what is wrong with the tenant that a well-formed event names."""
         try:
-            tenant_of(_tenant_named(message), self.tenants)
+            event = read_event(
+                as_structured(message.body, message.properties, message.content_type)
+            )
+            owner = self.tenants[0] if event.before_tenants else None
+            tenant_of(event.tenant or owner, self.tenants)
         except InvalidEvent as exc:
             return str(exc)
         return None

@@ -22,6 +22,7 @@ from shared.domain.errors import (
     PublishFailed,
     StoreUnavailable,
 )
+from shared.domain.ids import as_guid
 from shared.domain.readiness import EventType
 from shared.telemetry import log_event
 
@@ -219,7 +220,10 @@ def _body_to_send(letter: dict[str, Any], tenant: str) -> bytes:
             "It is not one JSON object, so only what tells which event it was is kept; have its "
             "sender send it."
         )
-    if event.setdefault("tenantid", tenant) != tenant:
+    named = event.get("tenantid")
+    if named is None:
+        event["tenantid"] = tenant
+    elif not isinstance(named, str) or as_guid(named) != tenant:
         raise InvalidEvent("It names another tenant; have its sender send it with the right one.")
     data = event.get("data")
     if isinstance(data, dict) and event.get("type") == EventType.CHECK_REQUESTED:

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -25,11 +25,13 @@ from local.config import COSMOS_DATABASE, READINESS_QUEUE
 from local.settings import example_values
 from local.stack import Stack, throwaway_config
 from shared.adapters.archive import Archive
+from shared.contract.dead_letters import letter_name, record
 from shared.domain.catalog import BUILT_IN_DEFINITIONS
 from shared.domain.subscriptions import ALL_FLOWS
 from tests.support.api import UNKNOWN, Answer, Api, Flow, sort_index
 from tests.support.bodies import request_body
 from tests.support.cosmos import CosmosRequests
+from tests.support.letters import dead_letter
 from tests.support.receiver import Receiver, in_an_hour, receiving, subscribe
 from tests.support.stored import cosmos_client
 from tests.support.waiting import until
@@ -349,6 +351,55 @@ async def test_an_event_that_the_release_before_left_in_the_queue_is_the_first_t
     ):
         await sender.send_messages(type(message)(json.dumps(event), message_id=str(uuid.uuid4())))
     await owned.flow.until_status("expired")
+
+
+async def test_a_dead_letter_is_put_back_whichever_way_it_names_its_tenant(
+    shared_stack: Stack, services: dict[str, Api], owned: Owned
+) -> None:
+    first = services[FIRST]
+    letters = f"{first.root.removesuffix('/beta')}/status/dead-letters"
+
+    async def refused(tenant: Any) -> list[Any]:
+        _, message = owned.flow.report("ready", datetime.now(UTC))
+        body = json.dumps({**json.loads(str(message)), "tenantid": tenant}).encode()
+        name = await Archive(storage, FIRST).keep(dead_letter(body))
+        found = await first.post(f"{letters}/replay", {"names": [name]})
+        return [each["why"] for each in found.json()["refused"]]
+
+    async with BlobServiceClient.from_connection_string(
+        shared_stack.config.storage_connection
+    ) as storage:
+        for tenant in (FIRST, FIRST.upper(), None):
+            assert await refused(tenant) == []
+        for other in (SECOND, 7, [FIRST]):
+            [why] = await refused(other)
+            assert "names another tenant" in why
+
+
+async def test_dead_letters_of_before_are_listed_in_order_among_the_first_tenants(
+    shared_stack: Stack, services: dict[str, Api]
+) -> None:
+    first, second = services[FIRST], services[SECOND]
+    day = timedelta(days=9000)
+    made = [dead_letter(b"{}", day - timedelta(seconds=number)) for number in range(4)]
+    async with BlobServiceClient.from_connection_string(
+        shared_stack.config.storage_connection
+    ) as storage:
+        archive = Archive(storage, FIRST)
+        names = [letter_name(each) for each in made]
+        for letter in (made[1], made[3]):
+            await archive.keep(letter)
+        container = storage.get_container_client("dead-letters")
+        for letter in (made[0], made[1], made[2]):  # one of them was archived by both releases
+            kept = json.dumps(record(letter, datetime.now(UTC)))
+            await container.upload_blob(f"letters/{letter_name(letter)}", kept)
+        assert [name async for name in Archive(storage, FIRST, owns_earlier=True).names()][
+            :4
+        ] == names
+        letters = f"{first.root.removesuffix('/beta')}/status/dead-letters"
+        for service, expected in ((first, names), (second, [])):
+            page = await service.get(letters, {"day": names[0][:10]})
+            assert [each["name"] for each in page.json()["value"]] == expected
 
 
 # --- two at once, and each alone -----------------------------------------------------------------

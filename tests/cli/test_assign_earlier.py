@@ -13,6 +13,7 @@ from azure.cosmos.aio import ContainerProxy
 
 from local.config import COSMOS_DATABASE
 from local.stack import Stack
+from shared.adapters.partition import ROLE_GROUPS, TENANT
 from shared.domain.context import LOCAL_TENANT
 from tests.cli.conftest import Command, Ran
 from tests.support.api import Api, sort_index
@@ -60,6 +61,59 @@ async def test_documents_of_before_are_assigned_for_good(
     assert [each async for each in earlier["roleGroups"].read_all_items()] == []
     for group in groups:
         assert (await service.delete(f"{service.groups}/{group}")).status == 204
+
+
+async def test_what_a_release_before_wrote_after_a_copy_was_made_is_kept(
+    command: Command, stack: Stack, service: Api, earlier: dict[str, ContainerProxy]
+) -> None:
+    # A move that was interrupted after it had copied.
+    documents = [
+        {"id": str(uuid.uuid4()), "displayName": f"Copied {number}", "roles": [{"code": "aide"}]}
+        for number in range(2)
+    ]
+    changed_before, changed_here = documents
+    await earlier["roleGroups"].create_item(changed_here)
+    async with cosmos_client(stack.config.cosmos_endpoint) as client:
+        database = client.get_database_client(COSMOS_DATABASE)
+        copies = database.get_container_client(ROLE_GROUPS)
+        for each in documents:
+            await copies.create_item({**each, TENANT: LOCAL_TENANT})
+    await asyncio.sleep(1.1)  # the store keeps times in seconds
+    await earlier["roleGroups"].create_item({**changed_before, "displayName": "Changed before"})
+    url = f"{service.groups}/{changed_here['id']}"
+    assert (await service.patch(url, {"displayName": "Changed here"})).status == 204
+    assert (await assign(command)).code == 0
+    for each, name in ((changed_before, "Changed before"), (changed_here, "Changed here")):
+        answer = await service.get(f"{service.groups}/{each['id']}")
+        assert answer.json()["displayName"] == name
+    assert [each async for each in earlier["roleGroups"].read_all_items()] == []
+
+
+async def test_what_stays_does_not_hide_what_can_be_assigned(
+    command: Command, service: Api, earlier: dict[str, ContainerProxy]
+) -> None:
+    taken: dict[str, Any] = {
+        "referenceType": "RefRace",
+        "isDisabled": False,
+        "code": f"taken{uuid.uuid4().hex[:8]}",
+        "displayName": "Taken",
+        "sortIndex": sort_index(),
+    }
+    assert (await service.post(service.definitions, taken)).status == 201
+    free = {
+        **taken,
+        "code": f"free{uuid.uuid4().hex[:8]}",
+        "sortIndex": sort_index(),
+        "source": "Tenant Defined",
+        "createdDateTime": "2026-11-01T10:00:00.0000000Z",
+        "lastModifiedDateTime": "2026-11-01T10:00:00.0000000Z",
+    }
+    for each in [taken] * 100 + [free]:
+        document = {**each, "id": str(uuid.uuid4()), "codeKey": each["code"]}
+        await earlier["referenceDefinitions"].create_item(document)
+    ran = await assign(command)
+    assert (ran.code, ran.out.split()[0]) == (1, "1"), ran.err
+    assert (await service.get(f"{service.definitions}/{document['id']}")).status == 200
 
 
 async def test_a_definition_whose_code_another_one_has_stays_and_is_named(
