@@ -137,7 +137,8 @@ class Receivers:
         except TimeoutError:
             return Delivered(f"no answer within {DELIVERY_SECONDS:.0f} s")
         except (aiohttp.ClientError, OSError, ValueError) as exc:
-            return Delivered(type(exc).__name__)
+            log.info("delivery failed: %s", type(exc).__name__)
+            return Delivered(_why(exc))
         return Delivered(None if 200 <= status < 300 else f"status {status}")
 
     async def close(self) -> None:
@@ -227,6 +228,13 @@ class _Checking(AbstractResolver):
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _why(exc: Exception) -> str:
+    """Say for operators why a call had no answer."""
+    if isinstance(exc, aiohttp.ClientSSLError):
+        return "no TLS connection"
+    return "no connection" if isinstance(exc, OSError) else "no HTTP answer"
 
 
 def _not_named(host: str) -> str:

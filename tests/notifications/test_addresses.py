@@ -108,3 +108,14 @@ def test_this_machine_is_called_by_the_names_in_the_setting(url: str) -> None:
     fault = Receivers(frozenset({"127.0.0.1"}), local=True).fault_of(url)
     assert fault is not None
     assert f"may not call '{name}'" in fault
+
+
+async def test_operators_read_in_words_why_there_was_no_connection(receiver: Receiver) -> None:
+    receivers = Receivers(frozenset({"127.0.0.1"}), local=True)
+    try:
+        plain = await receivers.deliver(receiver.url.replace("http:", "https:"), [{}])
+        await receiver.stop()
+        closed = await receivers.deliver(receiver.url, [{}])
+    finally:
+        await receivers.close()
+    assert (plain.fault, closed.fault) == ("no TLS connection", "no connection")
