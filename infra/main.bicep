@@ -15,7 +15,7 @@ param location string
 @maxLength(36)
 param apiClientId string
 
-@description('Optional. Ids of the tenants whose tokens are accepted.')
+@description('Optional. Ids of the tenants whose tokens are accepted; each sees only its own data. The first owns what releases before 1.1 stored.')
 @minLength(1)
 param allowedTenants string[] = [tenant().tenantId]
 

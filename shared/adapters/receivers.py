@@ -77,17 +77,14 @@ class Receivers:
             return "Omit user, password and fragment of the URL."
         # As in a URL: the last colon of an IPv6 address would pass for that of a port.
         name = f"[{host}]" if ":" in host else host
-        if self._local and host in _LOOPBACK_NAMES and name in self._hosts:
-            return None
+        if self._local and host in _LOOPBACK_NAMES:
+            return None if name in self._hosts else _not_named(name)
         if parts.scheme != "https":
             return "The URL must use https."
         if port not in (None, 443):
             name = f"{name}:{port}"
         if name not in self._hosts:
-            return (
-                f"This service may not call '{name[:100]}': its setting NOTIFICATION_HOSTS does "
-                "not name it."
-            )
+            return _not_named(name)
         if _literal(host) is not None and not _is_public(host):
             return "The URL leads to an address that is not public."
         return None
@@ -230,6 +227,13 @@ class _Checking(AbstractResolver):
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _not_named(host: str) -> str:
+    return (
+        f"This service may not call '{host[:100]}': its setting NOTIFICATION_HOSTS does not name "
+        "it."
+    )
 
 
 def _literal(text: str) -> Address | None:

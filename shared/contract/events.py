@@ -35,6 +35,7 @@ An event without one is of version 1, as a provisioning engine's are. Version 2 
 in a change of the catalog, and no configuration in a fresh request for a check. Version 3 names the
 tenant in `tenantid`.
 """
+_BEFORE_TENANTS = 2
 ATTEMPTS_PROPERTY = "attempts"
 """The application property that counts how often a message was put back."""
 ENQUEUED_PROPERTY = "enqueuedAt"
@@ -72,6 +73,8 @@ class ReadinessEvent:
     traceparent: str | None
     tenant: str | None
     """Whose flow it is; None where the event does not say."""
+    before_tenants: bool
+    """Whether a release before 1.1 wrote it, which knew no tenants."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class CatalogChanged:
     revised_after: int = 0
     traceparent: str | None = None
     tenant: str | None = None
+    before_tenants: bool = False
 
 
 @dataclass(frozen=True)
@@ -356,7 +360,13 @@ def read_event(body: bytes, enqueued_at: int | None = None) -> ReadinessEvent | 
         since = about["revised_after"]
         revised_after = 0 if since is None else microseconds_of(since)
         return CatalogChanged(
-            event["id"], change, about["after"], revised_after, traceparent, event["tenantid"]
+            event["id"],
+            change,
+            about["after"],
+            revised_after,
+            traceparent,
+            event["tenantid"],
+            version == _BEFORE_TENANTS,
         )
     status = about.get("status")
     latest = microseconds() if enqueued_at is None else enqueued_at
@@ -377,6 +387,7 @@ def read_event(body: bytes, enqueued_at: int | None = None) -> ReadinessEvent | 
         reason=_cleaned(about.get("reason")),
         traceparent=traceparent,
         tenant=event["tenantid"],
+        before_tenants=version == _BEFORE_TENANTS,
     )
 
 

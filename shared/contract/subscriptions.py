@@ -39,7 +39,7 @@ from shared.domain.subscriptions import (
 
 TYPE: Final = "#microsoft.graph.subscription"
 SUBSCRIPTIONS: Final = "subscriptions"
-MAX_CLIENT_STATE: Final = 128
+MAX_CLIENT_STATE: Final = 255
 MAX_URL: Final = 2048
 _MAX_TIME: Final = 40
 

@@ -71,7 +71,9 @@ class Receiver:
             event = events.read_event(body, first_enqueued)
             event_id = event.id
             current_trace.set(event.traceparent)
-            current_tenant.set(tenant_of(event.tenant, self.tenants))
+            # What the release before left in the queue is the first tenant's, as what it stored.
+            owner = self.tenants[0] if event.before_tenants else None
+            current_tenant.set(tenant_of(event.tenant or owner, self.tenants))
             await self.readiness().process(event, message.delivery_count)
         except InvalidEvent:
             await self.archiving().keep(message)

@@ -337,6 +337,20 @@ async def test_an_event_counts_in_the_tenant_that_it_names(
         await owned.flow.until_status("failed")
 
 
+async def test_an_event_that_the_release_before_left_in_the_queue_is_the_first_tenants(
+    shared_stack: Stack, owned: Owned
+) -> None:
+    _, message = owned.flow.report("expired", datetime.now(UTC))
+    event = {**json.loads(str(message)), "dataversion": 2}
+    connection = shared_stack.config.service_bus_connection
+    async with (
+        ServiceBusClient.from_connection_string(connection) as client,
+        client.get_queue_sender(READINESS_QUEUE) as sender,
+    ):
+        await sender.send_messages(type(message)(json.dumps(event), message_id=str(uuid.uuid4())))
+    await owned.flow.until_status("expired")
+
+
 # --- two at once, and each alone -----------------------------------------------------------------
 
 

@@ -77,7 +77,7 @@ async def test_the_commands_of_operations_for_dead_letters_work_on_one_that_exis
     script = "\n".join(others).replace(placeholder, replayed)
     script += f"\n{discard.replace(placeholder, discarded)}"
     said = await asyncio.to_thread(paste, command, script)
-    assert f"{replayed}  waiting" in said
+    assert re.search(rf"^{re.escape(replayed)} +waiting ", said, re.MULTILINE)
     assert f"{replayed}  replayed\n" in said
     assert f"{discarded}  discarded\n" in said
 

@@ -98,3 +98,13 @@ def test_a_host_that_the_setting_names_is_taken(url: str) -> None:
 def test_without_hosts_the_feature_is_off() -> None:
     assert not Receivers(frozenset(), local=True).enabled
     assert Receivers(frozenset(), local=True).fault_of("http://127.0.0.1/") is not None
+
+
+@pytest.mark.parametrize("url", ["http://[::1]:7799/x", "http://localhost:7799/x"])
+def test_this_machine_is_called_by_the_names_in_the_setting(url: str) -> None:
+    """In local mode, over http; where the name is missing the fault is that, not the scheme."""
+    name = url.removeprefix("http://").removesuffix(":7799/x")
+    assert Receivers(frozenset({name}), local=True).fault_of(url) is None
+    fault = Receivers(frozenset({"127.0.0.1"}), local=True).fault_of(url)
+    assert fault is not None
+    assert f"may not call '{name}'" in fault

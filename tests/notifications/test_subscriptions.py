@@ -179,7 +179,7 @@ async def test_nothing_listens(service: Api, set_id: str, receiver: Receiver) ->
         ("changeType", 7, "Edm.String"),
         ("resource", "users", "cannot be subscribed to"),
         ("resource", "x" * 100_000, "cannot be subscribed to"),
-        ("clientState", "x" * 129, "at most 128"),
+        ("clientState", "x" * 256, "at most 255"),
         ("includeResourceData", True, "do not include resource data"),
         ("expirationDateTime", "2020-01-01T00:00:00Z", "must be in the future"),
         ("expirationDateTime", "2026-12-01", "Edm.DateTimeOffset"),
