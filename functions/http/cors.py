@@ -59,27 +59,26 @@ RESPONSE_HEADERS: Final = (
 _PREFLIGHT_SECONDS: Final = 7200
 
 
-def share(req: func.HttpRequest, response: func.HttpResponse) -> None:
-    """Set Vary, and where the caller's origin is a configured one, what lets its page read this.
+def sharing(req: func.HttpRequest, response: func.HttpResponse) -> dict[str, str]:
+    """Return Vary, and where the caller's origin is a configured one, what lets its page read this.
 
     A preflight gets the methods that its answer has in Allow.
     """
-    headers = response.headers
-    headers["Vary"] = "Accept-Encoding"
     origins = _origins()
     if not origins:
-        return
-    headers["Vary"] = "Accept-Encoding, Origin"
+        return {"Vary": "Accept-Encoding"}
+    headers = {"Vary": "Accept-Encoding, Origin"}
     origin = req.headers.get("origin")
     if origin is None or origin not in origins:
-        return
+        return headers
     headers["Access-Control-Allow-Origin"] = origin
     if req.method == "OPTIONS" and "access-control-request-method" in req.headers:
-        headers["Access-Control-Allow-Methods"] = headers.get("Allow", "")
+        headers["Access-Control-Allow-Methods"] = response.headers.get("Allow", "")
         headers["Access-Control-Allow-Headers"] = ", ".join(REQUEST_HEADERS)
         headers["Access-Control-Max-Age"] = str(_PREFLIGHT_SECONDS)
     else:
         headers["Access-Control-Expose-Headers"] = ", ".join(RESPONSE_HEADERS)
+    return headers
 
 
 def _origins() -> frozenset[str]:

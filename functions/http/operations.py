@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import azure.functions as func
 
 from functions.http.compression import compressed
-from functions.http.cors import share
+from functions.http.cors import sharing
 from functions.http.errors import refusal
 from functions.http.negotiation import (
     apply_preference,
@@ -215,14 +215,11 @@ async def answered(route: Route, req: func.HttpRequest) -> func.HttpResponse:
     except Exception as exc:
         response = refusal(exc, request_id, client_id)
         _log.exception("request %s failed", request_id)
-    headers = response.headers
-    for name, value in SECURITY_HEADERS.items():
-        headers.setdefault(name, value)
-    headers["request-id"] = request_id
-    headers["client-request-id"] = client_id
-    headers["OData-Version"] = "4.0"
-    headers["x-ms-ags-diagnostic"] = DIAGNOSTIC
-    share(req, response)
+    own = {name.lower() for name, _ in response.headers}
+    added = {**SECURITY_HEADERS, "request-id": request_id, "client-request-id": client_id}
+    added |= {"OData-Version": "4.0", "x-ms-ags-diagnostic": DIAGNOSTIC, **sharing(req, response)}
+    # At once: setting one of them looks through all others.
+    response.headers.extend({name: text for name, text in added.items() if name.lower() not in own})
     apply_preference(req, response)
     log_event(
         "request",

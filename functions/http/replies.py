@@ -9,7 +9,6 @@ from urllib.parse import quote
 import azure.functions as func
 
 from functions.http.negotiation import metadata_level
-from functions.http.paths import path_segments
 from functions.http.requests import conditions, service_root
 from shared.contract.json_body import write_json
 from shared.domain.conditions import Conditions, names_tag
@@ -32,7 +31,7 @@ _URL_SAFE: Final = "%/:?#[]@!$&'()*+,;=~"
 
 def ok(req: func.HttpRequest, body: Mapping[str, Any]) -> func.HttpResponse:
     """Answer 200 with an object that is no entity."""
-    return _json(req, 200, body)
+    return _json(req, 200, body, metadata_level(req))
 
 
 def collection(req: func.HttpRequest, page: Collection) -> func.HttpResponse:
@@ -56,7 +55,7 @@ def entity(req: func.HttpRequest, found: Representation, status: int = 200) -> f
     level = metadata_level(req)
     given = conditions(req)
     if not given and level != "full":
-        return _json(req, status, found.body)
+        return _json(req, status, found.body, level)
     tag = found.tag()
     if req.method == "GET":
         Conditions(given.if_match).require(found.version)
@@ -64,7 +63,7 @@ def entity(req: func.HttpRequest, found: Representation, status: int = 200) -> f
             return func.HttpResponse(status_code=304, headers={"ETag": tag})
     first = ("@odata.context", "@odata.type", "@odata.id")
     control = {name: found.body[name] for name in first if name in found.body}
-    response = _json(req, status, {**control, "@odata.etag": tag, **found.body})
+    response = _json(req, status, {**control, "@odata.etag": tag, **found.body}, level)
     response.headers["ETag"] = tag
     return response
 
@@ -77,8 +76,8 @@ def created(req: func.HttpRequest, new: Representation) -> func.HttpResponse:
     # Names are in their declared case, however the caller wrote them. Ids hold nothing that a URL
     # would have to escape (domain/ids.py, contract/field_types.py).
     collection = str(new.body["@odata.context"]).partition("#")[2].removesuffix("/$entity")
-    segments = (service_root(req), *path_segments(collection), new.body["id"])
-    location = "/".join(segments)
+    path = collection.replace("('", "/").replace("')", "")
+    location = f"{service_root(req)}/{path}/{new.body['id']}"
     if _preferred(req) == "minimal":
         response = no_content()
         response.headers["OData-EntityId"] = location
@@ -122,8 +121,9 @@ def _preferred(req: func.HttpRequest) -> str | None:
     return parse_prefer(header).returns
 
 
-def _json(req: func.HttpRequest, status: int, body: Mapping[str, Any]) -> func.HttpResponse:
-    level = metadata_level(req)
+def _json(
+    req: func.HttpRequest, status: int, body: Mapping[str, Any], level: str
+) -> func.HttpResponse:
     content = _without_metadata(body) if level == "none" else _addressed(req, body)
     if level == "full":
         from shared.odata.full import with_full_metadata

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import azure.functions as func
 
-from functions.http.cors import share
+from functions.http.cors import sharing
 from functions.http.operations import DIAGNOSTIC, SECURITY_HEADERS
 from functions.http.requests import client_request_id
 from local.faults.reading import Fault
@@ -82,7 +82,7 @@ def _answer(
         | {"request-id": request_id, "client-request-id": client_id, "OData-Version": "4.0"}
         | {"x-ms-ags-diagnostic": DIAGNOSTIC}
     )
-    share(request, response)
+    response.headers.extend(sharing(request, response))
     content = b"" if asked.method == "HEAD" else json.dumps(body).encode()
     return HttpAnswer(str(status), list(response.headers.items()), content)
 

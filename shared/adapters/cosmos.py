@@ -7,7 +7,7 @@ import contextlib
 import logging
 import math
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -117,12 +117,17 @@ class Cosmos:
             return
 
     @contextlib.asynccontextmanager
-    async def request(self, *, optional: bool = False) -> AsyncIterator[None]:
+    async def request(
+        self, before: Callable[[], Awaitable[None]] | None = None, *, optional: bool = False
+    ) -> AsyncIterator[None]:
         """Bound the requests made inside and translate what keeps Cosmos DB from answering.
 
-        Raises what `translated` says. Answers that a caller must understand (404, 409, 412) pass as
-        the SDK raises them; with `optional` also that there is no such container.
+        `before` is awaited first, outside of these bounds. Raises what `translated` says. Answers
+        that a caller must understand (404, 409, 412) pass as the SDK raises them; with `optional`
+        also that there is no such container.
         """
+        if before is not None:
+            await before()
         throttling = _Throttling()
         try:
             async with asyncio.timeout(left(TIMEOUT_SECONDS)):

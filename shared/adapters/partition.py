@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 from azure.core import MatchConditions
@@ -39,12 +39,8 @@ class Partition:
         self._tenant = tenant
         self._before = before
 
-    @asynccontextmanager
-    async def _request(self) -> AsyncIterator[None]:
-        if self._before is not None:
-            await self._before()
-        async with self._cosmos.request():
-            yield
+    def _request(self) -> AbstractAsyncContextManager[None]:
+        return self._cosmos.request(self._before)
 
     async def read(self, item_id: str) -> dict[str, Any]:
         """Return an item."""
